@@ -1,0 +1,57 @@
+# Everything starts here. `make run` and `make test` set up what they need.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
+
+.DEFAULT_GOAL := help
+.PHONY: help setup java run ui test test-long lint bench clean lock
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
+
+java: # Spark runs on Java 17; say so before anything else happens
+	@command -v java >/dev/null 2>&1 || { echo "Java is missing. Spark needs a Java 17 runtime:" >&2; \
+	  echo "  Debian/Ubuntu: sudo apt-get install openjdk-17-jre-headless" >&2; \
+	  echo "  macOS:         brew install openjdk@17" >&2; \
+	  echo "Then make sure 'java' is on the PATH (or set JAVA_HOME) and run make again." >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python 3.11 is missing: '$(PYTHON)' was not found. Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+
+$(READY): requirements/bootstrap.lock requirements/requirements.lock requirements/jars.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --no-build-isolation -r requirements/requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m retail_assets.lakehouse.jars requirements/jars.lock
+	touch $@
+
+setup: java $(READY) ## install everything into .venv
+
+run: setup ## the main job, on what is landed, or on data it makes itself
+	$(BIN)/retail run --generate-if-empty
+
+ui: setup ## the Dagster UI on http://localhost:3000
+	$(BIN)/retail ui
+
+test: setup lint ## lint, types, tests
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: setup ## what takes longer: random kills, the full real data, scale
+	$(BIN)/python -m pytest -m long
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## measure the main job against its baselines
+	$(BIN)/python -m benchmarks
+
+lock: $(READY) ## renew the locks of exact versions and hashes
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header requirements/bootstrap.in -o requirements/bootstrap.lock
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -o requirements/requirements.lock
+
+clean: ## remove the data it made: landing zone, lakehouse, Dagster's history
+	rm -rf data .dagster_home spark-warehouse

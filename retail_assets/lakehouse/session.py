@@ -1,0 +1,36 @@
+"""How a local Spark session is configured. The values were measured on two cores; see docs/architecture.md."""
+
+import os
+
+from retail_assets.lakehouse.jars import CLASS_ARCHIVE, jar_files
+from retail_assets.settings import Settings
+
+
+def spark_config(settings: Settings) -> dict[str, str]:
+    """Spark properties of the one session that a run uses. Needs no JVM to build."""
+    java_options = ["-XX:+UseParallelGC", "-XX:TieredStopAtLevel=4", "-Dlog4j2.level=ERROR"]
+    if CLASS_ARCHIVE.exists():
+        java_options.append(f"-XX:SharedArchiveFile={CLASS_ARCHIVE} -Xshare:auto -Xlog:cds=off -Xlog:cds+dynamic=off")
+    return {
+        "spark.master": f"local[{os.cpu_count()}]",
+        "spark.app.name": "retail_assets",
+        "spark.driver.memory": settings.driver_memory,
+        # On the driver's own class path, not spark.jars: only there can class-data sharing see them.
+        "spark.driver.extraClassPath": ":".join(str(jar) for jar in jar_files()),
+        "spark.driver.extraJavaOptions": " ".join(java_options),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # Tables are small next to a cluster's defaults (200 and 50): each task would cost more than its rows.
+        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.parquet.compression.codec": "zstd",
+        "spark.sql.warehouse.dir": settings.lakehouse,
+    }
