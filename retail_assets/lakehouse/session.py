@@ -1,6 +1,7 @@
 """How a local Spark session is configured. The values were measured on two cores; see docs/architecture.md."""
 
 import os
+import sys
 
 from retail_assets.lakehouse.jars import CLASS_ARCHIVE, jar_files
 from retail_assets.settings import Settings
@@ -8,6 +9,8 @@ from retail_assets.settings import Settings
 
 def spark_config(settings: Settings) -> dict[str, str]:
     """Spark properties of the one session that a run uses. Needs no JVM to build."""
+    # Spark takes its workers' Python from the environment only, and would take the system's own.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     java_options = ["-XX:+UseParallelGC", "-XX:TieredStopAtLevel=4", "-Dlog4j2.level=ERROR"]
     if CLASS_ARCHIVE.exists():
         java_options.append(f"-XX:SharedArchiveFile={CLASS_ARCHIVE} -Xshare:auto -Xlog:cds=off -Xlog:cds+dynamic=off")

@@ -1,0 +1,97 @@
+"""Who is measured, and every command line that is run for it. What a command is called is written here only."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.datasets import History
+
+PROJECT = Path(__file__).resolve().parents[1]
+RETAIL = [str(Path(sys.executable).with_name("retail"))]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. Exactly one step of a contestant is the `run` that is compared; the others are told beside it."""
+
+    name: str
+    command: list[str]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """`steps` gives the commands for a history and a fresh home directory; the product leaves its tables there."""
+
+    name: str
+    description: str
+    steps: Callable[["History", Path], list[Step]]
+    is_product: bool = field(default=True)
+
+
+def script(name: str) -> Callable[["History", Path], list[Step]]:
+    """A baseline: one script that reads the history as a file and writes its tables."""
+
+    def steps(history: "History", home: Path) -> list[Step]:
+        path = PROJECT / "benchmarks" / f"{name}.py"
+        arguments = [str(history.whole), str(home / "tables"), "--as-of", history.as_of.isoformat()]
+        return [Step("run", [sys.executable, str(path), *arguments])]
+
+    return steps
+
+
+def land(path: Path) -> list[str]:
+    return [*RETAIL, "land", str(path)]
+
+
+def newest_snapshot(history: "History", home: Path) -> list[Step]:
+    return [Step("land", land(history.whole)), Step("run", [*RETAIL, "run", "--months", "newest"])]
+
+
+def all_snapshots(history: "History", home: Path) -> list[Step]:
+    return [Step("land", land(history.whole)), Step("run", [*RETAIL, "run"])]
+
+
+def one_new_day(history: "History", home: Path) -> list[Step]:
+    return [
+        Step("land history", land(history.without_last_day)),
+        Step("run history", [*RETAIL, "run"]),
+        Step("land", land(history.last_day)),
+        Step("run", [*RETAIL, "run"]),
+    ]
+
+
+NOTEBOOK = "notebook-style"
+CONTESTANTS = {
+    contestant.name: contestant
+    for contestant in (
+        Contestant(NOTEBOOK, "the usual PySpark script, defaults", script("notebook_style"), is_product=False),
+        Contestant("newest", "retail run: every day, newest monthly snapshot", newest_snapshot),
+        Contestant("duckdb", "DuckDB and scikit-learn", script("duckdb_sklearn"), is_product=False),
+        Contestant("all", "retail run: every day, all monthly snapshots", all_snapshots),
+        Contestant("new-day", "retail run: one new day on top of the rest", one_new_day),
+    )
+}
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The caller's environment with everything the product keeps inside `home`, a fresh directory."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("RETAIL_", "DAGSTER_")) and name != "MLFLOW_TRACKING_URI"
+    }
+    dagster_home = home / "dagster_home"
+    dagster_home.mkdir()
+    if (PROJECT / "dagster.yaml").exists():
+        shutil.copy(PROJECT / "dagster.yaml", dagster_home)
+    return {
+        **inherited,
+        "RETAIL_LANDING": str(home / "landing"),
+        "RETAIL_LAKEHOUSE": str(home / "lakehouse"),
+        "DAGSTER_HOME": str(dagster_home),
+    }

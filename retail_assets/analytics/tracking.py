@@ -1,0 +1,172 @@
+"""MLflow through dagster-mlflow: one MLflow run per Dagster run and experiment, months and candidates nested in it."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from dagster import AssetExecutionContext, ConfigurableResource
+
+if TYPE_CHECKING:
+    from dagster_mlflow.resources import MlFlow
+
+CHAMPION = "champion"
+# What a model needs to be loaded. Without such a list MLflow loads the model in a new process to find out: 7.5 s.
+MODEL_PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas")
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """Where a model that was logged is: for the metadata of a materialization."""
+
+    run_id: str
+    name: str
+    version: str
+    uri: str
+
+
+class TrackedRun:
+    """An open MLflow run. What is logged goes to the innermost of the runs that are open."""
+
+    def __init__(self, mlflow: "MlFlow") -> None:
+        self.mlflow = mlflow
+
+    @property
+    def run_id(self) -> str:
+        """The innermost open run."""
+        active: Any = self.mlflow.active_run()
+        return str(active.info.run_id)
+
+    @contextmanager
+    def nested(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[str]:
+        """A child run, ended with its own status; yields its id."""
+        with ended_with_its_status(self.mlflow):
+            self.mlflow.start_run(run_name=name, nested=True, tags=dict(tags or {}))
+            yield self.run_id
+
+    # The two levels that the experiments have: comparable in MLflow's UI by their kind.
+    def month(self, name: str) -> Any:
+        """The nested run of one monthly partition."""
+        return self.nested(name, {"level": "month", "partition": name})
+
+    def candidate(self, name: str) -> Any:
+        """The nested run of one model that was tried."""
+        return self.nested(name, {"level": "candidate"})
+
+    def log(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Parameters, metrics and tags of the innermost open run, in one write."""
+        import time
+
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        self.mlflow.tracking_client.log_batch(
+            self.run_id,
+            metrics=[Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()],
+            params=[Param(name, str(value)) for name, value in (parameters or {}).items()],
+            tags=[RunTag(name, str(value)) for name, value in (tags or {}).items()],
+        )
+
+    def register(self, model: Any, name: str, example: pd.DataFrame, champion: bool = True) -> RegisteredModel:
+        """Logs a fitted scikit-learn `model` in the innermost open run and registers it as a new version of `name`.
+
+        `example`: a few rows that it takes; they give the signature. `champion`: the alias moves to this version.
+        """
+        from mlflow import sklearn
+        from mlflow.models import infer_signature
+
+        rows = example.astype("float64")  # MLflow's integers cannot be missing, and its users' columns can
+        logged = sklearn.log_model(
+            model,
+            name="model",
+            signature=infer_signature(rows, model.predict(rows)),
+            input_example=rows,
+            pip_requirements=[f"{package}=={version(package)}" for package in MODEL_PACKAGES],
+            registered_model_name=name,
+            serialization_format=sklearn.SERIALIZATION_FORMAT_CLOUDPICKLE,
+        )
+        registered = str(logged.registered_model_version)
+        if champion:
+            self.mlflow.tracking_client.set_registered_model_alias(name, CHAMPION, registered)
+        return RegisteredModel(self.run_id, name, registered, f"models:/{name}/{registered}")
+
+
+class MlflowTracking(ConfigurableResource):
+    """Tracks models in the store at `tracking_uri`; with a SQLite file, artifacts lie in a directory beside it."""
+
+    tracking_uri: str
+
+    @contextmanager
+    def run(
+        self, context: AssetExecutionContext, experiment: str, tags: Mapping[str, str] | None = None
+    ) -> Iterator[TrackedRun]:
+        """The MLflow run of this Dagster run in `experiment`: found again by the tag `dagster_run_id`, or new.
+
+        It ends FINISHED, FAILED or (on an interruption) KILLED: left to itself, dagster-mlflow calls a failed run
+        finished where no hook fires, as in runs of an automation.
+        """
+        quieten()
+        from dagster_mlflow.resources import MlFlow
+
+        self._ensure_experiment(experiment)
+        init_context = SimpleNamespace(
+            log=context.log,
+            dagster_run=context.run,
+            run_id=context.run.run_id,
+            resource_config={
+                "experiment_name": experiment,
+                "mlflow_tracking_uri": self.tracking_uri,
+                "extra_tags": dict(tags or {}),
+            },
+        )
+        mlflow = MlFlow(init_context)
+        with ended_with_its_status(mlflow):
+            yield TrackedRun(mlflow)
+
+    def _ensure_experiment(self, name: str) -> None:
+        """Creates it if need be, its artifacts beside the SQLite file (MLflow's default is the working directory)."""
+        from mlflow import MlflowClient, set_registry_uri
+
+        set_registry_uri(self.tracking_uri)
+        client = MlflowClient(self.tracking_uri, self.tracking_uri)
+        if client.get_experiment_by_name(name) is None:
+            location = None
+            if self.tracking_uri.startswith(SQLITE):
+                database = Path(self.tracking_uri.removeprefix(SQLITE)).absolute()
+                location = (database.parent / "mlflow-artifacts").as_uri()
+            client.create_experiment(name, artifact_location=location)
+
+
+@contextmanager
+def ended_with_its_status(mlflow: "MlFlow") -> Iterator[None]:
+    """Ends the innermost open run as the block ends."""
+    status = "FINISHED"
+    try:
+        yield
+    except BaseException as error:
+        # What is no Exception is an interruption: a keyboard's, or Dagster's on termination.
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        raise
+    finally:
+        mlflow.end_run(status=status)
+
+
+def quieten() -> None:
+    """No telemetry, no look at git, and no log lines of MLflow's own: called before MLflow is first imported."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    for logger in ("mlflow", "alembic"):
+        logging.getLogger(logger).setLevel(logging.ERROR)

@@ -1,0 +1,302 @@
+"""The `retail` command: land files, make data, run the main job, open the UI."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table as Grid
+
+from retail_assets.settings import SettingError, Settings, project_root
+
+if TYPE_CHECKING:
+    from dagster import AssetKey
+
+    from retail_assets.operations.main_job import Summary, TableSummary
+    from retail_assets.operations.planning import PlannedRun
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+class Refusal(click.ClickException):
+    """An error that the user can mend; shown without a traceback."""
+
+    exit_code = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """A retail analytics lakehouse: daily invoice files in, tables that people use out."""
+    try:
+        settings = Settings.read()
+    except SettingError as error:
+        raise Refusal(str(error)) from None
+    click.get_current_context().obj = settings
+    prepare_dagster_home()
+
+
+def prepare_dagster_home() -> Path:
+    """Dagster's home, with the project's dagster.yaml in it; DAGSTER_HOME if set, else .dagster_home."""
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(project_root() / ".dagster_home")))
+    home.mkdir(parents=True, exist_ok=True)
+    config = home / "dagster.yaml"
+    if not config.exists():
+        config.unlink(missing_ok=True)
+        config.symlink_to(project_root() / "dagster.yaml")
+    return home
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.pass_obj
+def land(settings: Settings, files: tuple[Path, ...]) -> None:
+    """Split history files (CSV, gzipped CSV, the published workbook) into daily drops in the landing zone."""
+    from retail_assets.landing.drop_reader import DropRefused
+    from retail_assets.landing.history import land as land_files
+    from retail_assets.online_retail.source import INVOICES
+
+    console = Console(stderr=True)
+    try:
+        with console.status("Reading …") as status:
+            landed = land_files(
+                files, settings.landing, INVOICES, progress=lambda rows: status.update(f"Reading … {rows:,} rows")
+            )
+    except (DropRefused, SettingError) as refusal:
+        raise Refusal(str(refusal)) from None
+    click.echo(
+        f"Landed {landed.rows:,} rows in {landed.drops:,} daily drops, {landed.first_day} to {landed.last_day}, "
+        f"under {settings.landing}/{INVOICES.name}. Next: make run (or: retail run)"
+    )
+
+
+@main.command()
+@click.option("--lines", default=120_000, show_default=True, help="Lines to make.")
+@click.option("--days", default=500, show_default=True, help="Calendar days; the last is yesterday.")
+@click.option("--seed", default=42, show_default=True, help="The same seed makes the same data.")
+@click.option("--until", type=DAY, help="Last day, instead of yesterday.")
+@click.pass_obj
+def generate(settings: Settings, lines: int, days: int, seed: int, until: datetime | None) -> None:
+    """Make data like a real shop's, as daily drops that end yesterday."""
+    made = generate_drops(settings, lines, days, seed, until.date() if until else _yesterday())
+    click.echo(made)
+
+
+def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_day: date) -> str:
+    """Makes drops and keeps their calendar, open at the end; returns what to tell the user."""
+    from retail_assets.landing.calendar import keep_calendar
+    from retail_assets.landing.drops import LandingZone
+    from retail_assets.online_retail.generate import MANIFEST, generate
+    from retail_assets.online_retail.source import INVOICES
+
+    directory = Path(settings.landing) / INVOICES.name
+    if LandingZone(settings.landing).drops(INVOICES.name) and not (directory / MANIFEST).exists():
+        raise Refusal(
+            f"{directory} holds drops that were landed. Generated data would mix with them: make clean first."
+        )
+    generate(directory, lines=lines, days=days, last_day=last_day, seed=seed)
+    keep_calendar(settings.landing, INVOICES.name, last_day - timedelta(days=days - 1), None)
+    return f"Made {lines:,} invoice lines over {days} days up to {last_day} in {directory}"
+
+
+@main.command()
+@click.option("--from", "first_day", type=DAY, help="Only partitions from this day (or its month) on.")
+@click.option("--to", "last_day", type=DAY, help="Only partitions up to this day.")
+@click.option("--select", "tables", multiple=True, help="Only this table, for example customer_rfm; may be repeated.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Make everything anew, not only what is missing or out of date."
+)
+@click.option(
+    "--months", type=click.Choice(["all", "newest"]), default="all", help="All monthly snapshots, or the newest."
+)
+@click.option("--generate-if-empty", is_flag=True, help="Make data first if nothing has landed.")
+@click.pass_obj
+def run(
+    settings: Settings,
+    first_day: datetime | None,
+    last_day: datetime | None,
+    tables: tuple[str, ...],
+    everything: bool,
+    months: str,
+    generate_if_empty: bool,
+) -> None:
+    """The main job: make what is landed and missing or out of date, then say what was done."""
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        raise Refusal("Java is missing: Spark needs a Java 17 runtime on the PATH (Debian: openjdk-17-jre-headless).")
+    with _output() as console:
+        ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
+    sys.exit(0 if ok else 1)
+
+
+def _run(
+    settings: Settings,
+    console: Console,
+    first_day: date | None,
+    last_day: date | None,
+    tables: tuple[str, ...],
+    everything: bool,
+    months: str,
+    generate_if_empty: bool,
+) -> bool:
+    from retail_assets.landing.drops import LandingZone
+    from retail_assets.online_retail.source import INVOICES
+
+    zone = LandingZone(settings.landing)
+    if not zone.drops(INVOICES.name):
+        if not generate_if_empty:
+            raise Refusal(
+                f"Nothing has landed in {settings.landing}/{INVOICES.name}. Land your files (retail land FILE…), put "
+                "daily drops there (…YYYY-MM-DD….csv), or make data (retail generate)."
+            )
+        console.print(generate_drops(settings, 120_000, 500, 42, _yesterday()))
+
+    from dagster import DagsterInstance
+    from dagster_pyspark.resources import spark_session_from_config
+
+    from retail_assets.definitions import defs
+    from retail_assets.lakehouse.session import spark_config
+    from retail_assets.online_retail.arrivals import arrivals
+    from retail_assets.operations.main_job import AlreadyRunning, run_main_job
+    from retail_assets.operations.planning import Request
+
+    try:
+        with DagsterInstance.from_ref(_quiet_instance()) as instance:
+            keys = _selected(defs, tables)
+            request = Request(first_day, last_day, keys, everything, months == "newest")
+            arrived = arrivals(settings, instance)
+            for notice in arrived.notices:
+                console.print(f"[yellow]{notice}[/]")
+            summary = run_main_job(
+                defs,
+                instance,
+                arrived.landed,
+                request,
+                _Progress(console),
+                warm_up=lambda: spark_session_from_config(spark_config(settings)),
+            )
+    except (AlreadyRunning, SettingError) as error:
+        raise Refusal(str(error)) from None
+    _report(console, summary, settings)
+    return summary.succeeded
+
+
+def _selected(definitions: Any, tables: tuple[str, ...]) -> "frozenset[AssetKey] | None":
+    if not tables:
+        return None
+    known = {key.path[-1]: key for key in definitions.resolve_asset_graph().get_all_asset_keys()}
+    unknown = [table for table in tables if table.split("/")[-1].split(".")[-1] not in known]
+    if unknown:
+        raise Refusal(f"No table is called {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
+    return frozenset(known[table.split("/")[-1].split(".")[-1]] for table in tables)
+
+
+def _quiet_instance() -> Any:
+    """The instance of DAGSTER_HOME; the steps' output is not captured into files, it would hide the progress."""
+    from dagster._core.instance.ref import InstanceRef
+
+    no_capture = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    return InstanceRef.from_dir(os.environ["DAGSTER_HOME"], overrides={"compute_logs": no_capture})
+
+
+@contextmanager
+def _output() -> Iterator[Console]:
+    """A console for people; what the JVM and libraries write to stderr meanwhile goes to a log file."""
+    log = Path(os.environ["DAGSTER_HOME"]) / "retail-run.log"
+    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+    kept = os.dup(2)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield Console(file=terminal, highlight=False, soft_wrap=True)
+        except click.ClickException:
+            raise
+        except Exception:
+            terminal.write(f"The main job stopped with an unforeseen error; what Spark said is in {log}\n")
+            raise
+        finally:
+            os.dup2(kept, 2)
+            terminal.flush()
+
+
+class _Progress:
+    """Prints a line as each table is done, and what is being made meanwhile."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Any = None
+
+    def planned(self, due: "dict[AssetKey, list[str]]") -> None:
+        if not due:
+            self._console.print("Nothing to do: everything that has landed is up to date.")
+            return
+        partitions = sum(len(keys) for keys in due.values())
+        self._console.print(f"{len(due)} tables are due, {partitions:,} partitions in all. Starting Spark …")
+
+    def started(self, key: "AssetKey", run: "PlannedRun") -> None:
+        self._status = self._console.status(f"{key.path[-1]}  {run}")
+        self._status.start()
+
+    def finished(
+        self, key: "AssetKey", run: "PlannedRun", table: "TableSummary", succeeded: bool, seconds: float
+    ) -> None:
+        if self._status:
+            self._status.stop()
+        mark = "[green]✓[/]" if succeeded else "[red]✗[/]"
+        took = f"{seconds:6.1f} s" if succeeded else "  failed"
+        self._console.print(f"{mark} {key.path[-1]:<25} {took}   {run}")
+
+
+def _report(console: Console, summary: "Summary", settings: Settings) -> None:
+    if summary.tables:
+        grid = Grid(box=None, pad_edge=False, header_style="bold")
+        grid.add_column("table", no_wrap=True)
+        for heading in ("rows", "partitions", "passed", "warned", "failed", "seconds"):
+            grid.add_column(heading, justify="right")
+        for key, table in summary.tables.items():
+            grid.add_row(
+                ".".join(key.path),
+                f"{table.rows:,}",
+                f"{len(table.partitions):,}",
+                f"{table.passed:,}",
+                f"[yellow]{table.warned:,}[/]" if table.warned else "0",
+                f"[red]{table.failed:,}[/]" if table.failed else "0",
+                f"{table.seconds:.1f}",
+            )
+        console.print()
+        console.print(grid)
+        console.print(f"\n{summary.seconds:.1f} s in all. Passed, warned and failed count checks, one per partition.")
+    for failure in summary.failures:
+        console.print(f"\n[red]{failure}[/]", markup=True)
+    if summary.waiting:
+        waiting = sorted({".".join(key.path) for key, _ in summary.waiting})
+        console.print(
+            f"\nNot made, as they read what failed: {len(summary.waiting)} partitions of {', '.join(waiting)}."
+        )
+    console.print(f"\nThe lakehouse: {settings.lakehouse}")
+    console.print("Next: make ui, then open http://localhost:3000")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def ui(arguments: tuple[str, ...]) -> None:
+    """The Dagster UI with its daemon; further arguments go to `dagster dev`."""
+    os.chdir(project_root())
+    program = str(Path(sys.executable).parent / "dagster")
+    os.execv(program, [program, "dev", "--workspace", str(project_root() / "workspace.yaml"), *arguments])
+
+
+def _yesterday() -> date:
+    return datetime.now(tz=UTC).date() - timedelta(days=1)
+
+
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+if __name__ == "__main__":
+    main()

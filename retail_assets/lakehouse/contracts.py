@@ -1,0 +1,221 @@
+"""Contracts: one pandera model per table, the one source of truth about its columns and rules.
+
+A contract says what each column is called, holds, means and comes from, and which rules its rows keep. From it derive
+the schema that is written, Delta's column comments and NOT NULL constraints, the column schema and column lineage in
+the Dagster UI, the checks, and the data dictionary. A contract lives in the module named after its table, which gives
+the table its name: `retail_assets.online_retail.customer_rfm` is table `online_retail.customer_rfm`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import pandera.pyspark as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+Text = T.StringType
+Flag = T.BooleanType
+Integer = T.IntegerType
+Count = T.LongType
+Real = T.DoubleType
+Day = T.DateType
+Moment = T.TimestampType
+UnitPrice = Annotated[T.DecimalType, 12, 3]
+Money = Annotated[T.DecimalType, 18, 3]
+Texts = Annotated[T.ArrayType, T.StringType(), True]
+TextMap = Annotated[T.MapType, T.StringType(), T.StringType(), True]
+CountMap = Annotated[T.MapType, T.StringType(), T.LongType(), True]
+
+Origin = tuple[Any, ...]
+"""A contract and the names of its columns that a column is made from: `(CleanTransactions, "line_total")`."""
+
+
+class ContractViolation(Exception):
+    """A table that does not have the shape its contract states; the message names table, columns and remedy."""
+
+
+class Contract(pa.DataFrameModel):
+    """Base of every table's contract."""
+
+    class Config:
+        """Columns that are not in the contract are an error; `unique` names the key within a partition."""
+
+        strict = True
+        coerce = False
+
+
+def column(
+    description: str,
+    *,
+    origin: Origin | list[Origin] = (),
+    unit: str | None = None,
+    role: str = "value",
+    **rules: Any,
+) -> Any:
+    """A column: what it means, what it is made from, its unit, and pandera's rules (nullable, ge, le, isin …)."""
+    origins = origin if isinstance(origin, list) else [origin] if origin else []
+    return pa.Field(description=description, metadata={"origin": origins, "unit": unit, "role": role}, **rules)
+
+
+def partition(description: str, **options: Any) -> Any:
+    """The DATE column that says which Dagster partition a row belongs to (a day, or the first day of a month)."""
+    return column(description, role="partition", **options)
+
+
+def month_directory(of: str) -> Any:
+    """The column by which a daily table is laid out in directories: one a month, as days make too small files."""
+    return column(f"Month of {of} (yyyy-MM), by which the files are laid out", role="directory")
+
+
+def row_rule(description: str) -> Callable[[Callable[[], Column]], Any]:
+    """A rule over several columns of one row: decorates a function that returns the condition rows must meet.
+
+    A condition that is NULL counts as met, as in SQL's CHECK constraints and in pandera's own checks.
+    """
+
+    def decorate(condition: Callable[[], Column]) -> Any:
+        def holds(cls: type, data: Any, condition: Callable[[], Column]) -> bool:
+            frame: DataFrame = data.dataframe
+            return frame.filter(~condition()).isEmpty()
+
+        holds.__name__ = condition.__name__
+        return pa.dataframe_check(holds, name=condition.__name__, description=description, condition=condition)
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a contract and the condition its rows must meet (NULL counts as met)."""
+
+    name: str
+    column: str | None
+    description: str
+    condition: Callable[[], Column]
+
+
+_BUILT_IN: dict[str, Callable[[Column, dict[str, Any]], Column]] = {
+    "equal_to": lambda c, s: c == s["value"],
+    "greater_than": lambda c, s: c > s["min_value"],
+    "greater_than_or_equal_to": lambda c, s: c >= s["min_value"],
+    "less_than": lambda c, s: c < s["max_value"],
+    "less_than_or_equal_to": lambda c, s: c <= s["max_value"],
+    "in_range": lambda c, s: (
+        (c >= s["min_value"] if s["include_min"] else c > s["min_value"])
+        & (c <= s["max_value"] if s["include_max"] else c < s["max_value"])
+    ),
+    "isin": lambda c, s: c.isin(list(s["allowed_values"])),
+    "notin": lambda c, s: ~c.isin(list(s["forbidden_values"])),
+    "str_matches": lambda c, s: c.rlike(_anchored(s["pattern"])),
+    "str_startswith": lambda c, s: c.startswith(s["string"]),
+}
+
+
+def _anchored(pattern: Any) -> str:
+    """pandera matches from the start of the text, as Python's re.match does; Spark searches anywhere."""
+    text = getattr(pattern, "pattern", pattern)
+    return text if text.startswith("^") else f"^(?:{text})"
+
+
+def rules(contract: type[Contract]) -> list[Rule]:
+    """Every rule that a row must keep, in the order of the columns: nullability, value rules, rules across columns."""
+    schema = contract.to_schema()
+    found = []
+    for name, field in schema.columns.items():
+        if not field.nullable:
+            found.append(Rule(f"{name}_not_null", name, f"{name} is there", lambda n=name: F.col(n).isNotNull()))
+        for check in field.checks:
+            if check.name not in _BUILT_IN:
+                raise TypeError(f"{contract.__name__}.{name}: no translation for pandera's check {check.name!r}")
+            build, statistics = _BUILT_IN[check.name], check.statistics
+            found.append(
+                Rule(
+                    f"{name}_{check.name}",
+                    name,
+                    f"{name}: {check.error or check.name}",
+                    lambda n=name, b=build, s=statistics: b(F.col(n), s),
+                )
+            )
+    found += [
+        Rule(check.name, None, check.description or check.name, check._check_kwargs["condition"])
+        for check in schema.checks
+    ]
+    return found
+
+
+def unique_key(contract: type[Contract]) -> list[str]:
+    """The columns that together are unique in the table; empty where the contract promises none."""
+    unique: Iterable[str] = contract.to_schema().unique or []
+    return list(unique)
+
+
+def table_name(contract: type[Contract]) -> tuple[str, str]:
+    """(source, table), as the contract's module is called; also the asset key."""
+    source, table = contract.__module__.rsplit(".", 2)[-2:]
+    return source, table
+
+
+def column_in_role(contract: type[Contract], role: str) -> str | None:
+    """The column declared with `partition()` or `month_directory()`, if any."""
+    for name, field in contract.to_schema().columns.items():
+        if field.metadata["role"] == role:
+            return name
+    return None
+
+
+def partition_column(contract: type[Contract]) -> str:
+    """The name of the partition column; every table has one."""
+    name = column_in_role(contract, "partition")
+    if name is None:
+        raise TypeError(f"{contract.__name__} declares no partition() column")
+    return name
+
+
+def spark_schema(contract: type[Contract]) -> T.StructType:
+    """The schema as written: types, NOT NULL constraints, and descriptions as column comments."""
+    return T.StructType(
+        [
+            T.StructField(name, field.dtype.type, field.nullable, {"comment": described(field)})
+            for name, field in contract.to_schema().columns.items()
+        ]
+    )
+
+
+def described(field: Any) -> str:
+    """A column's description with its unit."""
+    unit = field.metadata["unit"]
+    return f"{field.description} [{unit}]" if unit else str(field.description)
+
+
+def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
+    """The frame with exactly the contract's columns, in its order, with its types and comments.
+
+    Numbers are brought to the contract's precision (an overflow is an error in ANSI mode); any other difference of
+    type, a missing or an undeclared column is a ContractViolation. The month directory is filled in.
+    """
+    wanted, name = spark_schema(contract), ".".join(table_name(contract))
+    directory = column_in_role(contract, "directory")
+    if directory and directory not in frame.columns:
+        frame = frame.withColumn(directory, F.date_format(partition_column(contract), "yyyy-MM"))
+    have = {field.name: field.dataType for field in frame.schema}
+    problems = [f"column {f.name} is missing" for f in wanted if f.name not in have]
+    problems += [f"column {c} is not in the contract" for c in have if c not in wanted.fieldNames()]
+    problems += [
+        f"column {f.name} is {have[f.name].simpleString()}, not {f.dataType.simpleString()}"
+        for f in wanted
+        if f.name in have and not _fits(have[f.name], f.dataType)
+    ]
+    if problems:
+        raise ContractViolation(
+            f"{name} does not have the shape of its contract {contract.__name__}: {'; '.join(problems)}. "
+            "Change the transform or the contract, so that both say the same."
+        )
+    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in wanted])
+
+
+def _fits(have: T.DataType, wanted: T.DataType) -> bool:
+    if isinstance(have, T.NumericType) and isinstance(wanted, T.NumericType):
+        return isinstance(have, T.FractionalType) <= isinstance(wanted, T.FractionalType)
+    return have.simpleString() == wanted.simpleString()

@@ -1,0 +1,151 @@
+"""Delta tables by name: created from a frame's own schema, replaced partition by partition, read pruned.
+
+Knows neither Dagster nor any table. Every write replaces exactly the partitions it is given, in one commit: done
+twice, or killed and done again, it leaves the same table. Delta on a local file system is not safe for concurrent
+writers of one table, which is why runs write through a pool of one.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+
+class WriteRefused(Exception):
+    """A write that would have damaged the table; nothing was written. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one write did, from Delta's own commit: rows and files written, bytes, and how long it took."""
+
+    version: int
+    rows: int
+    files: int
+    bytes: int
+    seconds: float
+    table_rows: int
+
+
+def within(partition: str, keys: Sequence[date]) -> Column:
+    """The condition that a row belongs to one of these partitions; a plain range where they are consecutive days."""
+    first, last = min(keys), max(keys)
+    if len(set(keys)) == (last - first).days + 1:
+        return (F.col(partition) >= F.lit(first)) & (F.col(partition) < F.lit(last + timedelta(days=1)))
+    return F.col(partition).isin([F.lit(key) for key in sorted(set(keys))])
+
+
+def _as_sql(partition: str, keys: Sequence[date]) -> str:
+    first, last = min(keys), max(keys)
+    if len(set(keys)) == (last - first).days + 1:
+        return f"{partition} >= DATE'{first}' AND {partition} < DATE'{last + timedelta(days=1)}'"
+    listed = ", ".join(f"DATE'{key}'" for key in sorted(set(keys)))
+    return f"{partition} IN ({listed})"
+
+
+class DeltaTables:
+    """The tables under one root, each at `<root>/<source>/<table>`."""
+
+    def __init__(self, spark: SparkSession, root: str) -> None:
+        self._spark = spark
+        self._root = root.rstrip("/")
+
+    def path(self, name: Sequence[str]) -> str:
+        """Where a table lies."""
+        return "/".join([self._root, *name])
+
+    def exists(self, name: Sequence[str]) -> bool:
+        """Whether the table has been created."""
+        from delta import DeltaTable
+
+        return DeltaTable.isDeltaTable(self._spark, self.path(name))
+
+    def read(self, name: Sequence[str], version: int | None = None) -> DataFrame:
+        """The table as it is, or as it was at an older version."""
+        reader = self._spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.path(name))
+
+    def replace(
+        self,
+        name: Sequence[str],
+        frame: DataFrame,
+        partition: str,
+        keys: Sequence[date],
+        directory: str | None = None,
+    ) -> Commit:
+        """Replaces the partitions `keys` by the frame's rows, atomically; every other row stays as it is.
+
+        New columns are added to the table. Raises WriteRefused for rows outside `keys`, for no keys at all, and for
+        columns that went missing or changed their type.
+        """
+        if not keys:
+            raise WriteRefused(f"{'.'.join(name)}: no partition to write was given, so nothing was written.")
+        began = time.monotonic()
+        self._create(name, frame.schema, directory or partition)
+        self._refuse_incompatible(name, frame.schema)
+        writer = (
+            frame.write.format("delta")
+            .mode("overwrite")
+            .option("replaceWhere", _as_sql(partition, keys))
+            .option("mergeSchema", "true")
+        )
+        try:
+            writer.save(self.path(name))
+        except AnalysisException as error:
+            if "REPLACE_WHERE_MISMATCH" in str(error):
+                raise WriteRefused(_outside(name, partition, keys)) from error
+            raise
+        return self._last_commit(name, time.monotonic() - began)
+
+    def _create(self, name: Sequence[str], schema: T.StructType, directory: str) -> None:
+        from delta import DeltaTable
+
+        if self.exists(name):
+            return
+        builder = DeltaTable.createIfNotExists(self._spark).location(self.path(name)).addColumns(schema)
+        builder.partitionedBy(directory).execute()
+
+    def _refuse_incompatible(self, name: Sequence[str], schema: T.StructType) -> None:
+        """Columns may be added; what readers rely on may not go or change."""
+        existing, wanted = self.read(name).schema, {field.name: field.dataType for field in schema}
+        problems = [f"column {f.name} is missing" for f in existing if f.name not in wanted]
+        problems += [
+            f"column {f.name} would change from {f.dataType.simpleString()} to {wanted[f.name].simpleString()}"
+            for f in existing
+            if f.name in wanted and wanted[f.name].simpleString() != f.dataType.simpleString()
+        ]
+        if problems:
+            raise WriteRefused(
+                f"{'.'.join(name)} at {self.path(name)} cannot take these rows: {'; '.join(problems)}. Columns may be "
+                "added; for any other change, move the old table away and materialize all partitions anew."
+            )
+
+    def _last_commit(self, name: Sequence[str], seconds: float) -> Commit:
+        from delta import DeltaTable
+
+        row = DeltaTable.forPath(self._spark, self.path(name)).history(1).collect()[0]
+        metrics = row["operationMetrics"]
+        return Commit(
+            version=row["version"],
+            rows=int(metrics.get("numOutputRows", 0)),
+            files=int(metrics.get("numFiles", 0)),
+            bytes=int(metrics.get("numOutputBytes", 0)),
+            seconds=seconds,
+            # Delta answers a bare count from the statistics in its log, without reading a file.
+            table_rows=self.read(name).count(),
+        )
+
+
+def _outside(name: Sequence[str], partition: str, keys: Sequence[date]) -> str:
+    return (
+        f"{'.'.join(name)}: some rows have a {partition} outside the partitions being written "
+        f"({min(keys)} to {max(keys)}), so nothing was written. A transform must only return rows of its own "
+        f"partitions: look at how it derives {partition}."
+    )

@@ -1,0 +1,82 @@
+"""A contract held against a table in one aggregation, grouped by partition.
+
+pandera's own PySpark backend starts one Spark action per rule. Here every rule becomes one `count_if` of the same
+aggregation (a test holds the verdicts against pandera's). Only where rows failed does a second query fetch a few of
+their keys.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from retail_assets.lakehouse.contracts import Contract, partition_column, rules, unique_key
+
+SAMPLES = 5
+UNIQUE = "unique_key"
+
+
+@dataclass
+class PartitionEvaluation:
+    """One partition against its contract: rows, failed rows per rule, sample keys per failed rule, measures."""
+
+    rows: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, list[str]] = field(default_factory=dict)
+    measures: dict[str, Any] = field(default_factory=dict)
+
+
+def evaluate(
+    frame: DataFrame, contract: type[Contract], measures: Mapping[str, Column] | None = None
+) -> dict[str, PartitionEvaluation]:
+    """Partition key (ISO date) -> its evaluation, for every partition that has rows.
+
+    `measures` are further aggregates that checks want of the same pass. Rows without a partition appear under "None".
+    """
+    measures = measures or {}
+    partition, checked = partition_column(contract), rules(contract)
+    counted = [F.count_if(~rule.condition()).alias(f"failed_{i}") for i, rule in enumerate(checked)]
+    measured = [aggregate.alias(f"measure_{name}") for name, aggregate in measures.items()]
+    found = {}
+    for row in frame.groupBy(partition).agg(F.count("*").alias("rows"), *counted, *measured).collect():
+        found[str(row[partition])] = PartitionEvaluation(
+            rows=row["rows"],
+            failed={rule.name: row[f"failed_{i}"] for i, rule in enumerate(checked) if row[f"failed_{i}"]},
+            measures={name: row[f"measure_{name}"] for name in measures},
+        )
+    key = unique_key(contract)
+    if key:
+        for row in _repeated(frame, key, partition).collect():
+            found[str(row[partition])].failed[UNIQUE] = row["surplus"]
+    if any(evaluation.failed for evaluation in found.values()):
+        _sample(frame, contract, found)
+    return found
+
+
+def _repeated(frame: DataFrame, key: list[str], partition: str) -> DataFrame:
+    """Per partition, how many rows repeat a key that was there already."""
+    groups = frame.groupBy(*dict.fromkeys([partition, *key])).agg((F.count("*") - 1).alias("surplus"))
+    return groups.filter("surplus > 0").groupBy(partition).agg(F.sum("surplus").alias("surplus"))
+
+
+def _sample(frame: DataFrame, contract: type[Contract], found: dict[str, PartitionEvaluation]) -> None:
+    """Adds up to five keys of failing rows per partition and rule."""
+    partition, key = partition_column(contract), unique_key(contract)
+    names = {name for evaluation in found.values() for name in evaluation.failed}
+    failing = [F.when(~rule.condition(), F.lit(rule.name)) for rule in rules(contract) if rule.name in names]
+    shown = F.concat_ws(" | ", *[F.coalesce(F.col(c).cast("string"), F.lit("NULL")) for c in key or frame.columns[:4]])
+    kept = frame.select(partition, shown.alias("key"), *([F.array(*failing).alias("rules")] if failing else []))
+    if UNIQUE in names:
+        repeated = frame.groupBy(*dict.fromkeys([partition, *key])).count().filter("count > 1")
+        pairs = repeated.select(partition, shown.alias("key"), F.lit(UNIQUE).alias("rule"))
+    else:
+        pairs = None
+    if failing:
+        rows = kept.select(partition, "key", F.explode("rules").alias("rule")).filter("rule IS NOT NULL")
+        pairs = rows if pairs is None else pairs.unionByName(rows)
+    assert pairs is not None
+    rank = F.row_number().over(Window.partitionBy(partition, "rule").orderBy("key"))
+    for row in pairs.withColumn("rank", rank).filter(F.col("rank") <= SAMPLES).orderBy("rank").collect():
+        found[str(row[partition])].samples.setdefault(row["rule"], []).append(row["key"])

@@ -1,0 +1,390 @@
+"""@table: from a contract and a function that builds the rows to a partitioned Dagster asset with its checks.
+
+A step builds the rows of its partitions, audits them (one aggregation for the contract, a query for each further
+check), publishes the partitions that pass, and reports one check evaluation per check and partition, current with
+the materialization it belongs to. Partitions that fail a blocking check are not published, and the step fails,
+saying which and why; what depends on them is skipped.
+"""
+
+import inspect
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetIn,
+    AssetKey,
+    AssetMaterialization,
+    AssetsDefinition,
+    BackfillPolicy,
+    CodeReferencesMetadataValue,
+    DagsterEventType,
+    Failure,
+    LocalFileCodeReference,
+    MetadataValue,
+    Output,
+    PartitionMapping,
+    TableColumn,
+    TableColumnConstraints,
+    TableColumnDep,
+    TableColumnLineage,
+    TableSchema,
+    TimeWindowPartitionsDefinition,
+    asset,
+)
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+
+from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, contract_check
+from retail_assets.lakehouse.contracts import (
+    Contract,
+    column_in_role,
+    conform,
+    described,
+    partition_column,
+    rules,
+    spark_schema,
+    table_name,
+    unique_key,
+)
+from retail_assets.lakehouse.delta_tables import within
+from retail_assets.lakehouse.evaluation import evaluate
+from retail_assets.lakehouse.io_manager import (
+    DATA_VERSION_TAG,
+    DIRECTORY,
+    PARTITION,
+    as_days,
+    commit_metadata,
+)
+
+Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
+"""Parameter name -> the table it is read from, and which of its partitions."""
+
+OWNERS = {
+    "bronze": "team:data-engineering",
+    "silver": "team:data-engineering",
+    "gold": "team:analytics",
+    "ml": "team:data-science",
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a table function may return instead of a bare frame: rows, with more to show and to judge.
+
+    `findings` are handed to the checks; `metadata` is shown per partition key in the UI.
+    """
+
+    frame: DataFrame
+    findings: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PartitionWindow:
+    """The partitions a step makes: their keys, and the days these keys stand for."""
+
+    keys: list[str]
+
+    @property
+    def days(self) -> list[date]:
+        """The keys as dates: the day itself, or the first day of the month."""
+        return as_days(self.keys)
+
+
+def asset_key(contract: type[Contract]) -> AssetKey:
+    """The asset key of a table."""
+    return AssetKey(list(table_name(contract)))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as its module declares it; `asset` makes the Dagster asset once the calendar is known."""
+
+    contract: type[Contract]
+    cadence: Callable[[Any], TimeWindowPartitionsDefinition]
+    build: Callable[..., DataFrame | Built]
+    group: str
+    reads: Reads
+    checks: list[TableCheck]
+    kinds: frozenset[str]
+
+    @property
+    def key(self) -> AssetKey:
+        """The asset key."""
+        return asset_key(self.contract)
+
+    def asset(self, calendar: Any) -> AssetsDefinition:
+        """The asset, partitioned by the source's calendar."""
+        partitions, parameters = self.cadence(calendar), set(inspect.signature(self.build).parameters)
+        resources = parameters - set(self.reads) - {"window", "context"}
+
+        @asset(
+            key=self.key,
+            description=inspect.getdoc(self.contract),
+            group_name=self.group,
+            kinds=set(self.kinds),
+            owners=[OWNERS[self.group]],
+            partitions_def=partitions,
+            backfill_policy=BackfillPolicy.single_run(),
+            ins={
+                name: AssetIn(key=asset_key(upstream), partition_mapping=mapping)
+                for name, (upstream, mapping) in self.reads.items()
+            },
+            check_specs=[
+                AssetCheckSpec(
+                    check.name,
+                    asset=self.key,
+                    description=check.description,
+                    blocking=check.blocking,
+                    partitions_def=partitions,
+                )
+                for check in self.checks
+            ],
+            required_resource_keys=resources | {"io_manager"},
+            metadata=_definition_metadata(self.contract, self.build),
+            pool=f"write_{'_'.join(self.key.path)}",
+        )
+        def step(context: AssetExecutionContext, **inputs: DataFrame) -> Iterator[Any]:
+            window = PartitionWindow(list(context.partition_keys))
+            known = {"window": window, "context": context, **inputs}
+            given = {name: known[name] if name in known else getattr(context.resources, name) for name in parameters}
+            yield from _materialize(context, self.contract, self.checks, self.build(**given), inputs, window)
+
+        return step
+
+
+def table(
+    contract: type[Contract],
+    cadence: Callable[[Any], TimeWindowPartitionsDefinition],
+    *,
+    group: str,
+    reads: Reads | None = None,
+    checks: Sequence[TableCheck] = (),
+    kinds: Iterable[str] = (),
+) -> Callable[[Callable[..., DataFrame | Built]], Table]:
+    """Makes a table of a function that builds its rows.
+
+    The function's parameters are the tables it reads (as DataFrames), optionally `window` (a PartitionWindow) and
+    `context` (Dagster's), and resources by name; tables read for a check only need not be parameters. Its rows must
+    belong to the window's partitions. The contract's own check comes before `checks`.
+    """
+    own = contract_check(contract.__name__, len(rules(contract)) + bool(unique_key(contract)))
+
+    def decorate(build: Callable[..., DataFrame | Built]) -> Table:
+        return Table(
+            contract, cadence, build, group, reads or {}, [own, *checks], frozenset({"pyspark", "delta", *kinds})
+        )
+
+    return decorate
+
+
+def _materialize(
+    context: AssetExecutionContext,
+    contract: type[Contract],
+    checks: Sequence[TableCheck],
+    result: DataFrame | Built,
+    inputs: Mapping[str, DataFrame],
+    window: PartitionWindow,
+) -> Iterator[Any]:
+    built = result if isinstance(result, Built) else Built(result)
+    with _kept(conform(built.frame, contract)) as frame:
+        measures = {name: make() for check in checks for name, make in check.measures.items()}
+        evaluations = evaluate(frame, contract, measures)
+        audit = Audit(frame, inputs, window.keys, partition_column(contract), evaluations, built.findings)
+        verdicts = {check.name: check.verdicts(audit) for check in checks}
+        refused = _refused(checks, verdicts, window.keys)
+        shown: dict[str, dict[str, Any]] = {
+            key: {
+                "dagster/partition_row_count": MetadataValue.int(
+                    audit.evaluations[key].rows if key in evaluations else 0
+                )
+            }
+            | dict(built.metadata.get(key, {}))
+            for key in window.keys
+        }
+        # The UI takes a table's lineage from its newest materialization; once is enough.
+        shown[window.keys[-1]]["dagster/column_lineage"] = column_lineage(contract)
+        if refused:
+            yield from _publish_part(
+                context, contract, frame, [key for key in window.keys if key not in refused], shown
+            )
+        else:
+            for key, metadata in shown.items():
+                context.add_asset_metadata(metadata, partition_key=key)
+            yield Output(frame)
+    yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
+    if refused:
+        raise Failure(_explained(contract, refused, verdicts, len(window.keys)), allow_retries=False)
+
+
+@contextmanager
+def _kept(frame: DataFrame) -> Iterator[DataFrame]:
+    """The rows are read by the audit and again by the write; they are computed once and let go of afterwards."""
+    kept = frame.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
+
+
+def _refused(
+    checks: Sequence[TableCheck], verdicts: Mapping[str, Mapping[str, Verdict]], keys: Sequence[str]
+) -> dict[str, list[str]]:
+    """Partition -> the blocking checks it fails."""
+    blocking = [check.name for check in checks if check.blocking]
+    failed = {key: [name for name in blocking if not verdicts[name][key].passed] for key in keys}
+    return {key: names for key, names in failed.items() if names}
+
+
+def _publish_part(
+    context: AssetExecutionContext,
+    contract: type[Contract],
+    frame: DataFrame,
+    keys: list[str],
+    shown: Mapping[str, dict[str, Any]],
+) -> Iterator[AssetMaterialization]:
+    """Publishes the partitions that passed, when others of the same run did not."""
+    if not keys:
+        return
+    manager, name = context.resources.io_manager, table_name(contract)
+    good = frame.filter(within(partition_column(contract), as_days(keys)))
+    commit = manager.publish(name, layout(contract), good, keys)
+    metadata = commit_metadata(commit, manager.tables.path(name))
+    for key in keys:
+        yield AssetMaterialization(
+            asset_key(contract),
+            partition=key,
+            metadata=metadata | shown[key],
+            tags={DATA_VERSION_TAG: str(commit.version)},
+        )
+
+
+def _evaluations(
+    context: AssetExecutionContext,
+    key: AssetKey,
+    checks: Sequence[TableCheck],
+    verdicts: Mapping[str, Mapping[str, Verdict]],
+    refused: set[str],
+) -> Iterator[AssetCheckEvaluation | Output]:
+    """One evaluation per check and partition, each pointing at the materialization that readers now see.
+
+    For a refused partition that is the previous one, if there was any.
+    """
+    partitions = set(next(iter(verdicts.values())))
+    latest = context.instance.event_log_storage.get_latest_storage_id_by_partition(
+        key, DagsterEventType.ASSET_MATERIALIZATION, partitions
+    )
+    now = time.time()
+    outputs = {spec.key.name: output for output, spec in context.assets_def.node_check_specs_by_output_name.items()}
+    selected = {check_key.name for check_key in context.selected_asset_check_keys}
+    for check in checks:
+        if check.name not in selected:
+            continue
+        # Dagster wants the check's own output beside evaluations that name their partition.
+        yield Output(None, output_name=outputs[check.name])
+        for partition, verdict in verdicts[check.name].items():
+            target = (
+                AssetCheckEvaluationTargetMaterializationData(
+                    storage_id=latest[partition], run_id=context.run_id, timestamp=now
+                )
+                if partition in latest and partition not in refused
+                else None
+            )
+            yield AssetCheckEvaluation(
+                asset_key=key,
+                check_name=check.name,
+                passed=verdict.passed,
+                metadata=verdict.metadata,
+                target_materialization_data=target,
+                severity=check.severity if not verdict.passed else AssetCheckSeverity.ERROR,
+                blocking=check.blocking,
+                partition=partition,
+            )
+
+
+def _explained(
+    contract: type[Contract],
+    refused: Mapping[str, list[str]],
+    verdicts: Mapping[str, Mapping[str, Verdict]],
+    total: int,
+) -> str:
+    lines = [
+        f"{'.'.join(table_name(contract))}: {len(refused)} of {total} partitions were not published; "
+        "readers keep what was there before."
+    ]
+    for key, names in list(refused.items())[:10]:
+        for name in names:
+            details = ", ".join(f"{k}: {v}" for k, v in verdicts[name][key].metadata.items())
+            lines.append(f"  {key}: check {name!r} failed ({details})")
+    if len(refused) > 10:
+        lines.append(f"  … and {len(refused) - 10} more; see the checks of the asset in the Dagster UI")
+    return "\n".join(lines)
+
+
+def layout(contract: type[Contract]) -> dict[str, str]:
+    """How the table lies on disk, as the I/O manager wants to know it."""
+    directory = column_in_role(contract, "directory")
+    return {PARTITION: partition_column(contract)} | ({DIRECTORY: directory} if directory else {})
+
+
+def _definition_metadata(contract: type[Contract], build: Callable[..., Any]) -> dict[str, Any]:
+    source, line = inspect.getsourcefile(build), inspect.getsourcelines(build)[1]
+    return {
+        **layout(contract),
+        "dagster/table_name": ".".join(table_name(contract)),
+        "dagster/column_schema": column_schema(contract),
+        "dagster/code_references": CodeReferencesMetadataValue(
+            code_references=[
+                LocalFileCodeReference(file_path=str(source), line_number=line, label=f"{table_name(contract)[1]}.py")
+            ]
+        ),
+    }
+
+
+def column_schema(contract: type[Contract]) -> TableSchema:
+    """Columns with types, descriptions and constraints, for the Dagster UI."""
+    by_column: dict[str, list[str]] = {}
+    for rule in rules(contract):
+        if rule.column and not rule.name.endswith("_not_null"):
+            by_column.setdefault(rule.column, []).append(rule.description.split(": ", 1)[1])
+    key = set(unique_key(contract))
+    fields = contract.to_schema().columns
+    return TableSchema(
+        [
+            TableColumn(
+                item.name,
+                item.dataType.simpleString(),
+                described(fields[item.name]),
+                TableColumnConstraints(
+                    nullable=item.nullable, unique=key == {item.name}, other=by_column.get(item.name, [])
+                ),
+            )
+            for item in spark_schema(contract)
+        ]
+    )
+
+
+def column_lineage(contract: type[Contract]) -> TableColumnLineage:
+    """Which columns of which tables each column is made from, as the contract states."""
+    return TableColumnLineage(
+        {
+            name: [
+                TableColumnDep(asset_key(origin), source)
+                for origin, *sources in item.metadata["origin"]
+                for source in sources
+            ]
+            for name, item in contract.to_schema().columns.items()
+            if item.metadata["origin"]
+        }
+    )

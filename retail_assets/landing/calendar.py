@@ -1,0 +1,128 @@
+"""The calendar of a source: from which day to which its partitions go."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from upath import UPath
+
+from retail_assets.landing.drops import LandingZone
+from retail_assets.settings import SettingError
+
+CALENDAR_FILE = "_calendar.json"
+
+OPEN_WITHIN = timedelta(days=35)
+"""A history that reaches to within this of yesterday is taken for a living one: a month's delivery may be late."""
+
+_OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """First and last day of a source; without a last day it is open and goes on to yesterday."""
+
+    first_day: date
+    last_day: date | None
+
+
+def read_calendar(zone_root: str, source: str, environment: Mapping[str, str], today: date | None = None) -> Calendar:
+    """The calendar that the environment sets, day by day, over the one kept beside the drops.
+
+    RETAIL_<SOURCE>_FIRST_DAY is an ISO date, RETAIL_<SOURCE>_LAST_DAY an ISO date or `open`. Where nothing is kept,
+    the calendar is open and starts with the first drop (of those before today); where nothing has landed, with the
+    first day of last month. Raises SettingError, naming the variable or file, for what is no date or ends before it
+    starts.
+    """
+    today = today or date.today()
+    first_variable, last_variable = (f"RETAIL_{source.upper()}_{which}_DAY" for which in ("FIRST", "LAST"))
+    first_set, last_set = environment.get(first_variable), environment.get(last_variable)
+    kept = None if first_set and last_set else _kept(zone_root, source)
+    origin = " and ".join(name for name in (first_variable, last_variable) if environment.get(name))
+    if first_set:
+        first_day = _day(first_set, first_variable)
+    else:
+        first_day = kept.first_day if kept else _first_landed(zone_root, source, today)
+    last_day = _last(last_set, last_variable) if last_set else (kept.last_day if kept else None)
+    if last_day and last_day < first_day:
+        raise SettingError(
+            f"{origin}: the last day of {source}, {last_day}, is before its first, {first_day}. "
+            f"Set {last_variable} to a later day or to {_OPEN!r}, or {first_variable} to an earlier one."
+        )
+    return Calendar(first_day, last_day)
+
+
+def keep_calendar(zone_root: str, source: str, first_day: date, last_day: date | None) -> Calendar:
+    """Write the calendar beside the drops, extended by what is kept there already: it only ever grows.
+
+    None as the last day means open; an open calendar stays open. Raises SettingError if the kept one cannot be read.
+    """
+    kept = _kept(zone_root, source)
+    if kept:
+        first_day = min(first_day, kept.first_day)
+        last_day = max(last_day, kept.last_day) if last_day and kept.last_day else None
+    path = _path(zone_root, source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{CALENDAR_FILE}.part")
+    written = {"first_day": first_day.isoformat(), "last_day": last_day.isoformat() if last_day else _OPEN}
+    unfinished.write_text(json.dumps(written) + "\n", encoding="utf-8")
+    unfinished.fs.mv(unfinished.path, path.path)
+    return Calendar(first_day, last_day)
+
+
+def last_day_of(history_ends: date, today: date | None = None) -> date | None:
+    """The calendar's last day for a history that ends on a day: that day, or None (open) if it is a recent one."""
+    yesterday = (today or date.today()) - timedelta(days=1)
+    return history_ends if history_ends < yesterday - OPEN_WITHIN else None
+
+
+def _kept(zone_root: str, source: str) -> Calendar | None:
+    path = _path(zone_root, source)
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as problem:
+        raise SettingError(f"{path} cannot be read ({problem}). {_renewed(source)}") from problem
+    if not isinstance(written, dict) or not all(
+        isinstance(written.get(name), str) for name in ("first_day", "last_day")
+    ):
+        raise SettingError(f"{path} must hold first_day and last_day. {_renewed(source)}")
+    first_day = _day(written["first_day"], f"first_day in {path}")
+    last_day = _last(written["last_day"], f"last_day in {path}")
+    if last_day and last_day < first_day:
+        raise SettingError(f"{path}: last_day {last_day} is before first_day {first_day}. {_renewed(source)}")
+    return Calendar(first_day, last_day)
+
+
+def _renewed(source: str) -> str:
+    return (
+        f"Correct it, or remove it and land the files again; "
+        f"RETAIL_{source.upper()}_FIRST_DAY and RETAIL_{source.upper()}_LAST_DAY override it."
+    )
+
+
+def _path(zone_root: str, source: str) -> UPath:
+    return UPath(LandingZone(zone_root).directory(source)) / CALENDAR_FILE
+
+
+def _first_landed(zone_root: str, source: str, today: date) -> date:
+    landed = [drop.day for drop in LandingZone(zone_root).drops(source) if drop.day < today]
+    last_month = today.replace(day=1) - timedelta(days=1)
+    return min(landed, default=last_month.replace(day=1))
+
+
+def _day(value: str, origin: str) -> date:
+    try:
+        return date.fromisoformat(value.strip())
+    except ValueError:
+        raise SettingError(f"{origin}={value!r} is not a date such as 2010-12-01.") from None
+
+
+def _last(value: str, origin: str) -> date | None:
+    if value.strip().lower() == _OPEN:
+        return None
+    try:
+        return _day(value, origin)
+    except SettingError:
+        raise SettingError(f"{origin}={value!r} is neither a date such as 2011-12-09 nor {_OPEN!r}.") from None

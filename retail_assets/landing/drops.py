@@ -1,0 +1,162 @@
+"""The landing zone: which drops lie there, and what lies there that is none."""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from upath import UPath
+
+YOUNG_SECONDS = 5.0
+"""A file modified more recently than this may still be written to."""
+
+_DAY = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
+_EXTENSION = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
+# Hidden files, downloads under way, and our own calendar and manifest.
+_IGNORED = re.compile(r"^[._]|\.(part|tmp|crdownload)$", re.IGNORECASE)
+_NAME_IT = "name it …YYYY-MM-DD….csv or …YYYY-MM-DD….csv.gz, with the one day whose rows it holds"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A file with the rows of one day. Several drops of a day add up. `size` is in bytes."""
+
+    day: date
+    path: str
+    name: str
+    size: int
+    modified_ns: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs when the file was replaced or changed; told without reading it."""
+        return f"{self.name}:{self.size}:{self.modified_ns}"
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """Something in the landing zone that is no drop and will not be read."""
+
+    path: str
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class LandingZone:
+    """The drops of all sources: `<root>/<source>/…YYYY-MM-DD….csv[.gz]`, on a disk or in an object store."""
+
+    root: str
+
+    def directory(self, source: str) -> str:
+        """Where the source's drops lie."""
+        return f"{self.root.rstrip('/')}/{source}"
+
+    def drops(self, source: str) -> list[Drop]:
+        """Every drop of the source, by day and name, days in the future included: from one listing, nothing is read."""
+        found = (entry for entry in self._entries(source) if isinstance(entry, Drop))
+        return sorted(found, key=lambda drop: (drop.day, drop.name))
+
+    def oddities(self, source: str) -> list[Oddity]:
+        """What lies in the source's directory without being a drop, by path; hidden and unfinished files are fine."""
+        found = (entry for entry in self._entries(source) if isinstance(entry, Oddity))
+        return sorted(found, key=lambda oddity: oddity.path)
+
+    def newest_day(self, source: str, not_after: date | None = None) -> date | None:
+        """The day of the newest drop, of those not later than `not_after`; None if nothing has landed."""
+        days = (drop.day for drop in self.drops(source) if not_after is None or drop.day <= not_after)
+        return max(days, default=None)
+
+    def _entries(self, source: str) -> Iterator[Drop | Oddity]:
+        directory = UPath(self.directory(source))
+        directory.fs.invalidate_cache(directory.path)
+        try:
+            listing = directory.fs.ls(directory.path, detail=True)
+        except FileNotFoundError:
+            return
+        if any(entry["type"] == "file" and _is_itself(directory, entry) for entry in listing):
+            yield Oddity(str(directory), "is a file where a directory should be", "put the drops in a directory there")
+            return
+        for entry in listing:
+            name = entry["name"].rstrip("/").rpartition("/")[2]
+            # Some object stores list the directory among its files.
+            if not _is_itself(directory, entry) and not _IGNORED.search(name):
+                yield _classified(directory, name, entry)
+
+
+def _is_itself(directory: UPath, entry: dict[str, Any]) -> bool:
+    return bool(entry["name"].strip("/") == directory.fs._strip_protocol(directory.path).strip("/"))
+
+
+def _classified(directory: UPath, name: str, entry: dict[str, Any]) -> Drop | Oddity:
+    path = f"{directory}/{name}"
+    if entry.get("islink"):
+        # A listing describes the link; what counts is the file that it leads to.
+        try:
+            entry = directory.fs.info(entry["name"])
+        except OSError:
+            return Oddity(path, "is a link to a file that is not there", "put the file there, or remove the link")
+    if entry["type"] == "directory":
+        return Oddity(path, "is a directory where a file should be", "move its files up, or remove it")
+    if entry["type"] != "file":
+        return Oddity(path, "is not a regular file", "remove it")
+    if not _EXTENSION.search(name):
+        return Oddity(path, "is neither .csv nor .csv.gz", "land a workbook with `retail land`; remove what is no drop")
+    written = set(_DAY.findall(name))
+    if len(written) != 1:
+        return Oddity(path, f"has {'no' if not written else 'more than one'} date in its name", _NAME_IT)
+    day = day_of(name)
+    if day is None:
+        return Oddity(path, f"has an impossible date in its name, {written.pop()}", _NAME_IT)
+    return Drop(day, path, name, int(entry["size"] or 0), _modified_ns(entry))
+
+
+def day_of(name: str) -> date | None:
+    """The day that a file's name carries; None if there is no date, an impossible one, or more than one."""
+    written = set(_DAY.findall(name))
+    try:
+        return date.fromisoformat(written.pop()) if len(written) == 1 else None
+    except ValueError:
+        return None
+
+
+def state_of(path: str) -> tuple[int, int]:
+    """Size in bytes and time of modification in nanoseconds, comparable with a Drop's. Raises OSError."""
+    file = UPath(path)
+    file.fs.invalidate_cache(str(file.parent.path))
+    entry = file.fs.info(file.path)
+    return int(entry["size"] or 0), _modified_ns(entry)
+
+
+def settled(drops: list[Drop], wait_seconds: float = 1.0) -> tuple[list[Drop], list[Drop]]:
+    """The drops that can be read, and those still being written: young, and changed or gone after the wait.
+
+    Waits once, and only if a drop is younger than YOUNG_SECONDS.
+    """
+    young = {drop.path for drop in drops if time.time() - drop.modified_ns / 1e9 < YOUNG_SECONDS}
+    if not young:
+        return drops, []
+    time.sleep(wait_seconds)
+    moving = {drop.path for drop in drops if drop.path in young and not is_unchanged(drop)}
+    return [drop for drop in drops if drop.path not in moving], [drop for drop in drops if drop.path in moving]
+
+
+def is_unchanged(drop: Drop) -> bool:
+    """Whether the file is still the one that was listed."""
+    try:
+        return state_of(drop.path) == (drop.size, drop.modified_ns)
+    except OSError:
+        return False
+
+
+def _modified_ns(entry: dict[str, Any]) -> int:
+    """When a file was last modified; file systems disagree on the name and the form of it (0 if they do not say)."""
+    names = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
+    moment = next((entry[name] for name in names if entry.get(name) is not None), 0.0)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment)
+    # Microseconds are what a float of seconds since 1970 can hold: a listing and a later look must agree.
+    return round(seconds * 1e6) * 1000

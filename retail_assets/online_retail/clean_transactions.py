@@ -1,0 +1,191 @@
+"""clean_transactions: the usable rows, typed, each group of identical landed rows once."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.contracts import (
+    Column,
+    Contract,
+    Day,
+    Flag,
+    Integer,
+    Moment,
+    Money,
+    Text,
+    UnitPrice,
+    column,
+    month_directory,
+    partition,
+    row_rule,
+)
+from retail_assets.lakehouse.table import table
+from retail_assets.online_retail.invoice_rules import landed_money, read_rows
+from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
+from retail_assets.online_retail.raw_invoices import RawInvoices
+from retail_assets.online_retail.source import INVOICES
+from retail_assets.operations.partitions import daily, same_window
+
+LINE_TYPES = ["product", "service", "cancellation", "adjustment"]
+
+# Beyond these a line is no retail sale; at most 0.1 % of the real lines lie there.
+OUTLIER_QUANTITY = 1_000
+OUTLIER_UNIT_PRICE = 1_000
+OUTLIER_LINE_TOTAL = 2_500
+
+
+class CleanTransactions(Contract):
+    """Invoice lines that can be relied on: typed, valid, and each once, however often it was delivered.
+
+    A line is a product sale, a service (postage, fees, manual entries), a cancellation or an adjustment. Outliers are
+    flagged, not removed. `landed_rows` says how many identical landed rows a line stands for, so that every landed
+    row is accounted for.
+    """
+
+    line_key: Text = column("Hash of the eight source columns", origin=[(RawInvoices, *INVOICES.columns)])
+    invoice_no: Text = column("Invoice number", origin=(RawInvoices, "invoice_no"), str_matches=r"^[A-Z]?[0-9]{6}$")
+    stock_code: Text = column("Product or service code, upper case", origin=(RawInvoices, "stock_code"))
+    description: Text = column("Description", nullable=True, origin=(RawInvoices, "description"))
+    quantity: Integer = column("Units; negative for cancellations", origin=(RawInvoices, "quantity"), notin=[0])
+    unit_price: UnitPrice = column("Price per unit", unit="GBP", origin=(RawInvoices, "unit_price"), ge=0)
+    line_total: Money = column("Quantity × unit price", unit="GBP", origin=[(RawInvoices, "quantity", "unit_price")])
+    invoice_ts: Moment = column(
+        "Time of the invoice; midnight where only the date is known", origin=(RawInvoices, "invoice_ts")
+    )
+    customer_id: Text = column(
+        "Customer; NULL for about a quarter of lines", nullable=True, origin=(RawInvoices, "customer_id")
+    )
+    country: Text = column("Country of the customer", origin=(RawInvoices, "country"))
+    line_type: Text = column("What the line is", isin=LINE_TYPES, origin=[(RawInvoices, "invoice_no", "stock_code")])
+    is_cancellation: Flag = column("Whether the invoice cancels an earlier one", origin=(RawInvoices, "invoice_no"))
+    is_outlier: Flag = column(
+        "Whether quantity, price or total is beyond what retail sales are",
+        origin=[(RawInvoices, "quantity", "unit_price")],
+    )
+    landed_rows: Integer = column("Identical landed rows that this line stands for", ge=1)
+    year: Integer = column("Year of the invoice", origin=(RawInvoices, "invoice_ts"))
+    month: Integer = column("Month of the invoice, 1 to 12", origin=(RawInvoices, "invoice_ts"))
+    day_of_week: Integer = column("Day of the week, Monday 1 to Sunday 7", in_range={"min_value": 1, "max_value": 7})
+    source_file: Text = column(
+        "Drop the line came from; the first by name if several", origin=(RawInvoices, "source_file")
+    )
+    invoice_date: Day = partition("Day of the invoice", origin=(RawInvoices, "invoice_date"))
+    invoice_month: Text = month_directory("the invoice")
+
+    class Config:
+        unique = ["invoice_date", "line_key"]
+
+    @row_rule("The line total is quantity × unit price")
+    def line_total_is_the_product() -> Column:
+        return F.col("line_total") == F.col("quantity") * F.col("unit_price")
+
+    @row_rule("Only cancellations have negative quantities")
+    def negative_only_when_cancelled() -> Column:
+        return (F.col("quantity") > 0) | F.col("is_cancellation")
+
+    @row_rule("Invoice time and partition are the same day")
+    def invoice_is_of_its_day() -> Column:
+        return F.to_date("invoice_ts") == F.col("invoice_date")
+
+
+def clean_transactions(raw: DataFrame) -> DataFrame:
+    """The usable rows of `raw`, typed, one for each group of rows identical in all eight source columns."""
+    usable = read_rows(raw).filter(F.size("reasons") == 0)
+    # The unit separator cannot occur in a CSV field by accident, and NULL is told from empty.
+    text = F.concat_ws("\x1f", *[F.coalesce(F.col(name), F.lit("\x00")) for name in INVOICES.columns])
+    keyed = usable.withColumn("line_key", F.md5(text))
+    once = keyed.groupBy("invoice_date", "line_key").agg(
+        F.count("*").cast("int").alias("landed_rows"),
+        F.min("source_file").alias("source_file"),
+        *[F.first(name).alias(name) for name in ("description", "country")],
+        *[F.first(f"typed_{name}").alias(name) for name in _TYPED],
+    )
+    line_total = (F.col("quantity") * F.col("unit_price")).cast("decimal(18,3)")
+    return once.select(
+        "*",
+        line_total.alias("line_total"),
+        _line_type().alias("line_type"),
+        F.col("invoice_no").startswith("C").alias("is_cancellation"),
+        (
+            (F.abs("quantity") > OUTLIER_QUANTITY)
+            | (F.col("unit_price") > OUTLIER_UNIT_PRICE)
+            | (F.abs(line_total) > OUTLIER_LINE_TOTAL)
+        ).alias("is_outlier"),
+        F.year("invoice_date").alias("year"),
+        F.month("invoice_date").alias("month"),
+        (F.weekday("invoice_date") + 1).alias("day_of_week"),
+    )
+
+
+_TYPED = ("invoice_no", "stock_code", "quantity", "unit_price", "invoice_ts", "customer_id")
+
+
+def _line_type() -> Column:
+    invoice_no = F.col("invoice_no")
+    product = F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*$") | (F.col("stock_code") == "PADS")
+    return (
+        F.when(invoice_no.startswith("C"), "cancellation")
+        .when(invoice_no.rlike("^[A-Z]"), "adjustment")
+        .when(product, "product")
+        .otherwise("service")
+    )
+
+
+def _every_row_accounted_for() -> TableCheck:
+    """Landed = clean (with the copies it stands for) + quarantined, in rows and in money, every day."""
+
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        sums = [F.count("*").alias("rows"), F.sum(landed_money()).alias("money")]
+        landed, quarantined = (
+            {str(row["invoice_date"]): row for row in audit.inputs[name].groupBy("invoice_date").agg(*sums).collect()}
+            for name in ("raw", "quarantined")
+        )
+        found = {}
+        for key in audit.keys:
+            rows, money = (
+                {n: t[key][m] if key in t else 0 for n, t in (("landed", landed), ("quarantined", quarantined))}
+                for m in ("rows", "money")
+            )
+            clean, copies = (
+                (audit.evaluations[key].rows if key in audit.evaluations else 0),
+                audit.measure(key, "copies"),
+            )
+            clean_money = audit.measure(key, "money_of_copies")
+            balanced = (
+                rows["landed"] == copies + rows["quarantined"] and money["landed"] == clean_money + money["quarantined"]
+            )
+            found[key] = Verdict(
+                balanced,
+                {
+                    "landed": rows["landed"],
+                    "clean": clean,
+                    "quarantined": rows["quarantined"],
+                    "duplicates_dropped": copies - clean,
+                    "money_landed": str(money["landed"]),
+                    "money_clean": str(clean_money),
+                    "money_quarantined": str(money["quarantined"]),
+                },
+            )
+        return found
+
+    return TableCheck(
+        "accounting",
+        "Rows landed = rows clean + rows quarantined + rows dropped as exact duplicates, in rows and in money",
+        verdicts,
+        measures={
+            "copies": lambda: F.sum("landed_rows"),
+            "money_of_copies": lambda: F.sum(F.col("line_total") * F.col("landed_rows")),
+        },
+    )
+
+
+@table(
+    CleanTransactions,
+    daily,
+    group="silver",
+    reads={"raw": (RawInvoices, same_window), "quarantined": (QuarantinedInvoices, same_window)},
+    checks=[_every_row_accounted_for()],
+)
+def build(raw: DataFrame) -> DataFrame:
+    """The day's usable rows; the quarantine is read to prove that nothing was lost."""
+    return clean_transactions(raw)

@@ -1,0 +1,138 @@
+"""daily_metrics: the shop's day in figures, with moving averages and growth over the same span before."""
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from retail_assets.lakehouse.checks import reconciles
+from retail_assets.lakehouse.contracts import (
+    Contract,
+    Count,
+    Day,
+    Money,
+    Real,
+    Text,
+    column,
+    month_directory,
+    partition,
+)
+from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.online_retail.clean_transactions import CleanTransactions
+from retail_assets.operations.partitions import daily, preceding
+
+DAYS_BEFORE = 366 + 31
+"""A year and a month: what the growth over the month a year ago needs."""
+
+_TOTALS = [(CleanTransactions, "line_total", "line_type")]
+
+
+class DailyMetrics(Contract):
+    """Orders, customers, units and revenue of every calendar day, closed days included, from product lines.
+
+    Growth compares the month to date with the same span of the month before, and of the same month a year before;
+    it is NULL where nothing was sold in that span.
+    """
+
+    orders: Count = column("Distinct invoices with product lines", ge=0, origin=(CleanTransactions, "invoice_no"))
+    customers: Count = column("Distinct known customers", ge=0, origin=(CleanTransactions, "customer_id"))
+    units: Count = column("Units sold", ge=0, origin=(CleanTransactions, "quantity"))
+    revenue: Money = column("Value of product lines", unit="GBP", ge=0, origin=_TOTALS)
+    returns_value: Money = column("Value of cancelled lines, positive", unit="GBP", ge=0, origin=_TOTALS)
+    average_order_value: Money = column("Revenue per order", unit="GBP", nullable=True, origin=_TOTALS)
+    revenue_7_day_average: Money = column("Mean daily revenue of the last 7 calendar days", unit="GBP", origin=_TOTALS)
+    revenue_30_day_average: Money = column(
+        "Mean daily revenue of the last 30 calendar days", unit="GBP", origin=_TOTALS
+    )
+    orders_7_day_average: Real = column(
+        "Mean daily orders of the last 7 calendar days", origin=(CleanTransactions, "invoice_no")
+    )
+    orders_30_day_average: Real = column(
+        "Mean daily orders of the last 30 calendar days", origin=(CleanTransactions, "invoice_no")
+    )
+    revenue_month_to_date: Money = column("Revenue from the first of the month to the day", unit="GBP", origin=_TOTALS)
+    month_over_month_growth: Real = column(
+        "Month to date against the same span of the month before", nullable=True, origin=_TOTALS
+    )
+    year_over_year_growth: Real = column(
+        "Month to date against the same span a year before", nullable=True, origin=_TOTALS
+    )
+    invoice_date: Day = partition("Calendar day", origin=(CleanTransactions, "invoice_date"))
+    invoice_month: Text = month_directory("the day")
+
+    class Config:
+        unique = ["invoice_date"]
+
+
+def daily_metrics(transactions: DataFrame, days: DataFrame) -> DataFrame:
+    """One row for each of `days` (column invoice_date), from transactions of these days and DAYS_BEFORE before."""
+    product = F.col("line_type") == "product"
+    sums = transactions.groupBy("invoice_date").agg(
+        F.countDistinct(F.when(product, F.col("invoice_no"))).alias("orders"),
+        F.countDistinct(F.when(product, F.col("customer_id"))).alias("customers"),
+        F.sum(F.when(product, F.col("quantity"))).alias("units"),
+        F.sum(F.when(product, F.col("line_total"))).alias("revenue"),
+        (-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
+    )
+    known = _every_day(transactions, days).join(sums, "invoice_date", "left").fillna(0)
+    known = known.withColumns(
+        {name: F.coalesce(name, F.lit(0)).cast("decimal(18,3)") for name in ("revenue", "returns_value")}
+    )
+    in_order = Window.orderBy("invoice_date")
+    last_7, last_30 = in_order.rowsBetween(-6, 0), in_order.rowsBetween(-29, 0)
+    month = Window.partitionBy(F.trunc("invoice_date", "MM")).orderBy("invoice_date")
+    moving = known.select(
+        "*",
+        F.when(F.col("orders") > 0, F.col("revenue") / F.col("orders"))
+        .cast("decimal(18,3)")
+        .alias("average_order_value"),
+        F.avg("revenue").over(last_7).cast("decimal(18,3)").alias("revenue_7_day_average"),
+        F.avg("revenue").over(last_30).cast("decimal(18,3)").alias("revenue_30_day_average"),
+        F.avg("orders").over(last_7).alias("orders_7_day_average"),
+        F.avg("orders").over(last_30).alias("orders_30_day_average"),
+        F.sum("revenue").over(month).cast("decimal(18,3)").alias("revenue_month_to_date"),
+    )
+    to_date = moving.select(F.col("invoice_date").alias("day"), F.col("revenue_month_to_date").alias("before"))
+    for months, name in ((1, "month_over_month_growth"), (12, "year_over_year_growth")):
+        earlier = to_date.select(F.col("day"), F.col("before"))
+        joined = moving.join(earlier, F.add_months("invoice_date", -months) == F.col("day"), "left")
+        growth = F.when(F.col("before") > 0, (F.col("revenue_month_to_date") / F.col("before") - 1).cast("double"))
+        moving = joined.withColumn(name, growth).drop("day", "before")
+    return moving.join(days, "invoice_date", "left_semi")
+
+
+def _every_day(transactions: DataFrame, days: DataFrame) -> DataFrame:
+    """Every calendar day from the first transaction to the last of `days`: closed days count in averages."""
+    bounds = transactions.select("invoice_date").unionByName(days.select("invoice_date"))
+    first_and_last = bounds.agg(F.min("invoice_date").alias("first"), F.max("invoice_date").alias("last"))
+    return first_and_last.select(F.explode(F.sequence("first", "last")).alias("invoice_date"))
+
+
+@table(
+    DailyMetrics,
+    daily,
+    group="gold",
+    reads={"transactions": (CleanTransactions, preceding(DAYS_BEFORE))},
+    checks=[
+        reconciles(
+            "reconciliation",
+            "Revenue, returns and units are those of the clean transactions of the day, to the last decimal",
+            ours={
+                "revenue": lambda: F.sum("revenue"),
+                "returns_value": lambda: F.sum("returns_value"),
+                "units": lambda: F.sum("units"),
+            },
+            theirs=lambda audit: (
+                audit.inputs["transactions"]
+                .groupBy("invoice_date")
+                .agg(
+                    F.sum(F.expr("CASE WHEN line_type = 'product' THEN line_total END")).alias("revenue"),
+                    F.sum(F.expr("CASE WHEN line_type = 'cancellation' THEN -line_total END")).alias("returns_value"),
+                    F.sum(F.expr("CASE WHEN line_type = 'product' THEN quantity END")).alias("units"),
+                )
+            ),
+        )
+    ],
+)
+def build(transactions: DataFrame, window: PartitionWindow) -> DataFrame:
+    """The window's days."""
+    days = transactions.sparkSession.createDataFrame([(day,) for day in window.days], "invoice_date date")
+    return daily_metrics(transactions, days)

@@ -1,0 +1,81 @@
+"""How a landed invoice row is read: its typed values, and the reasons for which it cannot be used."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+MALFORMED_LINE = "malformed_line"
+INVALID_INVOICE_NO = "invalid_invoice_no"
+MISSING_STOCK_CODE = "missing_stock_code"
+INVALID_QUANTITY = "invalid_quantity"
+INVALID_UNIT_PRICE = "invalid_unit_price"
+INVALID_INVOICE_DATE = "invalid_invoice_date"
+NEGATIVE_QUANTITY = "negative_quantity"
+
+REASONS = {
+    MALFORMED_LINE: "The line is no row of the file's table: ragged, broken quotes, or undecodable",
+    INVALID_INVOICE_NO: "Not an optional letter and six digits",
+    MISSING_STOCK_CODE: "No stock code",
+    INVALID_QUANTITY: "Not an integer, or 0",
+    INVALID_UNIT_PRICE: "Not a number of at most three decimals, or negative",
+    INVALID_INVOICE_DATE: "Not a date, or not the day of its drop",
+    NEGATIVE_QUANTITY: "Negative without being a cancellation",
+}
+
+# Day and month may stand in either order: the day of the drop says which is meant.
+_WRITTEN_DATES = ("M/d/yyyy H:mm", "d/M/yyyy H:mm", "M/d/yyyy", "d/M/yyyy", "dd.MM.yyyy HH:mm", "dd.MM.yyyy")
+
+
+def read_rows(raw: DataFrame) -> DataFrame:
+    """Adds to raw rows their typed values (`typed_…`, NULL where unreadable) and `reasons`, an array, empty if usable."""
+    invoice_no, code = F.upper(F.trim("invoice_no")), F.upper(F.trim("stock_code"))
+    typed = raw.withColumns(
+        {
+            "typed_invoice_no": invoice_no,
+            "typed_stock_code": F.when(code != "", code),
+            "typed_quantity": _number("quantity", r"^[+-]?\d+$", "int"),
+            "typed_unit_price": _number("unit_price", r"^[+-]?(\d+(\.\d{0,3}0*)?|\.\d{1,3}0*)$", "decimal(12,3)"),
+            "typed_invoice_ts": _timestamp(),
+            "typed_customer_id": _present(F.regexp_replace(F.trim("customer_id"), r"\.0+$", "")),
+        }
+    )
+    cancelled = F.coalesce(F.col("typed_invoice_no").startswith("C"), F.lit(False))
+    reasons = {
+        INVALID_INVOICE_NO: ~_holds(F.col("typed_invoice_no").rlike(r"^[A-Z]?[0-9]{6}$")),
+        MISSING_STOCK_CODE: F.col("typed_stock_code").isNull(),
+        INVALID_QUANTITY: ~_holds(F.col("typed_quantity") != 0),
+        INVALID_UNIT_PRICE: ~_holds(F.col("typed_unit_price") >= 0),
+        INVALID_INVOICE_DATE: ~_holds(F.to_date("typed_invoice_ts") == F.col("invoice_date")),
+        NEGATIVE_QUANTITY: _holds(F.col("typed_quantity") < 0) & ~cancelled,
+    }
+    found = F.array_compact(F.array(*[F.when(broken, F.lit(reason)) for reason, broken in reasons.items()]))
+    malformed = F.array(F.lit(MALFORMED_LINE))
+    return typed.withColumn("reasons", F.when(F.col("malformed_line").isNotNull(), malformed).otherwise(found))
+
+
+def landed_money() -> Column:
+    """What a landed row is worth: quantity × unit price where both can be read, else 0. DECIMAL(18,3)."""
+    quantity, price = F.col("quantity").try_cast("int"), F.col("unit_price").try_cast("decimal(12,3)")
+    return F.coalesce(quantity * price, F.lit(0)).cast("decimal(18,3)")
+
+
+def _number(name: str, pattern: str, kind: str) -> Column:
+    text = F.trim(name)
+    return F.when(text.rlike(pattern), text.try_cast(kind))
+
+
+def _timestamp() -> Column:
+    """ISO dates and times by a cast; other written forms where they give the drop's own day."""
+    text = F.trim("invoice_ts")
+    iso = F.when(text.rlike(r"^\d{4}-\d{2}-\d{2}"), text.try_cast("timestamp"))
+    written = [F.try_to_timestamp(text, F.lit(form)) for form in _WRITTEN_DATES]
+    own_day = [F.when(F.to_date(moment) == F.col("invoice_date"), moment) for moment in written]
+    return F.coalesce(iso, F.when(text.rlike(r"^\d{1,2}[/.]"), F.coalesce(*own_day)))
+
+
+def _present(text: Column) -> Column:
+    return F.when(text != "", text)
+
+
+def _holds(condition: Column) -> Column:
+    """The condition, with NULL (a value that could not be read) counting as broken."""
+    return F.coalesce(condition, F.lit(False))

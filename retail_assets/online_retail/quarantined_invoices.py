@@ -1,0 +1,92 @@
+"""quarantined_invoices: the landed rows that cannot be used, as landed, each with its reasons."""
+
+from dagster import AssetCheckSeverity
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.contracts import (
+    Column,
+    Contract,
+    Count,
+    Day,
+    Moment,
+    Text,
+    TextMap,
+    Texts,
+    column,
+    month_directory,
+    partition,
+    row_rule,
+)
+from retail_assets.lakehouse.table import table
+from retail_assets.online_retail.invoice_rules import REASONS, read_rows
+from retail_assets.online_retail.raw_invoices import RawInvoices
+from retail_assets.operations.partitions import daily, same_window
+
+SHARE_LIMIT = 0.05
+"""Above this share of a day's rows something is wrong with the drop, not with single rows. Real data: 0.3 %."""
+
+
+class QuarantinedInvoices(Contract):
+    """Landed rows that cannot be used, with the reasons why: to be looked at, corrected upstream and landed again."""
+
+    reasons: Texts = column("Every rule that the row breaks")
+    invoice_no: Text = column("Invoice number as landed", nullable=True, origin=(RawInvoices, "invoice_no"))
+    stock_code: Text = column("Product or service code as landed", nullable=True, origin=(RawInvoices, "stock_code"))
+    description: Text = column("Description as landed", nullable=True, origin=(RawInvoices, "description"))
+    quantity: Text = column("Quantity as landed", nullable=True, origin=(RawInvoices, "quantity"))
+    invoice_ts: Text = column("Date and time as landed", nullable=True, origin=(RawInvoices, "invoice_ts"))
+    unit_price: Text = column("Price per unit as landed", nullable=True, origin=(RawInvoices, "unit_price"))
+    customer_id: Text = column("Customer as landed", nullable=True, origin=(RawInvoices, "customer_id"))
+    country: Text = column("Country as landed", nullable=True, origin=(RawInvoices, "country"))
+    extra_columns: TextMap = column("Values of unknown columns", nullable=True, origin=(RawInvoices, "extra_columns"))
+    malformed_line: Text = column("The malformed line as landed", nullable=True, origin=(RawInvoices, "malformed_line"))
+    line_number: Count = column("Line of the file, where known", nullable=True, origin=(RawInvoices, "line_number"))
+    source_file: Text = column("Name of the drop", origin=(RawInvoices, "source_file"))
+    quarantined_at: Moment = column("When the row was put into quarantine", unit="UTC")
+    invoice_date: Day = partition("Day of the drop", origin=(RawInvoices, "invoice_date"))
+    invoice_month: Text = month_directory("the drop's day")
+
+    @row_rule("Every row has a reason, and every reason is a known one")
+    def reasons_known() -> Column:
+        return (F.size("reasons") > 0) & (F.size(F.array_except("reasons", F.array(*map(F.lit, REASONS)))) == 0)
+
+
+def quarantined_invoices(raw: DataFrame) -> DataFrame:
+    """The raw rows with at least one reason not to use them, `reasons` beside them."""
+    rows = read_rows(raw).filter(F.size("reasons") > 0)
+    kept = [name for name in raw.columns if name != "ingested_at"]
+    return rows.select("reasons", *kept, F.current_timestamp().alias("quarantined_at"))
+
+
+def _few_rows() -> TableCheck:
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        counts = audit.inputs["raw"].groupBy("invoice_date").count().collect()
+        landed = {str(row["invoice_date"]): row["count"] for row in counts}
+        found = {}
+        for key in audit.keys:
+            rows = audit.evaluations[key].rows if key in audit.evaluations else 0
+            share = rows / landed[key] if rows else 0.0
+            metadata = {
+                "share": round(share, 4),
+                "upper_bound": SHARE_LIMIT,
+                "rows": rows,
+                "landed": landed.get(key, 0),
+            }
+            found[key] = Verdict(share <= SHARE_LIMIT, metadata)
+        return found
+
+    return TableCheck(
+        "quarantine_share",
+        f"At most {SHARE_LIMIT:.0%} of a day's rows are in quarantine",
+        verdicts,
+        blocking=False,
+        severity=AssetCheckSeverity.WARN,
+    )
+
+
+@table(QuarantinedInvoices, daily, group="silver", reads={"raw": (RawInvoices, same_window)}, checks=[_few_rows()])
+def build(raw: DataFrame) -> DataFrame:
+    """The day's unusable rows."""
+    return quarantined_invoices(raw)

@@ -1,0 +1,168 @@
+"""raw_invoices: every row of every drop, as landed. Nothing is dropped, nothing is interpreted."""
+
+import gzip
+import hashlib
+from pathlib import PurePosixPath
+from typing import Any
+
+from dagster import AssetCheckSeverity, MetadataValue
+from dagster_pyspark import LazyPySparkResource
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from upath import UPath
+
+from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.contracts import (
+    Contract,
+    Count,
+    Day,
+    Moment,
+    Text,
+    TextMap,
+    column,
+    month_directory,
+    partition,
+)
+from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.landing.drop_reader import DropRefused, inspect
+from retail_assets.landing.drop_rows import drop_rows
+from retail_assets.landing.drops import Drop, LandingZone
+from retail_assets.online_retail.source import INVOICES
+from retail_assets.operations.partitions import daily
+
+DROPS = "drops"
+"""Metadata: the drops a partition was made from, each by its fingerprint; what tells a corrected drop from a known one."""
+
+BYTES_PER_TASK = 32 * 1024 * 1024
+
+
+class RawInvoices(Contract):
+    """Every landed invoice row as text, exactly as the shop delivered it, with the file and line it came from.
+
+    Lines that are no row of the file's table (ragged, broken quotes, undecodable) are kept as `malformed_line`.
+    A drop that is delivered again, corrected or late replaces its day.
+    """
+
+    invoice_no: Text = column(
+        "Invoice number as landed; a letter in front marks cancellations (C) and adjustments (A)", nullable=True
+    )
+    stock_code: Text = column("Product or service code as landed", nullable=True)
+    description: Text = column("Description as landed", nullable=True)
+    quantity: Text = column("Quantity as landed", nullable=True)
+    invoice_ts: Text = column("Date, or date and time, of the invoice as landed", nullable=True)
+    unit_price: Text = column("Price per unit as landed", nullable=True)
+    customer_id: Text = column("Customer as landed", nullable=True)
+    country: Text = column("Country as landed", nullable=True)
+    extra_columns: TextMap = column(
+        "Values of columns that the published layout does not have, by header", nullable=True
+    )
+    malformed_line: Text = column(
+        "The line as landed, where it is no row of the file's table; else NULL", nullable=True
+    )
+    line_number: Count = column("Line of the file at which the row starts, where known", nullable=True, ge=1)
+    source_file: Text = column("Name of the drop")
+    ingested_at: Moment = column("When the row was read into the lakehouse", unit="UTC")
+    invoice_date: Day = partition("Day of the drop")
+    invoice_month: Text = month_directory("the drop's day")
+
+
+def raw_invoices(drops: DataFrame) -> DataFrame:
+    """The rows of the drops, from a frame of `path, size, modified_ns, invoice_date`."""
+    return drop_rows(drops, INVOICES, "invoice_date").withColumn("ingested_at", F.current_timestamp())
+
+
+def _readable() -> TableCheck:
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        refused = audit.findings["refused"]
+        return {
+            key: Verdict(False, {"problem": refused[key]}) if key in refused else Verdict(True) for key in audit.keys
+        }
+
+    return TableCheck("drops_readable", "Every drop of the day can be read and has the columns it must have", verdicts)
+
+
+def _as_expected() -> TableCheck:
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        found = {}
+        for key in audit.keys:
+            notes = list(audit.findings["notes"].get(key, []))
+            malformed = audit.measure(key, "malformed_lines")
+            if malformed:
+                notes.append(f"{malformed} malformed lines, now in quarantine")
+            found[key] = Verdict(not notes, {"notes": notes} if notes else {})
+        return found
+
+    return TableCheck(
+        "drops_as_expected",
+        "No unknown columns, no content delivered twice under two names, no malformed lines",
+        verdicts,
+        measures={"malformed_lines": lambda: F.count("malformed_line")},
+        blocking=False,
+        severity=AssetCheckSeverity.WARN,
+    )
+
+
+@table(RawInvoices, daily, group="bronze", kinds=["csv"], checks=[_readable(), _as_expected()])
+def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
+    """The drops of the window's days; days with a drop that cannot be read are refused, the others go on."""
+    landed: dict[str, list[Drop]] = {key: [] for key in window.keys}
+    for drop in landing.drops(INVOICES.name):
+        if drop.day.isoformat() in landed:
+            landed[drop.day.isoformat()].append(drop)
+    refused: dict[str, str] = {}
+    notes: dict[str, list[str]] = {}
+    readable: list[Drop] = []
+    for key, drops in landed.items():
+        try:
+            kept, noted = _inspected(drops)
+        except DropRefused as refusal:
+            refused[key] = str(refusal)
+        else:
+            readable += kept
+            if noted:
+                notes[key] = noted
+    return Built(
+        raw_invoices(_frame(pyspark.spark_session, readable)),
+        findings={"refused": refused, "notes": notes},
+        metadata={key: {DROPS: MetadataValue.json(fingerprints(drops))} for key, drops in landed.items()},
+    )
+
+
+def fingerprints(drops: list[Drop]) -> list[str]:
+    """What identifies the content of a day's drops, without reading them."""
+    return [drop.fingerprint for drop in drops]
+
+
+def _inspected(drops: list[Drop]) -> tuple[list[Drop], list[str]]:
+    """The drops of one day to read, each content once, and what is noteworthy about them. Raises DropRefused."""
+    notes = []
+    for drop in drops:
+        header = inspect(drop.path, INVOICES)
+        if header.extra_columns:
+            notes.append(f"{drop.name}: unknown columns {', '.join(header.extra_columns)} (kept in extra_columns)")
+    if len(drops) < 2:
+        return drops, notes
+    kept: dict[str, Drop] = {}
+    for drop in drops:
+        first = kept.setdefault(_content(drop), drop)
+        if first is not drop:
+            notes.append(f"{drop.name}: the same content as {first.name}, read once")
+    return list(kept.values()), notes
+
+
+def _content(drop: Drop) -> str:
+    """Hash of a drop's content, compressed or not."""
+    digest = hashlib.sha256()
+    with UPath(drop.path).open("rb") as file:
+        stream: Any = gzip.GzipFile(fileobj=file) if PurePosixPath(drop.name).suffix == ".gz" else file
+        while block := stream.read(1024 * 1024):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _frame(spark: Any, drops: list[Drop]) -> DataFrame:
+    """One row a drop, spread so that every core has work and no task too much of it."""
+    rows = [(drop.path, drop.size, drop.modified_ns, drop.day) for drop in drops]
+    frame = spark.createDataFrame(rows, "path string, size bigint, modified_ns bigint, invoice_date date")
+    tasks = max(2, sum(drop.size for drop in drops) // BYTES_PER_TASK)
+    return frame.repartitionByRange(int(min(tasks, max(1, len(drops)))), "invoice_date") if len(drops) > 1 else frame

@@ -1,0 +1,28 @@
+"""Snapshots: the months that monthly tables are made for, and the date each is made as of."""
+
+from datetime import date, timedelta
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from retail_assets.lakehouse.table import PartitionWindow
+from retail_assets.landing.drops import LandingZone
+from retail_assets.online_retail.source import INVOICES
+
+
+def as_of_date(month: date, newest_drop: date | None) -> date:
+    """The first day after the month, but never later than the day after the newest landed drop."""
+    after_month = (month.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return after_month if newest_drop is None else min(after_month, newest_drop + timedelta(days=1))
+
+
+def snapshots(spark: SparkSession, window: PartitionWindow, landing: LandingZone) -> DataFrame:
+    """One row per month of the window: `snapshot_month DATE, as_of_date DATE`."""
+    newest = landing.newest_day(INVOICES.name)
+    rows = [(month, as_of_date(month, newest)) for month in window.days]
+    return spark.createDataFrame(rows, "snapshot_month date, as_of_date date")
+
+
+def so_far(activity: DataFrame, of: DataFrame) -> DataFrame:
+    """Customer months beside every snapshot that they lie before or in: the columns of both."""
+    return activity.join(F.broadcast(of), F.col("activity_month") <= F.col("snapshot_month"))

@@ -1,0 +1,321 @@
+"""Dagster's SQLite event log with its files kept open, and many events written in one transaction.
+
+The stock storage makes a new engine and connection for every write, for the run's file and for the index:
+6-9 ms per event. A range of partitions writes two events per asset and partition and one per check and
+partition, so this bookkeeping would cost more than the data. Here connections stay open, an event is one
+transaction per file, and `stored_together` writes what many events say in one transaction. The rows are the
+stock storage's own: its methods write them, only connections and transactions are ours.
+
+Named in dagster.yaml:
+
+    event_log_storage:
+      module: retail_assets.operations.event_log
+      class: OpenSqliteEventLogStorage
+      config: {}
+"""
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from dagster import DagsterInstance, Field, StringSource
+from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+    SqliteEventLogStorageWatchdog,
+)
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import NullPool, StaticPool
+from watchdog.events import FileSystemEvent
+from watchdog.observers import Observer
+
+# Files of runs kept open in one process, each with three handles (database, log, shared memory). A process
+# writes one run at a time; the webserver shows a few.
+RUN_SHARDS_KEPT_OPEN = 8
+
+# Events gathered before they are written. Bounds what a killed process loses and how long other processes
+# wait for the index; above a few hundred a transaction's own cost no longer shows.
+EVENTS_GATHERED_AT_MOST = 1000
+
+_storages: "weakref.WeakSet[OpenSqliteEventLogStorage]" = weakref.WeakSet()
+
+
+class OpenSqliteEventLogStorage(SqliteEventLogStorage):
+    """The stock SQLite event log, run-sharded, with connections kept open and few transactions.
+
+    Durability: write-ahead log with `synchronous=NORMAL`. A killed process loses nothing that was stored; a
+    power cut may lose the last moments but never leaves a broken file. Copy a live home with the `-wal` files.
+
+    `base_dir` is the folder of the files, by default `$DAGSTER_HOME/history/runs`, as in the stock storage.
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._kept_open: OrderedDict[str, tuple[Engine, int]] = OrderedDict()
+        self._transaction: dict[str, Connection] | None = None
+        self._gathered: list[EventLogEntry] = []
+        self._gathering = 0
+        self._tables_seen: set[str] = set()
+        self._asset_key_columns_seen: set[str] = set()
+        super().__init__(base_dir, inst_data)
+        # Reentrant, unlike the stock lock: within one transaction the stock methods connect several times.
+        self._db_lock: Any = threading.RLock()
+        _storages.add(self)
+
+    @classmethod
+    def config_type(cls) -> Any:
+        return {"base_dir": Field(StringSource, is_required=False)}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "OpenSqliteEventLogStorage":
+        base_dir = config_value.get("base_dir")
+        if base_dir is None:
+            home = os.environ.get("DAGSTER_HOME")
+            if not home:
+                raise ValueError("the event log needs a base_dir in dagster.yaml, or DAGSTER_HOME set")
+            base_dir = str(Path(home).expanduser() / "history" / "runs")
+        return cls(base_dir, inst_data)
+
+    # Connections ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        """A connection in a transaction; every read and write of the stock storage passes here."""
+        with self._db_lock:
+            if self._transaction is None:
+                self._store_gathered()  # whoever reads or deletes meets everything stored before
+                with self._engine(shard).begin() as connection:
+                    yield connection
+            else:
+                if shard not in self._transaction:
+                    connection = self._engine(shard).connect()
+                    connection.begin()
+                    self._transaction[shard] = connection
+                yield self._transaction[shard]
+
+    @contextmanager
+    def _one_transaction(self) -> Iterator[None]:
+        """One transaction per file for all that is written inside, committed in the order of first use.
+
+        The run's file comes before the index, as in the stock storage: what the index shows, the run has.
+        """
+        with self._db_lock:
+            self._transaction = {}
+            try:
+                yield
+                for connection in self._transaction.values():
+                    connection.commit()
+            finally:
+                for connection in self._transaction.values():
+                    connection.close()  # rolls back what was not committed
+                self._transaction = None
+
+    def _engine(self, shard: str) -> Engine:
+        """The engine of a file, opened at first use and again when the file was removed meanwhile."""
+        path = Path(self.path_for_shard(shard))
+        if shard in self._kept_open:
+            engine, inode = self._kept_open[shard]
+            try:
+                if path.stat().st_ino == inode:
+                    self._kept_open.move_to_end(shard)
+                    return engine
+            except FileNotFoundError:
+                pass
+            self._close(shard)
+        if not path.exists():
+            self._initialized_dbs.discard(shard)
+        url = self.conn_string_for_shard(shard)
+        patience = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
+        if shard not in self._initialized_dbs:
+            self._initdb(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=patience))
+            self._initialized_dbs.add(shard)
+        # One connection serves all threads: the lock lets only one of them use it at a time.
+        engine = sqlalchemy.create_engine(
+            url, poolclass=StaticPool, connect_args={**patience, "check_same_thread": False}
+        )
+        sqlalchemy.event.listen(engine, "connect", _sync_only_at_checkpoints)
+        self._kept_open[shard] = (engine, path.stat().st_ino)
+        in_use = self._transaction or {}
+        closable = [each for each in self._kept_open if each not in in_use and each not in (INDEX_SHARD_NAME, shard)]
+        for oldest in closable[: max(0, len(self._kept_open) - 1 - RUN_SHARDS_KEPT_OPEN)]:
+            self._close(oldest)
+        return engine
+
+    def _close(self, shard: str) -> None:
+        engine, _ = self._kept_open.pop(shard)
+        engine.dispose()
+
+    def release(self) -> None:
+        """Write what is gathered and close every file; the next use opens them again."""
+        with self._db_lock:
+            self._store_gathered()
+            for shard in list(self._kept_open):
+                self._close(shard)
+
+    def dispose(self) -> None:
+        self.release()
+        super().dispose()
+
+    # What the stock storage asks the schema at every event ------------------------------------------------
+
+    def has_table(self, table_name: str) -> bool:
+        if table_name not in self._tables_seen and super().has_table(table_name):
+            self._tables_seen.add(table_name)
+        return table_name in self._tables_seen
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        seen = self._asset_key_columns_seen
+        if column_name not in seen and super()._has_asset_key_col_on_connection(conn, column_name):
+            seen.add(column_name)
+        return column_name in seen
+
+    # Events -----------------------------------------------------------------------------------------------
+
+    def store_event(self, event: EventLogEntry) -> None:
+        with self._db_lock:
+            self._gathered.append(event)
+            # A run's change of status also goes to the run storage, at once: the log must not lag behind it.
+            at_once = event.is_dagster_event and event.dagster_event_type in EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+            if not self._gathering or at_once or len(self._gathered) >= EVENTS_GATHERED_AT_MOST:
+                self._store_gathered()
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """All of the events or, with the error raised, none: Dagster then stores them one by one."""
+        with self._db_lock:
+            self._store_gathered()
+            self._store_together(events)
+
+    def _store_together(self, events: Sequence[EventLogEntry]) -> None:
+        with self._one_transaction():
+            for event in events:
+                super().store_event(event)
+
+    def _store_gathered(self) -> None:
+        """Write the gathered events in their order. One that cannot be stored does not take others with it."""
+        if not self._gathered:
+            return
+        events, self._gathered = self._gathered, []
+        try:
+            self._store_together(events)
+        except sqlalchemy.exc.OperationalError:  # locked, full, read-only: no event alone would fare better
+            raise
+        except Exception:
+            if len(events) == 1:
+                raise
+            errors = []
+            for event in events:
+                try:
+                    self._store_together([event])
+                except Exception as error:
+                    errors.append(error)
+            if errors:
+                raise errors[0] from None
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """See `stored_together`."""
+        with self._db_lock:
+            self._gathering += 1
+        try:
+            yield
+        finally:
+            with self._db_lock:
+                self._gathering -= 1
+                self._store_gathered()
+
+    # Deleting and watching --------------------------------------------------------------------------------
+
+    def delete_events(self, run_id: str) -> None:
+        with self._db_lock:
+            super().delete_events(run_id)
+            if run_id in self._kept_open:
+                self._close(run_id)
+
+    def wipe(self) -> None:
+        with self._db_lock:
+            self.release()  # the files of runs are removed
+            super().wipe()
+
+    def watch(self, run_id: str, cursor: str | None, callback: Any) -> None:
+        if self._obs is None:
+            self._obs = Observer()
+            self._obs.start()
+        watchdog = _Watchdog(self, run_id, callback, cursor)
+        self._watchers[run_id][callback] = (
+            watchdog,
+            self._obs.schedule(watchdog, self._base_dir, recursive=True),
+        )
+
+
+class _Watchdog(SqliteEventLogStorageWatchdog):
+    """Tells of new events. While a database stays open they change its `-wal` file, not the file itself."""
+
+    def __init__(self, storage: OpenSqliteEventLogStorage, run_id: str, callback: Any, cursor: str | None) -> None:
+        super().__init__(storage, run_id, callback, cursor)
+        self._patterns = [self._log_path, f"{self._log_path}-wal"]
+
+    def on_modified(self, event: FileSystemEvent) -> None:
+        self._process_log()
+
+
+@contextmanager
+def stored_together(instance: DagsterInstance) -> Iterator[None]:
+    """Gather the events stored inside and write them in one transaction at the end, in their order.
+
+    For an asset that emits one evaluation per partition, and may yield its output inside as well:
+
+        with stored_together(context.instance):
+            yield MaterializeResult(...)
+            for day in days:
+                yield AssetCheckEvaluation(..., partition=day)
+
+    An event is never recorded before what it tells of was done, only later: at the end of the block (also
+    when it is left by an error), before anything is read through the same instance, before a run changes its
+    status, and after every EVENTS_GATHERED_AT_MOST events. A process killed inside loses the gathered events
+    and no others. With another event log (as on a remote cluster) nothing is gathered.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, OpenSqliteEventLogStorage):
+        yield
+        return
+    with storage.gathering():
+        yield
+
+
+def _sync_only_at_checkpoints(connection: Any, _: Any) -> None:
+    # Without a write-ahead log, synchronous=NORMAL could leave a broken file after a power cut.
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+
+# SQLite's connections and locks do not survive a fork: files are closed before it and reopened by both sides.
+
+
+def _before_fork() -> None:
+    for storage in list(_storages):
+        storage._db_lock.acquire()
+        storage.release()
+
+
+def _after_fork_in_parent() -> None:
+    for storage in list(_storages):
+        storage._db_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for storage in list(_storages):
+        storage._db_lock = threading.RLock()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

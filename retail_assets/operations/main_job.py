@@ -1,0 +1,235 @@
+"""The main job: makes whatever is landed and missing or out of date, in one process with one Spark session.
+
+It plans, makes the first run, and plans again, until nothing is due or only what a failure keeps from being made. Every
+run is an ordinary Dagster run: the UI shows it, its materializations and its checks afterwards.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dagster import (
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    Definitions,
+    RunsFilter,
+)
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run_iterator
+from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+from retail_assets.operations.planning import (
+    Graph,
+    Partition,
+    PlannedRun,
+    Request,
+    due_partitions,
+    next_run,
+    without_blocked,
+)
+from retail_assets.settings import project_root
+
+PROCESS_TAG = "retail/process"
+"""On every run of the main job: the process that makes it, so that a run whose process died can be told."""
+
+Landed = Mapping[AssetKey, Callable[[Mapping[str, int]], tuple[set[str], str | None]]]
+
+
+class AlreadyRunning(Exception):
+    """Another main job works on the same lakehouse."""
+
+
+@dataclass
+class TableSummary:
+    """What the job did to one table."""
+
+    rows: int = 0
+    table_rows: int = 0
+    partitions: set[str] = field(default_factory=set)
+    passed: int = 0
+    warned: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Summary:
+    """What the job did: per table, the failures with their reasons, and what had to wait for them."""
+
+    tables: dict[AssetKey, TableSummary] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    waiting: set[Partition] = field(default_factory=set)
+    seconds: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether everything that was due was made."""
+        return not self.failures
+
+
+class Observer:
+    """Hears of the job as it goes on; does nothing by itself."""
+
+    def planned(self, due: Mapping[AssetKey, list[str]]) -> None:
+        """What is due, before the first run."""
+
+    def started(self, key: AssetKey, run: PlannedRun) -> None:
+        """A table is being made."""
+
+    def finished(self, key: AssetKey, run: PlannedRun, table: TableSummary, succeeded: bool, seconds: float) -> None:
+        """A table was made, or was not."""
+
+
+def run_main_job(
+    definitions: Definitions,
+    instance: DagsterInstance,
+    landed: Landed,
+    request: Request,
+    observer: Observer,
+    warm_up: Callable[[], object] = lambda: None,
+) -> Summary:
+    """Makes what is due. `warm_up` is started beside the first run as soon as there is work (a session takes seconds).
+
+    Raises AlreadyRunning if another main job holds the same Dagster home.
+    """
+    began, summary = time.monotonic(), Summary()
+    job = definitions.resolve_implicit_global_asset_job_def()
+    graph = Graph(list(definitions.resolve_asset_graph().assets_defs))
+    failed: set[Partition] = set()
+    attempted: set[Partition] = set()
+    with _alone(instance):
+        _clear_dead_runs(instance)
+        while True:
+            due = due_partitions(graph, instance, request, landed)
+            if not attempted:
+                observer.planned(due)
+                if due:
+                    threading.Thread(target=warm_up, daemon=True).start()
+            # With --all everything is always due: once is enough.
+            due = {key: [p for p in ps if (key, p) not in attempted] for key, ps in due.items()}
+            left, summary.waiting = without_blocked(graph, {k: ps for k, ps in due.items() if ps}, failed)
+            run = next_run(graph, left)
+            if run is None:
+                break
+            attempted |= {(key, partition) for key in run.keys for partition in run.partitions}
+            failed |= _make(run, job, instance, observer, summary)
+    summary.seconds = time.monotonic() - began
+    return summary
+
+
+def _make(
+    run: PlannedRun, job: object, instance: DagsterInstance, observer: Observer, summary: Summary
+) -> set[Partition]:
+    """Makes one run; returns the partitions that were not made."""
+    subset = job.get_subset(asset_selection=set(run.keys))  # type: ignore[attr-defined]
+    tags = {PROCESS_TAG: str(os.getpid())}
+    if run.first == run.last:
+        tags[PARTITION_NAME_TAG] = run.first
+    else:
+        tags |= {ASSET_PARTITION_RANGE_START_TAG: run.first, ASSET_PARTITION_RANGE_END_TAG: run.last}
+    dagster_run = instance.create_run_for_job(
+        job_def=subset,
+        asset_selection=frozenset(run.keys),
+        tags=tags,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        remote_job_origin=_origin().get_job_origin(subset.name),
+    )
+    made: set[Partition] = set()
+    tables = {"__".join(key.path): key for key in run.keys}
+    for event in execute_run_iterator(InMemoryJob(subset), dagster_run, instance):
+        key = tables.get(event.step_key or "")
+        if key is None:
+            if event.event_type == DagsterEventType.PIPELINE_FAILURE and not summary.failures:
+                summary.failures.append(event.message or "the run failed")
+            continue
+        table = summary.tables.setdefault(key, TableSummary())
+        _account(event, key, table, made)
+        if event.event_type == DagsterEventType.STEP_START:
+            observer.started(key, run)
+        elif event.event_type == DagsterEventType.STEP_SUCCESS:
+            seconds = event.step_success_data.duration_ms / 1000
+            table.seconds += seconds
+            observer.finished(key, run, table, True, seconds)
+        elif event.event_type == DagsterEventType.STEP_FAILURE:
+            observer.finished(key, run, table, False, 0.0)
+            summary.failures.append(_reason(event))
+    return {(key, partition) for key in run.keys for partition in run.partitions} - made
+
+
+def _account(event: DagsterEvent, key: AssetKey, table: TableSummary, made: set[Partition]) -> None:
+    if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
+        materialization = event.step_materialization_data.materialization
+        assert materialization.partition is not None
+        made.add((key, materialization.partition))
+        table.partitions.add(materialization.partition)
+        metadata = materialization.metadata
+        if "dagster/partition_row_count" in metadata:
+            table.rows += int(metadata["dagster/partition_row_count"].value or 0)  # type: ignore[call-overload]
+        if "dagster/row_count" in metadata:
+            table.table_rows = int(metadata["dagster/row_count"].value or 0)  # type: ignore[call-overload]
+    elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+        evaluation = event.asset_check_evaluation_data
+        if evaluation.passed:
+            table.passed += 1
+        elif evaluation.severity == AssetCheckSeverity.WARN:
+            table.warned += 1
+        else:
+            table.failed += 1
+
+
+def _reason(event: DagsterEvent) -> str:
+    """What went wrong, in the words of the error that caused it."""
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error and error.cause:
+        error = error.cause
+    message = error.message.strip() if error else "unknown error"
+    return f"{event.step_key}: {message}"
+
+
+def _origin() -> RemoteRepositoryOrigin:
+    """Where the UI finds the same job, so that its run pages can link to it and run it again."""
+    location = WorkspaceFileTarget([str(project_root() / "workspace.yaml")]).create_origins()[0]
+    return RemoteRepositoryOrigin(code_location_origin=location, repository_name="__repository__")
+
+
+@contextmanager
+def _alone(instance: DagsterInstance) -> Iterator[None]:
+    """One main job at a time per Dagster home; the lock goes with the process, however that ends."""
+    path = Path(instance.root_directory if instance.is_persistent else os.devnull)
+    if not path.is_dir():
+        yield
+        return
+    with (path / "main_job.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(
+                f"Another main job is running on {path}. Wait until it is done, or stop it; nothing was changed."
+            ) from None
+        yield
+
+
+def _clear_dead_runs(instance: DagsterInstance) -> None:
+    """Runs of a main job that was killed are said to have failed, and give back their place in the pools."""
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED])):
+        if PROCESS_TAG in run.tags:  # whoever holds the lock knows that no other main job lives
+            instance.report_run_failed(run, "The process that made this run is gone.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

@@ -1,0 +1,67 @@
+"""Partitions of a source, from its calendar, and how partitions of one table map to those it reads.
+
+Time windows only: dynamic partitions do not survive the step launcher.
+"""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+from dagster import (
+    DailyPartitionsDefinition,
+    MonthlyPartitionsDefinition,
+    TimeWindowPartitionMapping,
+    TimeWindowPartitionsDefinition,
+)
+
+from retail_assets.landing.calendar import Calendar
+
+Cadence = Callable[[Calendar], TimeWindowPartitionsDefinition]
+
+# Reaches back past any calendar's first day; windows before it do not exist and are left out.
+_CENTURY_OF_MONTHS = 1200
+
+
+def daily(calendar: Calendar) -> TimeWindowPartitionsDefinition:
+    """One partition a day, from the calendar's first day to its last, or to yesterday."""
+    end = calendar.last_day + timedelta(days=1) if calendar.last_day else None
+    return DailyPartitionsDefinition(start_date=calendar.first_day.isoformat(), end_date=_iso(end))
+
+
+def monthly(calendar: Calendar) -> TimeWindowPartitionsDefinition:
+    """One partition a month, the running month included: its snapshot moves on with every day."""
+    return monthly_after(0)(calendar)
+
+
+def monthly_after(months: int) -> Cadence:
+    """Monthly, without the calendar's first `months` months: for tables that need so much history to say anything."""
+
+    def cadence(calendar: Calendar) -> TimeWindowPartitionsDefinition:
+        end = _month(calendar.last_day, 1) if calendar.last_day else None
+        # The offset lets the running month in before it is over.
+        return MonthlyPartitionsDefinition(
+            start_date=_month(calendar.first_day, months).isoformat(), end_date=_iso(end), end_offset=1
+        )
+
+    return cadence
+
+
+def _month(day: date, later: int) -> date:
+    """The first day of the month that is `later` months after the day's own."""
+    months = day.year * 12 + day.month - 1 + later
+    return date(months // 12, months % 12 + 1, 1)
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+same_window = TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+"""The same day, the same month, or the days of the month; days that are still to come are left out."""
+
+months_so_far = TimeWindowPartitionMapping(start_offset=-_CENTURY_OF_MONTHS, allow_nonexistent_upstream_partitions=True)
+"""Everything from the first month to the snapshot's own."""
+
+
+def preceding(windows: int) -> TimeWindowPartitionMapping:
+    """The same day or month and so many before it."""
+    return TimeWindowPartitionMapping(start_offset=-windows, allow_nonexistent_upstream_partitions=True)

@@ -1,0 +1,32 @@
+"""What the tests share: one Spark session for the whole run, and where the real data lies."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from retail_assets.lakehouse.session import spark_config
+from retail_assets.settings import Settings
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """The one session of the run, configured as the product's own."""
+    builder = SparkSession.builder
+    for name, value in spark_config(Settings.read({**os.environ, "RETAIL_SPARK_DRIVER_MEMORY": "3g"})).items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The published data sets beside the project; what needs them is skipped, visibly, where they are absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"the real data is not at {REAL_DATA}")
+    return REAL_DATA
