@@ -58,6 +58,7 @@ def prepare_dagster_home() -> Path:
 def land(settings: Settings, files: tuple[Path, ...]) -> None:
     """Split history files (CSV, gzipped CSV, the published workbook) into daily drops in the landing zone."""
     from retail_assets.landing.drop_reader import DropRefused
+    from retail_assets.landing.drops import LandingZone
     from retail_assets.landing.history import land as land_files
     from retail_assets.online_retail.source import INVOICES
 
@@ -65,12 +66,15 @@ def land(settings: Settings, files: tuple[Path, ...]) -> None:
     try:
         with console.status("Reading …") as status:
             landed = land_files(
-                files, settings.landing, INVOICES, progress=lambda rows: status.update(f"Reading … {rows:,} rows")
+                files,
+                LandingZone(settings.landing),
+                INVOICES,
+                progress=lambda file, rows: status.update(f"Reading {file} … {rows:,} rows"),
             )
     except (DropRefused, SettingError) as refusal:
         raise Refusal(str(refusal)) from None
     click.echo(
-        f"Landed {landed.rows:,} rows in {landed.drops:,} daily drops, {landed.first_day} to {landed.last_day}, "
+        f"Landed {landed.rows:,} rows in {len(landed.drops):,} daily drops, {landed.first_day} to {landed.last_day}, "
         f"under {settings.landing}/{INVOICES.name}. Next: make run (or: retail run)"
     )
 

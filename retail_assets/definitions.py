@@ -5,11 +5,12 @@ import os
 from dagster import Definitions, in_process_executor
 from dagster_pyspark import LazyPySparkResource
 
-from retail_assets import online_retail
+from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.session import spark_config
 from retail_assets.landing.calendar import read_calendar
 from retail_assets.landing.drops import LandingZone
+from retail_assets.online_retail import tables as online_retail
 from retail_assets.settings import Settings
 
 
@@ -23,6 +24,7 @@ def build_definitions(settings: Settings) -> Definitions:
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(pyspark=pyspark, root=settings.lakehouse),
             "landing": LandingZone(settings.landing),
+            "mlflow": MlflowTracking(tracking_uri=settings.mlflow_tracking_uri),
         },
         # One Spark session per run, never one per table: a session costs seconds to start.
         executor=in_process_executor,

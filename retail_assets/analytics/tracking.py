@@ -2,23 +2,21 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from dagster import AssetExecutionContext, ConfigurableResource
 
-if TYPE_CHECKING:
-    from dagster_mlflow.resources import MlFlow
-
 CHAMPION = "champion"
 # What a model needs to be loaded. Without such a list MLflow loads the model in a new process to find out: 7.5 s.
-MODEL_PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas")
+MODEL_PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas", "cloudpickle")
 SQLITE = "sqlite:///"
 
 
@@ -35,28 +33,26 @@ class RegisteredModel:
 class TrackedRun:
     """An open MLflow run. What is logged goes to the innermost of the runs that are open."""
 
-    def __init__(self, mlflow: "MlFlow") -> None:
-        self.mlflow = mlflow
+    def __init__(self, mlflow: Any) -> None:
+        self.mlflow = mlflow  # dagster-mlflow's MlFlow: it takes on MLflow's functions when it is imported
 
     @property
     def run_id(self) -> str:
         """The innermost open run."""
-        active: Any = self.mlflow.active_run()
-        return str(active.info.run_id)
+        return str(self.mlflow.active_run().info.run_id)
 
     @contextmanager
     def nested(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[str]:
         """A child run, ended with its own status; yields its id."""
+        self.mlflow.start_run(run_name=name, nested=True, tags=dict(tags or {}))
         with ended_with_its_status(self.mlflow):
-            self.mlflow.start_run(run_name=name, nested=True, tags=dict(tags or {}))
             yield self.run_id
 
-    # The two levels that the experiments have: comparable in MLflow's UI by their kind.
-    def month(self, name: str) -> Any:
+    def month(self, name: str) -> AbstractContextManager[str]:
         """The nested run of one monthly partition."""
         return self.nested(name, {"level": "month", "partition": name})
 
-    def candidate(self, name: str) -> Any:
+    def candidate(self, name: str) -> AbstractContextManager[str]:
         """The nested run of one model that was tried."""
         return self.nested(name, {"level": "candidate"})
 
@@ -67,8 +63,6 @@ class TrackedRun:
         tags: Mapping[str, Any] | None = None,
     ) -> None:
         """Parameters, metrics and tags of the innermost open run, in one write."""
-        import time
-
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
@@ -150,7 +144,7 @@ class MlflowTracking(ConfigurableResource):
 
 
 @contextmanager
-def ended_with_its_status(mlflow: "MlFlow") -> Iterator[None]:
+def ended_with_its_status(mlflow: Any) -> Iterator[None]:
     """Ends the innermost open run as the block ends."""
     status = "FINISHED"
     try:

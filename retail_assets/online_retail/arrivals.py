@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
+from retail_assets.lakehouse.table import asset_key
 from retail_assets.landing.calendar import read_calendar
 from retail_assets.landing.drops import Drop, LandingZone, settled
-from retail_assets.lakehouse.table import asset_key
 from retail_assets.online_retail.raw_invoices import DROPS, RawInvoices, fingerprints
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.settings import Settings

@@ -27,11 +27,13 @@ _WRITTEN_DATES = ("M/d/yyyy H:mm", "d/M/yyyy H:mm", "M/d/yyyy", "d/M/yyyy", "dd.
 
 def read_rows(raw: DataFrame) -> DataFrame:
     """Adds to raw rows their typed values (`typed_…`, NULL where unreadable) and `reasons`, an array, empty if usable."""
-    invoice_no, code = F.upper(F.trim("invoice_no")), F.upper(F.trim("stock_code"))
+    # Codes are not trimmed: a code with a blank in it is no product code (one real line, which the reference figures
+    # count as a service). Upper and lower case are one: 85123a is 85123A.
+    invoice_no, code = F.upper(F.trim("invoice_no")), F.upper("stock_code")
     typed = raw.withColumns(
         {
             "typed_invoice_no": invoice_no,
-            "typed_stock_code": F.when(code != "", code),
+            "typed_stock_code": F.when(F.trim(code) != "", code),
             "typed_quantity": _number("quantity", r"^[+-]?\d+$", "int"),
             "typed_unit_price": _number("unit_price", r"^[+-]?(\d+(\.\d{0,3}0*)?|\.\d{1,3}0*)$", "decimal(12,3)"),
             "typed_invoice_ts": _timestamp(),

@@ -3,17 +3,24 @@
 Time windows only: dynamic partitions do not survive the step launcher.
 """
 
+import warnings
 from collections.abc import Callable
 from datetime import date, timedelta
 
 from dagster import (
+    BetaWarning,
     DailyPartitionsDefinition,
     MonthlyPartitionsDefinition,
+    PreviewWarning,
     TimeWindowPartitionMapping,
     TimeWindowPartitionsDefinition,
 )
 
 from retail_assets.landing.calendar import Calendar
+
+# Partitioned checks and mappings that reach past the calendar are previews of Dagster's; the lock holds its version.
+warnings.filterwarnings("ignore", category=BetaWarning)
+warnings.filterwarnings("ignore", category=PreviewWarning)
 
 Cadence = Callable[[Calendar], TimeWindowPartitionsDefinition]
 

@@ -1,0 +1,32 @@
+"""The tables of Online Retail, in the order of the data."""
+
+from retail_assets.online_retail import (
+    churn_scores,
+    clean_transactions,
+    customer_month_activity,
+    customer_rfm,
+    customer_segments,
+    daily_metrics,
+    geo_metrics,
+    monthly_activity,
+    quarantined_invoices,
+    raw_invoices,
+    segment_model,
+)
+from retail_assets.online_retail.source import INVOICES as SOURCE
+
+TABLES = [
+    raw_invoices.build,
+    quarantined_invoices.build,
+    clean_transactions.build,
+    daily_metrics.build,
+    customer_month_activity.build,
+    customer_rfm.build,
+    segment_model.build,
+    customer_segments.build,
+    churn_scores.build,
+    geo_metrics.build,
+    monthly_activity.build,
+]
+
+__all__ = ["SOURCE", "TABLES"]
