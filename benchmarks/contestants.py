@@ -1,7 +1,6 @@
 """Who is measured, and every command line that is run for it. What a command is called is written here only."""
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,6 +47,11 @@ def land(path: Path) -> list[str]:
     return [*RETAIL, "land", str(path)]
 
 
+def generate(lines: int) -> list[str]:
+    """Over the same days as Online Retail II, so that the same partitions are made."""
+    return [*RETAIL, "generate", "--lines", str(lines), "--days", "739", "--until", "2011-12-09"]
+
+
 def newest_snapshot(history: "History", home: Path) -> list[Step]:
     return [Step("land", land(history.whole)), Step("run", [*RETAIL, "run", "--months", "newest"])]
 
@@ -85,13 +89,9 @@ def environment(home: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("RETAIL_", "DAGSTER_")) and name != "MLFLOW_TRACKING_URI"
     }
-    dagster_home = home / "dagster_home"
-    dagster_home.mkdir()
-    if (PROJECT / "dagster.yaml").exists():
-        shutil.copy(PROJECT / "dagster.yaml", dagster_home)
     return {
         **inherited,
         "RETAIL_LANDING": str(home / "landing"),
         "RETAIL_LAKEHOUSE": str(home / "lakehouse"),
-        "DAGSTER_HOME": str(dagster_home),
+        "DAGSTER_HOME": str(home / "dagster_home"),
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.contestants import RETAIL
+from benchmarks.contestants import generate
 
 REAL_HISTORY = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail_ii" / "online_retail_ii.csv.gz"
 REAL_ROWS = 1_067_371
@@ -106,8 +106,11 @@ def _copies(scale: int) -> str:
 def _generated(scale: int) -> str:
     """Lets the product generate as many rows, and gathers the drops into one history."""
     landing = CACHE / f"generated-x{scale}-landing"
-    environment = {**os.environ, "RETAIL_LANDING": str(landing), "RETAIL_LAKEHOUSE": str(CACHE / "unused")}
-    subprocess.run(
-        [*RETAIL, "generate", "--rows", str(REAL_ROWS * scale)], env=environment, check=True, stdout=sys.stderr
-    )
+    environment = {
+        **os.environ,
+        "RETAIL_LANDING": str(landing),
+        "RETAIL_LAKEHOUSE": str(CACHE / "unused"),
+        "DAGSTER_HOME": str(CACHE / "dagster_home"),
+    }
+    subprocess.run(generate(REAL_ROWS * scale), env=environment, check=True, stdout=sys.stderr)
     return f"SELECT * FROM {_read(f'{landing}/online_retail/**/*.csv*')}"

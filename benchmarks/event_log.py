@@ -9,7 +9,6 @@ run alone, without imports and without creating the instance.
 
 import argparse
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -35,7 +34,6 @@ DAGSTER_BATCH_SIZE = "1000"
 def run_once(case: str, days: int, checks: int) -> dict[str, float]:
     """Materialize the range once in this process: events stored in the run's file, and seconds."""
     import dagster as dg
-    from dagster._core.events import DagsterEvent
 
     from retail_assets.operations.event_log import stored_together
 
@@ -97,6 +95,22 @@ def main() -> None:
     if given.case:
         print(json.dumps(run_once(given.case, given.days, given.checks[0])))
         return
+    print(f"One asset over {given.days} days in a single run, in a fresh process each")
+    print(f"{'event log':32}{'checks':>7}{'events':>8}{'seconds':>9}{'CPU s':>8}{'ms/event':>10}{'ratio':>7}")
+    for checks in given.checks:
+        stock = 0.0
+        for label, case in CASES.items():
+            command = [sys.executable, "-m", "benchmarks.event_log", "--case", case]
+            command += ["--days", str(given.days), "--checks", str(checks)]
+            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            found = json.loads(answer.splitlines()[-1])
+            seconds, events = found["seconds"], found["events"]
+            stock = stock or seconds
+            print(
+                f"{label:32}{checks:7}{events:8}{seconds:9.2f}{found['cpu']:8.2f}"
+                f"{1000 * seconds / events:10.2f}{stock / seconds:6.1f}x",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """What Dagster loads. Only wires: tables and resources."""
 
-import os
-
 from dagster import Definitions, in_process_executor
 from dagster_pyspark import LazyPySparkResource
 
@@ -16,7 +14,7 @@ from retail_assets.settings import Settings
 
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
-    calendar = read_calendar(settings.landing, online_retail.SOURCE.name, os.environ)
+    calendar = read_calendar(settings.landing, online_retail.SOURCE.name, settings.calendars)
     pyspark = LazyPySparkResource(spark_config=spark_config(settings))
     return Definitions(
         assets=[table.asset(calendar) for table in online_retail.TABLES],

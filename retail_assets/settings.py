@@ -35,6 +35,8 @@ class Settings:
     mlflow_tracking_uri: str
     driver_memory: str
     shuffle_partitions: int
+    calendars: Mapping[str, str]
+    """What the environment says of the sources' calendars: RETAIL_<SOURCE>_FIRST_DAY and _LAST_DAY."""
 
     @staticmethod
     def read(environment: Mapping[str, str] | None = None) -> "Settings":
@@ -50,6 +52,11 @@ class Settings:
             mlflow_tracking_uri=environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),
             driver_memory=environment.get("RETAIL_SPARK_DRIVER_MEMORY", "6g"),
             shuffle_partitions=_positive(environment, "RETAIL_SPARK_SHUFFLE_PARTITIONS", 4),
+            calendars={
+                name: value
+                for name, value in environment.items()
+                if name.startswith("RETAIL_") and name.endswith(("_FIRST_DAY", "_LAST_DAY"))
+            },
         )
 
 

@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from retail_assets.lakehouse.session import spark_config
 from retail_assets.settings import Settings
+from retail_assets_tests.workbench import Workbench
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -30,3 +31,9 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"the real data is not at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture
+def workbench(tmp_path: Path, spark: SparkSession) -> Workbench:
+    """A lakehouse of its own for one test."""
+    return Workbench(tmp_path, spark)

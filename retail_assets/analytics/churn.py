@@ -140,12 +140,12 @@ def fit_churn(
     forest that it validates, and the newest `TRAINING_SNAPSHOTS` of all train the forest that scores. None with
     fewer than two closed snapshots, or with one outcome only. The same rows in any order give the same model.
     """
-    dates = pd.to_datetime(history["as_of_date"])
     window = pd.Timedelta(days=window_days)
-    known = history[dates + window <= pd.Timestamp(as_of)].assign(
-        as_of_date=dates, next_purchase_date=pd.to_datetime(history["next_purchase_date"])
-    )
-    known = known.sort_values(["as_of_date", "customer_id"], kind="stable")
+    dated = history.assign(
+        as_of_date=pd.to_datetime(history["as_of_date"]),
+        next_purchase_date=pd.to_datetime(history["next_purchase_date"]),
+    ).sort_values(["as_of_date", "customer_id"], kind="stable")
+    known = dated[dated["as_of_date"] + window <= pd.Timestamp(as_of)]
     closed = list(known["as_of_date"].drop_duplicates())
     if len(closed) < 2:
         return None

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
-from dagster import AssetExecutionContext, ConfigurableResource
+from dagster import AssetExecutionContext, BetaWarning, ConfigurableResource
 
 CHAMPION = "champion"
 # What a model needs to be loaded. Without such a list MLflow loads the model in a new process to find out: 7.5 s.
@@ -88,12 +89,18 @@ class TrackedRun:
             signature=infer_signature(rows, model.predict(rows)),
             input_example=rows,
             pip_requirements=[f"{package}=={version(package)}" for package in MODEL_PACKAGES],
-            registered_model_name=name,
             serialization_format=sklearn.SERIALIZATION_FORMAT_CLOUDPICKLE,
         )
-        registered = str(logged.registered_model_version)
+        # Not by log_model's registered_model_name: that prints, and looks at the version again to wait for it.
+        client = self.mlflow.tracking_client
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        created = client.create_model_version(
+            name, logged.model_uri, run_id=self.run_id, model_id=logged.model_id, await_creation_for=0
+        )
+        registered = str(created.version)
         if champion:
-            self.mlflow.tracking_client.set_registered_model_alias(name, CHAMPION, registered)
+            client.set_registered_model_alias(name, CHAMPION, registered)
         return RegisteredModel(self.run_id, name, registered, f"models:/{name}/{registered}")
 
 
@@ -112,6 +119,14 @@ class MlflowTracking(ConfigurableResource):
         finished where no hook fires, as in runs of an automation.
         """
         quieten()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BetaWarning)  # known: the version is pinned, and it is tested here
+            mlflow = self._opened(context, experiment, tags)
+        with ended_with_its_status(mlflow):
+            yield TrackedRun(mlflow)
+
+    def _opened(self, context: AssetExecutionContext, experiment: str, tags: Mapping[str, str] | None) -> Any:
+        """dagster-mlflow's own object for this run, given as much of a resource context as it reads."""
         from dagster_mlflow.resources import MlFlow
 
         self._ensure_experiment(experiment)
@@ -125,9 +140,7 @@ class MlflowTracking(ConfigurableResource):
                 "extra_tags": dict(tags or {}),
             },
         )
-        mlflow = MlFlow(init_context)
-        with ended_with_its_status(mlflow):
-            yield TrackedRun(mlflow)
+        return MlFlow(init_context)
 
     def _ensure_experiment(self, name: str) -> None:
         """Creates it if need be, its artifacts beside the SQLite file (MLflow's default is the working directory)."""

@@ -5,6 +5,7 @@ partitions it fails from being published: readers go on seeing the previous vers
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -25,8 +26,13 @@ class Audit:
     inputs: Mapping[str, DataFrame]
     keys: list[str]
     partition: str
-    evaluations: Mapping[str, PartitionEvaluation]
+    evaluated: Future[dict[str, PartitionEvaluation]]
     findings: Mapping[str, Any]
+
+    @property
+    def evaluations(self) -> Mapping[str, PartitionEvaluation]:
+        """Partition -> its evaluation; waits for the pass to end, as checks query their inputs beside it."""
+        return self.evaluated.result()
 
     def measure(self, key: str, name: str) -> Any:
         """A measure of the one-pass evaluation; 0 for a partition without rows or a sum over nothing."""

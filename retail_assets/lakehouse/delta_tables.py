@@ -5,6 +5,7 @@ twice, or killed and done again, it leaves the same table. Delta on a local file
 writers of one table, which is why runs write through a pool of one.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,9 +62,9 @@ class DeltaTables:
 
     def exists(self, name: Sequence[str]) -> bool:
         """Whether the table has been created."""
-        from delta import DeltaTable
+        from deltalake import DeltaTable
 
-        return DeltaTable.isDeltaTable(self._spark, self.path(name))
+        return DeltaTable.is_deltatable(self.path(name))
 
     def read(self, name: Sequence[str], version: int | None = None) -> DataFrame:
         """The table as it is, or as it was at an older version."""
@@ -114,7 +115,11 @@ class DeltaTables:
 
     def _refuse_incompatible(self, name: Sequence[str], schema: T.StructType) -> None:
         """Columns may be added; what readers rely on may not go or change."""
-        existing, wanted = self.read(name).schema, {field.name: field.dataType for field in schema}
+        from deltalake import DeltaTable
+
+        # The table's own log keeps the schema in Spark's form.
+        stored = json.loads(DeltaTable(self.path(name), without_files=True).schema().to_json())
+        existing, wanted = T.StructType.fromJson(stored), {field.name: field.dataType for field in schema}
         problems = [f"column {f.name} is missing" for f in existing if f.name not in wanted]
         problems += [
             f"column {f.name} would change from {f.dataType.simpleString()} to {wanted[f.name].simpleString()}"
@@ -123,23 +128,27 @@ class DeltaTables:
         ]
         if problems:
             raise WriteRefused(
-                f"{'.'.join(name)} at {self.path(name)} cannot take these rows: {'; '.join(problems)}. Columns may be "
-                "added; for any other change, move the old table away and materialize all partitions anew."
+                f"{'.'.join(name)} at {self.path(name)} cannot take these rows: {'; '.join(problems)}. Columns may "
+                "be added; for any other change, move the old table away and materialize all partitions anew."
             )
 
     def _last_commit(self, name: Sequence[str], seconds: float) -> Commit:
-        from delta import DeltaTable
+        """Read from Delta's log by the deltalake package: asking Spark would be two more jobs for every write."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        from deltalake import DeltaTable
 
-        row = DeltaTable.forPath(self._spark, self.path(name)).history(1).collect()[0]
-        metrics = row["operationMetrics"]
+        table = DeltaTable(self.path(name))
+        metrics = table.history(1)[0].get("operationMetrics", {})
+        copied = int(metrics.get("numCopiedRows", 0))
+        counts = pa.table(table.get_add_actions(flatten=True))["num_records"]
         return Commit(
-            version=row["version"],
-            rows=int(metrics.get("numOutputRows", 0)),
+            version=table.version(),
+            rows=int(metrics.get("numOutputRows", 0)) - copied,
             files=int(metrics.get("numFiles", 0)),
             bytes=int(metrics.get("numOutputBytes", 0)),
             seconds=seconds,
-            # Delta answers a bare count from the statistics in its log, without reading a file.
-            table_rows=self.read(name).count(),
+            table_rows=pc.sum(counts).as_py() or 0,
         )
 
 

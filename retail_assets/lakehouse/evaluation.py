@@ -6,6 +6,7 @@ their keys.
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,17 +40,18 @@ def evaluate(
     partition, checked = partition_column(contract), rules(contract)
     counted = [F.count_if(~rule.condition()).alias(f"failed_{i}") for i, rule in enumerate(checked)]
     measured = [aggregate.alias(f"measure_{name}") for name, aggregate in measures.items()]
-    found = {}
-    for row in frame.groupBy(partition).agg(F.count("*").alias("rows"), *counted, *measured).collect():
+    key, found = unique_key(contract), {}
+    with ThreadPoolExecutor(1) as beside:
+        repeated = beside.submit(lambda: _repeated(frame, key, partition).collect() if key else [])
+        summed = frame.groupBy(partition).agg(F.count("*").alias("rows"), *counted, *measured).collect()
+    for row in summed:
         found[str(row[partition])] = PartitionEvaluation(
             rows=row["rows"],
             failed={rule.name: row[f"failed_{i}"] for i, rule in enumerate(checked) if row[f"failed_{i}"]},
             measures={name: row[f"measure_{name}"] for name in measures},
         )
-    key = unique_key(contract)
-    if key:
-        for row in _repeated(frame, key, partition).collect():
-            found[str(row[partition])].failed[UNIQUE] = row["surplus"]
+    for row in repeated.result():
+        found[str(row[partition])].failed[UNIQUE] = row["surplus"]
     if any(evaluation.failed for evaluation in found.values()):
         _sample(frame, contract, found)
     return found

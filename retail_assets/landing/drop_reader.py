@@ -9,7 +9,7 @@ import csv
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,16 +126,18 @@ def read_drop(
 @contextmanager
 def opened(path: str, layout: SourceLayout) -> Iterator[tuple[Header, Iterator[Block]]]:
     """The header of a file and its rows, block by block. Raises DropRefused, now or in the middle, as `read_drop`."""
-    with _refusing(path), UPath(path).open("rb") as file:
-        start = file.read(4)
-        file.seek(0)
-        if start[:2] == b"\x1f\x8b":
-            stream: Any = gzip.GzipFile(fileobj=file)
-        elif path.lower().endswith(".gz") and start:
-            raise DropRefused(path, "is named .gz but is no gzip file", "Compress it, or name it .csv.")
-        else:
-            stream = file
-        header, rest = _header(stream, path, layout)
+    with ExitStack() as stack:
+        with _refusing(path):
+            file = stack.enter_context(UPath(path).open("rb"))
+            magic = file.read(2)
+            file.seek(0)
+            if magic == b"\x1f\x8b":
+                stream: Any = gzip.GzipFile(fileobj=file)
+            elif path.lower().endswith(".gz") and magic:
+                raise DropRefused(path, "is named .gz but is no gzip file", "Compress it, or name it .csv.")
+            else:
+                stream = file
+            header, rest = _header(stream, path, layout)
         yield header, _blocks(stream, rest, header, path)
 
 
@@ -236,7 +238,8 @@ def _blocks(stream: Any, rest: bytes, header: Header, path: str) -> Iterator[Blo
     while not finished:
         pieces, length = [rest], len(rest)
         while True:
-            piece = stream.read(BLOCK_BYTES)
+            with _refusing(path):
+                piece = stream.read(BLOCK_BYTES)
             pieces.append(piece)
             length += len(piece)
             finished = not piece
@@ -277,7 +280,7 @@ def _parsed(data: bytes, header: Header, first_line: int, at_end: bool) -> Itera
             block, consumed = _line_by_line(part, header, first_line, at_end and end == len(data))
         if not consumed and end == len(data):
             return
-        width = PART_BYTES if consumed else width * 2
+        width = PART_BYTES if consumed else 2 * len(part)
         position += consumed
         first_line += part.count(b"\n", 0, consumed)
         yield block, position

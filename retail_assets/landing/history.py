@@ -65,11 +65,11 @@ def land(
     """Split the files into drops `<source>_YYYY-MM-DD.csv`, replacing the days' drops of earlier landings.
 
     Files may be CSV (.csv, .csv.gz) or workbooks (.xlsx, every sheet that has the columns), one day or many, in any
-    order; rows of a day add up over the files. Values keep the text of the source. Files that differ in their columns or
-    their order give a day more than one drop (`…_2.csv`). The same files give the same bytes, and a drop that would not
-    change is left alone. Nothing is put in place before every file has been split, each drop then by a rename; a
-    landing that was killed is repeated by landing again. The calendar is kept: closed with the last day landed, open
-    if that is recent.
+    order; rows of a day add up over the files. Values keep the text of the source. Files that differ in their columns
+    or the order of these give a day more than one drop (`…_2.csv`). The same files give the same bytes, and a drop that
+    would not change is left alone. Nothing is put in place before every file has been split, each drop then by a
+    rename; a landing that was killed is repeated by landing again. The calendar is kept: closed with the last day
+    landed, open if that is recent. Holds at most BYTES_IN_MEMORY and a block of rows, and a workbook's largest sheet.
 
     Raises DropRefused, naming the file and the remedy, for a file that is no such table, in which no date can be read
     or the order of day and month cannot be told, and for a zone that holds generated data; then nothing has changed.
@@ -172,9 +172,10 @@ def _split(
             days = dates.days(block.columns[position])
             dated = days > 0
             if day == 0 and not dated.any():
+                found = next((text.as_py() for text in block.columns[position] if text.is_valid), "")
                 raise DropRefused(
                     table.name,
-                    f"column {layout.date_column} has no date that can be read, such as {dates.sample(block, position)!r}",
+                    f"has no date that can be read in the column {layout.date_column}, but {found!r}",
                     "Write dates as 2010-12-01 or 2010-12-01 08:26:00.",
                 )
             # Rows without a date go where the row before them goes; before the first, with the first.
@@ -208,9 +209,6 @@ class _Dates:
         # One more at the end, for NULL: index -1.
         found = np.array([self._ordinal(text) for text in encoded.dictionary.to_pylist()] + [0], np.int64)
         return found[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
-
-    def sample(self, block: Block, position: int) -> str:
-        return next((str(text) for text in block.columns[position] if text.is_valid), "")
 
     def _ordinal(self, text: str) -> int:
         if iso := _ISO.match(text):
@@ -313,12 +311,11 @@ class _Staging:
         drops = []
         for day in sorted(self.days):
             earlier = {drop.name for drop in directory.glob(f"{source}_{day}_*.csv")}
-            for number in range(len(self._headers)):
-                staged = self.directory / f"{day}.{number}"
-                if staged.exists():
-                    name = f"{source}_{day}{f'_{number + 1}' if number else ''}.csv"
-                    _put(staged, directory / name)
-                    drops.append(name)
+            staged = [self.directory / f"{day}.{shape}" for shape in range(len(self._headers))]
+            for number, drop in enumerate((drop for drop in staged if drop.exists()), start=1):
+                name = f"{source}_{day}{f'_{number}' if number > 1 else ''}.csv"
+                _put(drop, directory / name)
+                drops.append(name)
             for name in earlier.difference(drops):
                 (directory / name).unlink()
         return drops

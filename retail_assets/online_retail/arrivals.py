@@ -1,6 +1,5 @@
 """Arrivals: which days' drops are new, changed or gone since their day was made, and what lies there that is no drop."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +25,7 @@ class Arrivals:
 def arrivals(settings: Settings, instance: DagsterInstance) -> Arrivals:
     """Looks at the landing zone once. Drops that are still being written, or lie outside the calendar, are left alone."""
     zone = LandingZone(settings.landing)
-    calendar = read_calendar(settings.landing, INVOICES.name, os.environ)
+    calendar = read_calendar(settings.landing, INVOICES.name, settings.calendars)
     last_day = calendar.last_day or datetime.now(tz=UTC).date() - timedelta(days=1)
     drops, moving = settled(zone.drops(INVOICES.name))
     notices = [str(oddity) for oddity in zone.oddities(INVOICES.name)]

@@ -24,16 +24,18 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from dagster import DagsterInstance, Field, StringSource
-from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+from dagster import AssetKey, DagsterInstance, Field, StringSource
+from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS, DagsterEventType
 from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
     SqliteEventLogStorage,
     SqliteEventLogStorageWatchdog,
 )
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._serdes import ConfigurableClassData
+from dagster._serdes import ConfigurableClassData, serialize_value
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool, StaticPool
 from watchdog.events import FileSystemEvent
@@ -59,16 +61,20 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
     `base_dir` is the folder of the files, by default `$DAGSTER_HOME/history/runs`, as in the stock storage.
     """
 
+    _db_lock: Any
+    _obs: Any
+
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._kept_open: OrderedDict[str, tuple[Engine, int]] = OrderedDict()
         self._transaction: dict[str, Connection] | None = None
         self._gathered: list[EventLogEntry] = []
         self._gathering = 0
+        self._newest_by_asset: dict[AssetKey, dict[DagsterEventType, tuple[EventLogEntry, int]]] = {}
         self._tables_seen: set[str] = set()
         self._asset_key_columns_seen: set[str] = set()
         super().__init__(base_dir, inst_data)
         # Reentrant, unlike the stock lock: within one transaction the stock methods connect several times.
-        self._db_lock: Any = threading.RLock()
+        self._db_lock = threading.RLock()
         _storages.add(self)
 
     @classmethod
@@ -198,8 +204,45 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
 
     def _store_together(self, events: Sequence[EventLogEntry]) -> None:
         with self._one_transaction():
+            self._newest_by_asset = {}
             for event in events:
                 super().store_event(event)
+            for by_type in self._newest_by_asset.values():
+                for event, event_id in by_type.values():
+                    with self.index_connection() as connection:
+                        super()._store_asset_event(connection, event, event_id)
+
+    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
+        """Keep the event for the asset's own row until the transaction ends: only the last of a type shows.
+
+        Each type of event sets columns of its own choice, so the last events of each type, in the order they
+        came, leave the row as all of them would have.
+        """
+        if self._transaction is None:
+            super()._store_asset_event(conn, event, event_id)
+            return
+        dagster_event = event.get_dagster_event()
+        if dagster_event.asset_key:
+            by_type = self._newest_by_asset.setdefault(dagster_event.asset_key, {})
+            by_type.pop(dagster_event.event_type, None)
+            by_type[dagster_event.event_type] = (event, event_id)
+
+    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
+        """As the stock method, which serializes the event and compiles the row anew for every partition."""
+        planned = event.get_dagster_event().asset_check_planned_data
+        subset = planned.partitions_subset
+        row = {
+            "asset_key": planned.asset_key.to_string(),
+            "check_name": planned.check_name,
+            "run_id": event.run_id,
+            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+            "evaluation_event": serialize_value(event),
+            "evaluation_event_timestamp": self._event_insert_timestamp(event),
+            "evaluation_event_storage_id": event_id,
+        }
+        keys = subset.get_partition_keys() if subset else [None]
+        with self.index_connection() as connection:
+            connection.execute(AssetCheckExecutionsTable.insert(), [{**row, "partition": key} for key in keys])
 
     def _store_gathered(self) -> None:
         """Write the gathered events in their order. One that cannot be stored does not take others with it."""
@@ -231,7 +274,7 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
             yield
         finally:
             with self._db_lock:
-                self._gathering -= 1
+                self._gathering = max(0, self._gathering - 1)  # a forked child starts from zero
                 self._store_gathered()
 
     # Deleting and watching --------------------------------------------------------------------------------
@@ -305,7 +348,8 @@ def _sync_only_at_checkpoints(connection: Any, _: Any) -> None:
 def _before_fork() -> None:
     for storage in list(_storages):
         storage._db_lock.acquire()
-        storage.release()
+        if storage._transaction is None:
+            storage.release()
 
 
 def _after_fork_in_parent() -> None:
@@ -316,6 +360,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     for storage in list(_storages):
         storage._db_lock = threading.RLock()
+        storage._gathering = 0
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -6,6 +6,7 @@ due again.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -70,20 +71,20 @@ class Graph:
         return (parent for parent in self.assets[key].asset_deps[key] if parent in self.assets)
 
     def reads(self, key: AssetKey, parent: AssetKey) -> dict[str, slice]:
-        """Partition of the table -> the span of the parent's partitions that it reads."""
+        """Partition of the table -> the span of the parent's partitions that it reads.
+
+        Partition keys are ISO dates, so spans are found by bisection; asking Dagster's mapping for each of thousands of
+        partitions would take seconds.
+        """
         mapping = self.assets[key].get_partition_mapping(parent)
-        own, theirs = self.partitions_def(key), self.partitions_def(parent)
         assert isinstance(mapping, TimeWindowPartitionMapping)
+        own, theirs = self.partitions(key), self.partitions(parent)
         found = {}
-        position = {partition: i for i, partition in enumerate(self.partitions(parent))}
-        for i, partition in enumerate(self.partitions(key)):
-            if own == theirs:  # asking the mapping for each of thousands of days would take seconds
-                found[partition] = slice(max(0, i + mapping.start_offset), i + mapping.end_offset + 1)
-                continue
-            subset = own.subset_with_partition_keys([partition])
-            read = mapping.get_upstream_mapped_partitions_result_for_partitions(subset, own, theirs).partitions_subset
-            positions = [position[p] for p in read.get_partition_keys()]
-            found[partition] = slice(min(positions), max(positions) + 1) if positions else slice(0, 0)
+        for i, partition in enumerate(own):
+            first, after = i + mapping.start_offset, i + mapping.end_offset + 1
+            # Before the table's own first partition the calendar starts for what it reads, too, or lies near.
+            begin = bisect_left(theirs, own[first]) if first >= 0 else 0
+            found[partition] = slice(begin, bisect_left(theirs, own[after]) if after < len(own) else len(theirs))
         return found
 
 

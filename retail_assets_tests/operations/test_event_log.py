@@ -1,0 +1,449 @@
+"""The event log kept open says what Dagster's own says, loses nothing, and holds few files."""
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
+from dagster._core.events.log import EventLogEntry
+from dagster._core.instance.ref import InstanceRef
+
+from retail_assets.operations.event_log import (
+    RUN_SHARDS_KEPT_OPEN,
+    OpenSqliteEventLogStorage,
+    stored_together,
+)
+
+DAYS = dg.DailyPartitionsDefinition("2009-12-01", end_date="2009-12-13")
+RANGE = {
+    "dagster/asset_partition_range_start": "2009-12-02",
+    "dagster/asset_partition_range_end": "2009-12-11",
+}
+RUN_ID = "aaaaaaaa-0000-4000-8000-000000000000"
+OURS = """
+event_log_storage:
+  module: retail_assets.operations.event_log
+  class: OpenSqliteEventLogStorage
+  config: {}
+"""
+COMPARED = ("event_logs", "asset_keys", "asset_event_tags", "asset_check_executions")
+
+
+@contextmanager
+def instance_at(home: Path, monkeypatch: pytest.MonkeyPatch, settings: str = OURS) -> Iterator[dg.DagsterInstance]:
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text(settings)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    with instance_at(tmp_path / "home", monkeypatch) as instance:
+        yield instance
+
+
+def log_of(instance: dg.DagsterInstance) -> OpenSqliteEventLogStorage:
+    storage = instance.event_log_storage
+    assert isinstance(storage, OpenSqliteEventLogStorage)
+    return storage
+
+
+def line(message: str, run_id: str = RUN_ID) -> EventLogEntry:
+    return EventLogEntry(
+        error_info=None, level=10, user_message=message, run_id=run_id, timestamp=time.time(), job_name="job"
+    )
+
+
+def messages(instance: dg.DagsterInstance, run_id: str = RUN_ID) -> list[str]:
+    return [entry.user_message for entry in instance.all_logs(run_id)]
+
+
+def check_output(name: str) -> dg.Output[None]:
+    return dg.Output(None, output_name=name)
+
+
+def scripted_run(instance: dg.DagsterInstance, together: Callable[[Any], Any]) -> None:
+    """Two runs over ranges, then one day alone: data versions, inputs, passing and failing partitioned checks."""
+
+    @dg.asset(
+        partitions_def=DAYS,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[
+            dg.AssetCheckSpec("contract", asset="bronze", partitions_def=DAYS),
+            dg.AssetCheckSpec("whole", asset="bronze"),
+        ],
+    )
+    def bronze(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        with together(context.instance):
+            yield dg.MaterializeResult(metadata={"rows": 3}, data_version=dg.DataVersion("7"))
+            for day in context.partition_keys:
+                yield dg.AssetCheckEvaluation(
+                    asset_key=context.asset_key,
+                    check_name="contract",
+                    passed=day != "2009-12-05",
+                    severity=dg.AssetCheckSeverity.WARN,
+                    partition=day,
+                    metadata={"failed": 1},
+                )
+            yield check_output("bronze_contract")
+            yield dg.AssetCheckResult(check_name="whole", passed=True)
+
+    @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), deps=[bronze])
+    def silver(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        context.log_event(dg.AssetObservation("silver", partition="2009-12-03", metadata={"seen": 1}))
+        yield dg.MaterializeResult(metadata={"rows": 2})
+
+    job = dg.Definitions([bronze, silver], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
+    for number, tags in enumerate([RANGE, RANGE, {"dagster/partition": "2009-12-01"}]):
+        run_id = f"0000000{number}-0000-4000-8000-000000000000"
+        assert job.execute_in_process(instance=instance, tags=tags, run_id=run_id).success
+    instance.report_runless_asset_event(dg.AssetMaterialization("elsewhere", partition="x", tags={"a": "b"}))
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(asset_key=dg.AssetKey("silver"), check_name="outside", passed=True)
+    )
+
+
+def rows(home: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """The tables of all files, ids included, without what differs between any two runs: times, pids, folders."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    volatile = re.compile(
+        r'"(timestamp|pid|start|end|marker_start|marker_end|log_key|duration_ms|dur)": ("[^"]*"|[0-9.e-]+|null)'
+    )
+    spent = re.compile(r"[0-9.]+m?s\b|\(pid: \d+\)|/[^\s\"]*/home_\w+")
+    for file in [*sorted((home / "history" / "runs").glob("*.db")), home / "history" / "runs" / ".db"]:
+        connection = sqlite3.connect(file)
+        for table in COMPARED:
+            cursor = connection.execute(f"SELECT * FROM {table} ORDER BY id")
+            columns = [each[0] for each in cursor.description]
+            kept = [index for index, name in enumerate(columns) if "timestamp" not in name]
+            found[f"{file.name}:{table}"] = [
+                tuple(
+                    spent.sub("", volatile.sub("", row[index])) if isinstance(row[index], str) else row[index]
+                    for index in kept
+                )
+                for row in cursor
+            ]
+        connection.close()
+    return found
+
+
+def answers(instance: dg.DagsterInstance) -> dict[str, Any]:
+    log, bronze, silver = instance.event_log_storage, dg.AssetKey("bronze"), dg.AssetKey("silver")
+    contract = dg.AssetCheckKey(bronze, "contract")
+    latest = instance.get_latest_materialization_event(bronze)
+    status = instance.fetch_run_status_changes(DagsterEventType.RUN_SUCCESS, limit=10)
+    return {
+        "materialized": instance.get_materialized_partitions(silver),
+        "by partition": log.get_latest_storage_id_by_partition(bronze, DagsterEventType.ASSET_MATERIALIZATION),
+        "tags": log.get_latest_tags_by_partition(
+            bronze, DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version"]
+        ),
+        "latest": latest.asset_materialization.partition if latest and latest.asset_materialization else None,
+        "records": [
+            (record.storage_id, record.partition_key)
+            for record in instance.fetch_materializations(bronze, limit=100, ascending=True).records
+        ],
+        "cursor": instance.fetch_materializations(bronze, limit=7, ascending=True).cursor,
+        "checked": [
+            (info.partition_key, info.latest_execution_status, info.latest_check_event_storage_id)
+            for info in log.get_asset_check_partition_info([contract])
+        ],
+        "history": [
+            (record.partition, record.status, record.run_id)
+            for record in log.get_asset_check_execution_history(contract, limit=100)
+        ],
+        "status": [(record.storage_id, record.run_id) for record in status.records],
+        "runs": {
+            run.run_id: [(entry.message and entry.dagster_event_type) for entry in instance.all_logs(run.run_id)]
+            for run in instance.get_runs()
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]]:
+    """What the stock log answers and holds after the scripted run."""
+    home = tmp_path_factory.mktemp("stock") / "home_stock"
+    with pytest.MonkeyPatch.context() as monkeypatch, instance_at(home, monkeypatch, "") as instance:
+        assert not isinstance(instance.event_log_storage, OpenSqliteEventLogStorage)
+        scripted_run(instance, lambda _: nullcontext())
+        return answers(instance), rows(home)
+
+
+@pytest.mark.parametrize(
+    ("together", "batch_size"),
+    [
+        pytest.param(lambda _: nullcontext(), "0", id="one by one"),
+        pytest.param(stored_together, "0", id="stored together"),
+        pytest.param(stored_together, "6", id="stored together and in Dagster's batches"),
+    ],
+)
+def test_it_writes_the_rows_and_gives_the_answers_of_the_stock_log(
+    stock: tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]],
+    together: Callable[[Any], Any],
+    batch_size: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", batch_size)
+    expected_answers, expected_rows = stock
+    with instance_at(tmp_path / "home_ours", monkeypatch) as ours:
+        scripted_run(ours, together)
+        found = answers(ours)
+        found_rows = rows(tmp_path / "home_ours")
+
+    assert found == expected_answers
+    assert {status.value for _, status, _ in found["checked"]} == {"SUCCEEDED", "FAILED"}
+    assert len(expected_rows["index.db:asset_check_executions"]) > 20
+    assert found_rows.keys() == expected_rows.keys()
+    for table, expected in expected_rows.items():
+        assert found_rows[table] == expected, table
+
+
+def test_the_log_named_in_dagster_yaml_lies_where_the_stock_one_would(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    assert Path(log_of(instance).path_for_shard("index")) == tmp_path / "home" / "history" / "runs" / "index.db"
+    again = dg.DagsterInstance.from_ref(instance.get_ref())  # as run workers and code servers load it
+    instance.event_log_storage.store_event(line("seen by both"))
+    assert isinstance(again.event_log_storage, OpenSqliteEventLogStorage)
+    assert messages(again) == ["seen by both"]
+    again.dispose()
+
+
+def test_what_was_gathered_is_met_by_the_next_reader_in_order(instance: dg.DagsterInstance) -> None:
+    other = OpenSqliteEventLogStorage(str(Path(log_of(instance).path_for_shard("index")).parent))
+    with stored_together(instance):
+        for number in range(5):
+            instance.event_log_storage.store_event(line(str(number)))
+        assert other.get_logs_for_run(RUN_ID) == []
+        assert messages(instance) == ["0", "1", "2", "3", "4"]
+        instance.event_log_storage.store_event(line("5"))
+    assert [entry.user_message for entry in other.get_logs_for_run(RUN_ID)] == ["0", "1", "2", "3", "4", "5"]
+    other.dispose()
+
+
+def test_what_was_gathered_is_stored_when_the_block_fails(instance: dg.DagsterInstance) -> None:
+
+    def step() -> None:
+        with stored_together(instance):
+            instance.event_log_storage.store_event(line("done before the error"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        step()
+    other = OpenSqliteEventLogStorage(str(Path(log_of(instance).path_for_shard("index")).parent))
+    assert [entry.user_message for entry in other.get_logs_for_run(RUN_ID)] == ["done before the error"]
+    other.dispose()
+
+
+def test_an_event_that_cannot_be_stored_takes_no_other_with_it(instance: dg.DagsterInstance) -> None:
+    broken = line("broken")._replace(timestamp="no time")  # type: ignore[arg-type]
+
+    def step() -> None:
+        with stored_together(instance):
+            for event in (line("before"), broken, line("after")):
+                instance.event_log_storage.store_event(event)
+
+    with pytest.raises(TypeError):
+        step()
+    assert messages(instance) == ["before", "after"]
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(instance: dg.DagsterInstance) -> None:
+    broken = line("broken")._replace(timestamp="no time")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        instance.event_log_storage.store_event_batch([line("before"), broken])
+    assert messages(instance) == []
+
+
+def test_with_another_event_log_nothing_is_gathered() -> None:
+    with dg.DagsterInstance.ephemeral() as instance, stored_together(instance):
+        instance.event_log_storage.store_event(line("at once"))
+        assert messages(instance) == ["at once"]
+
+
+WRITER = """
+import sys, time
+from dagster import AssetKey, AssetMaterialization
+from dagster._core.events import DagsterEvent, StepMaterializationData
+from dagster._core.events.log import EventLogEntry
+from retail_assets.operations.event_log import OpenSqliteEventLogStorage
+
+base_dir, name, count, run_id = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+log = OpenSqliteEventLogStorage(base_dir)
+for number in range(count):
+    event = DagsterEvent(
+        event_type_value="ASSET_MATERIALIZATION",
+        job_name="job",
+        event_specific_data=StepMaterializationData(
+            AssetMaterialization(AssetKey(name), partition=str(number), tags={"dagster/data_version": "1"})
+        ),
+    )
+    log.store_event(EventLogEntry(None, 10, str(number), run_id, time.time(), None, "job", event))
+    print(number, flush=True)
+"""
+
+
+def writer(log: OpenSqliteEventLogStorage, name: str, count: int, run_id: str) -> subprocess.Popen[str]:
+    base_dir = str(Path(log.path_for_shard("index")).parent)
+    command = [sys.executable, "-c", textwrap.dedent(WRITER), base_dir, name, str(count), run_id]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_writing_at_once_lose_nothing(instance: dg.DagsterInstance) -> None:
+    log = log_of(instance)
+    processes = [writer(log, name, 150, RUN_ID) for name in ("left", "right")]
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    days = {str(number) for number in range(150)}
+    for name in ("left", "right"):
+        records = instance.fetch_materializations(dg.AssetKey(name), limit=1000, ascending=True).records
+        assert [record.partition_key for record in records] == [str(number) for number in range(150)]
+        assert instance.get_materialized_partitions(dg.AssetKey(name)) == days
+    assert len(messages(instance)) == 300
+
+
+def test_a_killed_process_leaves_a_readable_log_with_all_it_had_stored(instance: dg.DagsterInstance) -> None:
+    process = writer(log_of(instance), "cut", 100_000, RUN_ID)
+    assert process.stdout is not None
+    told = [process.stdout.readline().strip() for _ in range(40)]
+    process.send_signal(signal.SIGKILL)
+    told += process.stdout.read().split()
+    process.wait()
+
+    stored = messages(instance)
+    assert stored == [str(number) for number in range(len(stored))]
+    assert len(told) <= len(stored) <= len(told) + 1
+    shown = instance.fetch_materializations(dg.AssetKey("cut"), limit=1000, ascending=True).records
+    assert len(told) <= len(shown) <= len(stored)
+    with sqlite3.connect(log_of(instance).path_for_shard("index")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def open_files(base_dir: Path) -> set[str]:
+    handles = Path("/proc/self/fd")
+    if not handles.exists():
+        pytest.skip("open files are counted through /proc")
+    targets = {str(handle.readlink()) for handle in handles.iterdir() if handle.is_symlink()}
+    return {Path(target).name for target in targets if target.startswith(str(base_dir))}
+
+
+def test_many_runs_hold_few_files_open_and_release_frees_them_all(instance: dg.DagsterInstance) -> None:
+    log = log_of(instance)
+    run_ids = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(RUN_SHARDS_KEPT_OPEN + 4)]
+    for run_id in run_ids:
+        log.store_event(line("first", run_id))
+    for run_id in run_ids:
+        log.store_event(line("second", run_id))
+    base_dir = Path(log.path_for_shard("index")).parent
+    databases = {name for name in open_files(base_dir) if name.endswith(".db")}
+    assert databases == {f"{run_id}.db" for run_id in run_ids[-RUN_SHARDS_KEPT_OPEN:]} | {"index.db"}
+    assert all(messages(instance, run_id) == ["first", "second"] for run_id in run_ids)
+    log.release()
+    assert open_files(base_dir) == set()
+
+
+def test_a_deleted_run_is_gone_and_its_neighbour_stays(instance: dg.DagsterInstance) -> None:
+    log, neighbour = log_of(instance), RUN_ID.replace("a", "b")
+    log.store_event(line("kept", neighbour))
+    log.store_event(line("deleted"))
+    with stored_together(instance):
+        log.store_event(line("deleted while gathered"))
+        log.delete_events(RUN_ID)
+    assert messages(instance) == []
+    assert messages(instance, neighbour) == ["kept"]
+    log.store_event(line("new"))
+    assert messages(instance) == ["new"]
+
+
+def test_after_a_wipe_by_another_process_a_run_is_written_to_a_new_file(instance: dg.DagsterInstance) -> None:
+    log = log_of(instance)
+    other = OpenSqliteEventLogStorage(str(Path(log.path_for_shard("index")).parent))
+    log.store_event(line("wiped"))
+    other.wipe()
+    assert not Path(log.path_for_shard(RUN_ID)).exists()
+    assert messages(instance) == []
+    log.store_event(line("new"))
+    assert [entry.user_message for entry in other.get_logs_for_run(RUN_ID)] == ["new"]
+    other.dispose()
+
+
+def test_parent_and_forked_child_both_write(instance: dg.DagsterInstance) -> None:
+    log = log_of(instance)
+    log.store_event(line("before"))
+    with stored_together(instance):
+        log.store_event(line("gathered"))
+        child = os.fork()
+        if child == 0:
+            log.store_event(line("child"))
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        log.store_event(line("parent"))
+    assert messages(instance) == ["before", "gathered", "child", "parent"]
+
+
+def test_threads_share_one_log(instance: dg.DagsterInstance) -> None:
+    log = log_of(instance)
+
+    def write(name: str) -> None:
+        for number in range(30):
+            log.store_event(line(f"{name} {number}"))
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stored = messages(instance)
+    for name in "abc":
+        assert [each for each in stored if each[0] == name] == [f"{name} {number}" for number in range(30)]
+
+
+def test_whoever_watches_a_run_hears_of_events_that_wait_in_the_write_ahead_log(
+    instance: dg.DagsterInstance,
+) -> None:
+    log, heard, rung = log_of(instance), [], threading.Event()
+    log.store_event(line("before"))
+    watcher = OpenSqliteEventLogStorage(str(Path(log.path_for_shard("index")).parent))
+
+    def hear(entry: EventLogEntry, _: str) -> None:
+        heard.append(entry.user_message)
+        if entry.user_message == "last":
+            rung.set()
+
+    watcher.watch(RUN_ID, None, hear)
+    log.store_event(line("middle"))
+    log.store_event(line("last"))
+    assert rung.wait(10)
+    assert heard == ["before", "middle", "last"]
+    watcher.end_watch(RUN_ID, hear)
+    watcher.dispose()
+
+
+def test_a_run_that_succeeds_inside_the_block_is_seen_as_such_at_once(instance: dg.DagsterInstance) -> None:
+    other = OpenSqliteEventLogStorage(str(Path(log_of(instance).path_for_shard("index")).parent))
+    with stored_together(instance):
+        instance.event_log_storage.store_event(line("earlier"))
+        instance.report_dagster_event(
+            DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name="job", event_specific_data=EngineEventData()),
+            run_id=RUN_ID,
+        )
+        stored = other.get_logs_for_run(RUN_ID)
+        assert [entry.user_message for entry in stored] == ["earlier", ""]
+    other.dispose()
