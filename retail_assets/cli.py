@@ -1,5 +1,6 @@
 """The `retail` command: land files, make data, run the main job, open the UI."""
 
+import json
 import os
 import shutil
 import sys
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from retail_assets.operations.planning import PlannedRun
 
 DAY = click.DateTime(["%Y-%m-%d"])
+
+GENERATING = "_generating.json"
+"""Beside the drops while they are being made: what was asked for. What is left of it tells of an interruption."""
 
 
 class Refusal(click.ClickException):
@@ -62,6 +66,11 @@ def land(settings: Settings, files: tuple[Path, ...]) -> None:
     from retail_assets.landing.history import land as land_files
     from retail_assets.online_retail.source import INVOICES
 
+    if _interrupted(settings):
+        raise Refusal(
+            f"{settings.landing}/{INVOICES.name} holds generated data, not all of it: retail generate was interrupted "
+            "there. Run make clean first, or set RETAIL_LANDING to another place."
+        )
     console = Console(stderr=True)
     try:
         with console.status("Reading …") as status:
@@ -80,9 +89,13 @@ def land(settings: Settings, files: tuple[Path, ...]) -> None:
 
 
 @main.command()
-@click.option("--lines", default=120_000, show_default=True, help="Lines to make.")
-@click.option("--days", default=500, show_default=True, help="Calendar days; the last is yesterday.")
-@click.option("--seed", default=42, show_default=True, help="The same seed makes the same data.")
+@click.option("--lines", default=120_000, type=click.IntRange(1), show_default=True, help="Lines to make.")
+@click.option(
+    "--days", default=500, type=click.IntRange(1), show_default=True, help="Calendar days; the last is yesterday."
+)
+@click.option(
+    "--seed", default=42, type=click.IntRange(0), show_default=True, help="The same seed makes the same data."
+)
 @click.option("--until", type=DAY, help="Last day, instead of yesterday.")
 @click.pass_obj
 def generate(settings: Settings, lines: int, days: int, seed: int, until: datetime | None) -> None:
@@ -92,20 +105,47 @@ def generate(settings: Settings, lines: int, days: int, seed: int, until: dateti
 
 
 def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_day: date) -> str:
-    """Makes drops and keeps their calendar, open at the end; returns what to tell the user."""
+    """Makes drops and keeps their calendar, open at the end; returns what to tell the user.
+
+    A call that was interrupted is repeated by the same call. Raises Refusal where other drops lie already.
+    """
     from retail_assets.landing.calendar import keep_calendar
     from retail_assets.landing.drops import LandingZone
     from retail_assets.online_retail.generate import MANIFEST, generate
     from retail_assets.online_retail.source import INVOICES
 
     directory = Path(settings.landing) / INVOICES.name
-    if LandingZone(settings.landing).drops(INVOICES.name) and not (directory / MANIFEST).exists():
+    drops, marker = LandingZone(settings.landing).drops(INVOICES.name), directory / GENERATING
+    if drops and not (directory / MANIFEST).exists() and not marker.exists():
         raise Refusal(
             f"{directory} holds drops that were landed. Generated data would mix with them: make clean first."
         )
-    generate(directory, lines=lines, days=days, last_day=last_day, seed=seed)
+    directory.mkdir(parents=True, exist_ok=True)
+    left = marker.read_text() if marker.exists() else None
+    marker.write_text(json.dumps({"lines": lines, "days": days, "seed": seed, "last_day": str(last_day)}) + "\n")
+    try:
+        manifest = generate(directory, lines=lines, days=days, last_day=last_day, seed=seed)
+    except ValueError as error:
+        # Nothing was written: what lay there is as complete as before.
+        marker.write_text(left) if left else marker.unlink()
+        remedy = " To make other data instead of what lies there, run make clean first." if drops else ""
+        raise Refusal(f"{error}{remedy}") from None
     keep_calendar(settings.landing, INVOICES.name, last_day - timedelta(days=days - 1), None)
-    return f"Made {lines:,} invoice lines over {days} days up to {last_day} in {directory}"
+    marker.unlink()
+    return f"Made {lines:,} invoice lines over {days} days up to {manifest['last_drop']} in {directory}"
+
+
+def _interrupted(settings: Settings) -> dict[str, Any] | None:
+    """What `retail generate` was asked for when it was interrupted; None if it was not."""
+    from retail_assets.online_retail.source import INVOICES
+
+    marker = Path(settings.landing) / INVOICES.name / GENERATING
+    try:
+        return dict(json.loads(marker.read_text()))
+    except FileNotFoundError:
+        return None
+    except ValueError:  # interrupted before the marker itself was written, and so before anything else
+        return {}
 
 
 @main.command()
@@ -130,8 +170,13 @@ def run(
     generate_if_empty: bool,
 ) -> None:
     """The main job: make what is landed and missing or out of date, then say what was done."""
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        raise Refusal("Java is missing: Spark needs a Java 17 runtime on the PATH (Debian: openjdk-17-jre-headless).")
+    java_home = os.environ.get("JAVA_HOME")  # Spark takes Java from there, if it is set, and from nowhere else
+    if shutil.which(str(Path(java_home, "bin", "java")) if java_home else "java") is None:
+        wrong = f" JAVA_HOME={java_home!r} has none: correct or unset it." if java_home else ""
+        raise Refusal(
+            "Java is missing: Spark needs a Java 17 runtime, on the PATH or in JAVA_HOME (Debian/Ubuntu: sudo apt-get "
+            f"install openjdk-17-jre-headless; macOS: brew install openjdk@17).{wrong}"
+        )
     with _output() as console:
         ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
     sys.exit(0 if ok else 1)
@@ -158,6 +203,13 @@ def _run(
                 "daily drops there (…YYYY-MM-DD….csv), or make data (retail generate)."
             )
         console.print(generate_drops(settings, 120_000, 500, 42, _yesterday()))
+    elif (asked := _interrupted(settings)) is not None:
+        if not generate_if_empty or not asked:
+            raise Refusal(
+                f"{settings.landing}/{INVOICES.name} holds only a part of the generated data: retail generate was "
+                f"interrupted. Run it again, or run make clean to start anew. It was asked for: {asked or 'unknown'}."
+            )
+        console.print(generate_drops(settings, **{**asked, "last_day": date.fromisoformat(asked["last_day"])}))
 
     from dagster import DagsterInstance
     from dagster_pyspark.resources import spark_session_from_config

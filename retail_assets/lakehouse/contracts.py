@@ -76,8 +76,7 @@ def row_rule(description: str) -> Callable[[Callable[[], Column]], Any]:
     """
 
     def decorate(condition: Callable[[], Column]) -> Any:
-        def holds(cls: type, data: Any, condition: Callable[[], Column]) -> bool:
-            frame: DataFrame = data.dataframe
+        def holds(cls: type, frame: DataFrame, condition: Callable[[], Column]) -> bool:
             return frame.filter(~condition()).isEmpty()
 
         holds.__name__ = condition.__name__

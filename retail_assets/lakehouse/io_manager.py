@@ -29,6 +29,10 @@ DIRECTORY = "directory"
 DATA_VERSION_TAG = "dagster/data_version"
 
 
+class NotMaterialized(Exception):
+    """A table that is read before it was ever made; the message names it and says what to do."""
+
+
 def as_days(keys: Sequence[str]) -> list[date]:
     """Daily and monthly partition keys alike are ISO dates, the first day they cover."""
     return [date.fromisoformat(key) for key in keys]
@@ -74,6 +78,11 @@ class DeltaIOManager(ConfigurableIOManager):
         version = (context.definition_metadata or {}).get("delta_version")
         upstream = context.upstream_output
         layout = dict(upstream.definition_metadata or {}) if upstream else {}
+        if not self.tables.exists(context.asset_key.path):
+            raise NotMaterialized(
+                f"{'.'.join(context.asset_key.path)} has not been materialized yet; there is no table at "
+                f"{self.tables.path(context.asset_key.path)}. Materialize it first, or together with what reads it."
+            )
         frame = self.tables.read(context.asset_key.path, version)
         if not context.has_asset_partitions or PARTITION not in layout:
             return frame

@@ -7,6 +7,7 @@ saying which and why; what depends on them is skipped.
 """
 
 import inspect
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from pyspark import StorageLevel
+from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 
 from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, contract_check
@@ -199,7 +201,7 @@ def _materialize(
     window: PartitionWindow,
 ) -> Iterator[Any]:
     built = result if isinstance(result, Built) else Built(result)
-    with _kept(conform(built.frame, contract)) as frame:
+    with _kept(conform(built.frame, contract)) as frame, _own_errors_told(contract):
         measures = {name: make() for check in checks for name, make in check.measures.items()}
         # Most of a small query's time is spent planning it: checks are judged side by side.
         with ThreadPoolExecutor(len(checks) + 1) as pool:
@@ -213,12 +215,12 @@ def _materialize(
             | dict(built.metadata.get(key, {}))
             for key in window.keys
         }
-        # The UI takes a table's lineage from its newest materialization; once is enough.
-        shown[window.keys[-1]]["dagster/column_lineage"] = column_lineage(contract)
+        published = [key for key in window.keys if key not in refused]
+        if published:
+            # The UI takes a table's lineage from its newest materialization; once is enough.
+            shown[published[-1]]["dagster/column_lineage"] = column_lineage(contract)
         if refused:
-            yield from _publish_part(
-                context, contract, frame, [key for key in window.keys if key not in refused], shown
-            )
+            yield from _publish_part(context, contract, frame, published, shown)
         else:
             for key, metadata in shown.items():
                 context.add_asset_metadata(metadata, partition_key=key)
@@ -226,6 +228,21 @@ def _materialize(
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
     if refused:
         raise Failure(_explained(contract, refused, verdicts, len(window.keys)), allow_retries=False)
+
+
+_OWN_ERROR = re.compile(r"^retail_assets\.[\w.]+: (.+)$", re.MULTILINE)
+
+
+@contextmanager
+def _own_errors_told(contract: type[Contract]) -> Iterator[None]:
+    """An error of ours that a Spark worker raised says what to do; Spark wraps it in tracebacks of two languages."""
+    try:
+        yield
+    except PythonException as error:
+        own = _OWN_ERROR.findall(str(error))
+        if not own:
+            raise
+        raise Failure(f"{'.'.join(table_name(contract))}: {own[-1]}") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ A file is read in blocks of whole lines. pyarrow parses a block; where that show
 
 import csv
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,7 @@ LINES_IN_A_FIELD = 20
 
 _HEAD_BYTES = 64 * 1024
 _LONGEST_HEAD = 1024 * 1024
+_GZIP = b"\x1f\x8b"
 _DELIMITERS = ",;\t|"
 _BLANK = b" \t\r\n\v\f"
 # The default of 131,072 characters would refuse long fields. Lines are held to LONGEST_LINE before they get there.
@@ -58,6 +60,7 @@ class Header:
     delimiter: str
     line: int
     lone_carriage_returns: bool
+    compressed: bool
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
@@ -99,10 +102,25 @@ def inspect(path: str, layout: SourceLayout) -> Header:
     """The header of a drop; reads no more than its head.
 
     Raises DropRefused for a file that cannot be read, is empty, is no text in UTF-8 (or another that has ASCII in it),
-    lacks a column, or has one twice. A gzip that breaks off later is only found by reading it.
+    lacks a column, or has one twice. A gzip that breaks off later is only found by reading it: see `content_hash`.
     """
     with opened(path, layout) as (header, _):
         return header
+
+
+def content_hash(path: str) -> str:
+    """Hash of a file's content, compressed or not: equal for files with the same bytes in them.
+
+    Reads to the end, which is where a gzip says whether it is whole. Raises DropRefused for one that is not.
+    """
+    digest = hashlib.sha256()
+    with _refusing(path), UPath(path).open("rb") as file:
+        packed = file.read(2) == _GZIP
+        file.seek(0)
+        stream: Any = gzip.GzipFile(fileobj=file) if packed else file
+        while piece := stream.read(BLOCK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def read_drop(
@@ -131,7 +149,7 @@ def opened(path: str, layout: SourceLayout) -> Iterator[tuple[Header, Iterator[B
             file = stack.enter_context(UPath(path).open("rb"))
             magic = file.read(2)
             file.seek(0)
-            if magic == b"\x1f\x8b":
+            if magic == _GZIP:
                 stream: Any = gzip.GzipFile(fileobj=file)
             elif path.lower().endswith(".gz") and magic:
                 raise DropRefused(path, "is named .gz but is no gzip file", "Compress it, or name it .csv.")
@@ -190,7 +208,7 @@ def _header(stream: Any, path: str, layout: SourceLayout) -> tuple[Header, bytes
     after = head[head.index(line) + len(line) :]
     lone = after[:1] == b"\r" and after[:2] != b"\r\n"
     columns, headers, delimiter = _columns(line, path, layout)
-    return Header(columns, headers, delimiter, lines, lone), rest
+    return Header(columns, headers, delimiter, lines, lone, isinstance(stream, gzip.GzipFile)), rest
 
 
 def _first_line(head: bytes) -> tuple[bytes, int, bytes]:

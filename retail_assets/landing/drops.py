@@ -43,6 +43,9 @@ class Oddity:
     problem: str
     remedy: str
 
+    def __str__(self) -> str:
+        return f"{self.path} {self.problem}: {self.remedy}."
+
 
 @dataclass(frozen=True)
 class LandingZone:

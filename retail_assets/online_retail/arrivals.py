@@ -38,7 +38,7 @@ def arrivals(settings: Settings, instance: DagsterInstance) -> Arrivals:
             f"{named}. If their dates are right, land them (retail land FILE…) or set "
             f"RETAIL_{INVOICES.name.upper()}_FIRST_DAY and _LAST_DAY; a day in the future waits until it is over."
         )
-    unsettled = {drop.day for drop in [*moving]}
+    unsettled = {drop.day for drop in moving if calendar.first_day <= drop.day <= last_day}
     by_day: dict[str, list[Drop]] = {}
     for drop in drops:
         if calendar.first_day <= drop.day <= last_day and drop.day not in unsettled:
@@ -50,7 +50,7 @@ def arrivals(settings: Settings, instance: DagsterInstance) -> Arrivals:
 def _changed(
     by_day: Mapping[str, list[Drop]], held_back: set[str], made: Mapping[str, int], instance: DagsterInstance
 ) -> tuple[set[str], str | None]:
-    """Days whose drops are not those they were made from, and the newest landed day."""
+    """Days whose drops are not those they were made from, and the newest day that has landed or ever had."""
     known: dict[str, object] = {}
     if made:
         records = instance.fetch_materializations(
@@ -62,4 +62,8 @@ def _changed(
             if DROPS in materialization.metadata:
                 known[str(record.partition_key)] = materialization.metadata[DROPS].value
     changed = {day for day, seen in known.items() if seen != fingerprints(by_day.get(day, []))} - held_back
-    return changed, max(by_day, default=None)
+    # A newest drop that is gone leaves its day to be made anew, and what reads it, though nothing lies there now.
+    # A new day whose drop is still being written must not be made as an empty one: it waits, and what follows it.
+    waiting = min(held_back - set(made), default=None)
+    days = [day for day in (*by_day, *made) if waiting is None or day < waiting]
+    return changed, max(days, default=None)

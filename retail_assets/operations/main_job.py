@@ -126,16 +126,20 @@ def run_main_job(
             run = next_run(graph, left)
             if run is None:
                 break
-            attempted |= {(key, partition) for key in run.keys for partition in run.partitions}
-            failed |= _make(run, job, instance, observer, summary)
+            made, missed = _make(run, job, instance, observer, summary)
+            attempted |= made | missed
+            failed |= missed
     summary.seconds = time.monotonic() - began
     return summary
 
 
 def _make(
     run: PlannedRun, job: object, instance: DagsterInstance, observer: Observer, summary: Summary
-) -> set[Partition]:
-    """Makes one run; returns the partitions that were not made."""
+) -> tuple[set[Partition], set[Partition]]:
+    """Makes one run; returns the partitions that were made and those that failed.
+
+    Tables that were skipped, as one before them failed, are in neither: what they can make is planned anew.
+    """
     subset = job.get_subset(asset_selection=set(run.keys))  # type: ignore[attr-defined]
     tags = {PROCESS_TAG: str(os.getpid())}
     if run.first == run.last:
@@ -150,6 +154,7 @@ def _make(
         remote_job_origin=_origin().get_job_origin(subset.name),
     )
     made: set[Partition] = set()
+    begun: set[AssetKey] = set()
     tables = {"__".join(key.path): key for key in run.keys}
     for event in execute_run_iterator(InMemoryJob(subset), dagster_run, instance):
         key = tables.get(event.step_key or "")
@@ -160,6 +165,7 @@ def _make(
         table = summary.tables.setdefault(key, TableSummary())
         _account(event, key, table, made)
         if event.event_type == DagsterEventType.STEP_START:
+            begun.add(key)
             observer.started(key, run)
         elif event.event_type == DagsterEventType.STEP_SUCCESS:
             seconds = event.step_success_data.duration_ms / 1000
@@ -168,7 +174,8 @@ def _make(
         elif event.event_type == DagsterEventType.STEP_FAILURE:
             observer.finished(key, run, table, False, 0.0)
             summary.failures.append(_reason(event))
-    return {(key, partition) for key in run.keys for partition in run.partitions} - made
+    # A run that ends before its first table would do so again.
+    return made, {(key, partition) for key in begun or run.keys for partition in run.partitions} - made
 
 
 def _account(event: DagsterEvent, key: AssetKey, table: TableSummary, made: set[Partition]) -> None:
@@ -231,5 +238,6 @@ def _clear_dead_runs(instance: DagsterInstance) -> None:
     """Runs of a main job that was killed are said to have failed, and give back their place in the pools."""
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED])):
         if PROCESS_TAG in run.tags:  # whoever holds the lock knows that no other main job lives
-            instance.report_run_failed(run, "The process that made this run is gone.")
+            # In this order: a run that is no longer STARTED is not looked at again.
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            instance.report_run_failed(run, "The process that made this run is gone.")

@@ -1,0 +1,271 @@
+"""The `retail` command, as a process of its own: what it says, with which exit code, and never a bare traceback."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from retail_assets.cli import GENERATING
+from retail_assets.landing.calendar import CALENDAR_FILE
+from retail_assets.online_retail.generate import MANIFEST
+from retail_assets.online_retail.tables import TABLES
+from retail_assets.settings import project_root
+from retail_assets_tests.operations.command import RetailCommand
+from retail_assets_tests.workbench import HEADER, line
+
+YESTERDAY = datetime.now(tz=UTC).date() - timedelta(days=1)
+SMALL = ("generate", "--lines", "600", "--days", "40")
+TO_A_DAY = ("--until", "2011-03-10")
+
+
+@pytest.fixture
+def retail(tmp_path: Path) -> RetailCommand:
+    return RetailCommand(tmp_path)
+
+
+def refusal(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    """What the command says in refusing."""
+    assert result.returncode == code, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def output(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def drops(retail: RetailCommand) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in retail.zone.glob("*.csv")}
+
+
+# The main job --------------------------------------------------------------------------------------------------------
+
+
+def test_with_nothing_landed_run_says_what_to_do(retail):
+    said = refusal(retail("run"))
+    assert f"Nothing has landed in {retail.zone}" in said
+    assert "retail land FILE" in said
+    assert "retail generate" in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("RETAIL_ENGINE", "warp"),
+        ("RETAIL_DEPLOYMENT", "moon"),
+        ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "many"),
+        ("RETAIL_LAKEHOUSE", "s3://bucket/lakehouse"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(retail, variable, value):
+    assert f"{variable}={value!r}" in refusal(retail("run", **{variable: value}))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("RETAIL_ONLINE_RETAIL_FIRST_DAY", "tomorrow"), ("RETAIL_ONLINE_RETAIL_LAST_DAY", "2001-01-01")],
+)
+def test_a_wrong_calendar_is_named(retail, variable, value):
+    retail.drop("2011-01-04", [line()])
+    said = refusal(retail("run", **{variable: value}))
+    assert variable in said
+    assert value in said
+
+
+@pytest.fixture
+def without_java(tmp_path: Path) -> str:
+    """A PATH with every program but java."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for directory in os.environ["PATH"].split(os.pathsep):
+        for program in Path(directory).glob("*"):
+            if program.name != "java" and not (programs / program.name).exists():
+                (programs / program.name).symlink_to(program)
+    return str(programs)
+
+
+def test_without_java_run_says_what_to_install(retail, without_java):
+    said = refusal(retail("run", PATH=without_java, JAVA_HOME=None))
+    assert "Java is missing" in said
+    assert "openjdk-17-jre-headless" in said
+
+
+def test_a_java_home_without_java_is_named(retail):
+    assert "JAVA_HOME='/nowhere'" in refusal(retail("run", JAVA_HOME="/nowhere"))
+
+
+def test_java_from_java_home_is_enough(retail, without_java):
+    java = shutil.which("java")
+    assert java is not None
+    home = str(Path(java).resolve().parent.parent)
+    assert "Nothing has landed" in refusal(retail("run", PATH=without_java, JAVA_HOME=home))
+
+
+def test_without_java_make_says_so_before_anything_else(tmp_path, without_java):
+    # In a copy: should the check not come first, nothing of the real environment is touched.
+    shutil.copy(project_root() / "Makefile", tmp_path)
+    environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"} | {"PATH": without_java}
+    for target in ("setup", "run"):
+        result = subprocess.run(
+            ["make", target], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert result.returncode != 0
+        assert result.stdout == ""
+        assert result.stderr.startswith("Java is missing. Spark needs a Java 17 runtime")
+        assert "openjdk-17-jre-headless" in result.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_an_unknown_table_is_named_with_those_there_are(retail):
+    retail.drop("2011-01-04", [line()])
+    said = refusal(retail("run", "--select", "customer_rfn"))
+    assert "No table is called customer_rfn" in said
+    assert "customer_rfm" in said
+
+
+def test_a_day_that_is_none_is_refused(retail):
+    assert "2011-02-30" in refusal(retail("run", "--from", "2011-02-30"))
+
+
+# Landing -------------------------------------------------------------------------------------------------------------
+
+
+def test_landing_a_file_that_is_not_there_names_it(retail):
+    said = refusal(retail("land", "/nowhere/history.csv"))
+    assert "/nowhere/history.csv" in said
+    assert "is not there" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("prices.csv", b"product,price\nmug,3\n", "invoice_no"),
+        ("history.zip", b"PK\x03\x04", ".csv.gz"),
+        ("history.csv.gz", b"this is not compressed", "history.csv.gz"),
+        ("history.xlsx", b"this is no workbook", "history.xlsx"),
+        ("empty.csv", b"", "empty.csv"),
+    ],
+)
+def test_landing_a_file_that_is_no_history_says_why(retail, tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    assert said in refusal(retail("land", str(tmp_path / name)))
+    assert drops(retail) == {}
+
+
+def test_landing_says_what_landed_and_what_comes_next(retail, tmp_path):
+    history = tmp_path / "history.csv"
+    history.write_text("\n".join([HEADER, line(), line(when="2011-02-01 10:00:00"), ""]))
+    said = output(retail("land", str(history)))
+    assert "Landed 2 rows in 2 daily drops, 2011-01-04 to 2011-02-01" in said
+    assert "retail run" in said
+    assert set(drops(retail)) == {"online_retail_2011-01-04.csv", "online_retail_2011-02-01.csv"}
+
+
+# Generating ----------------------------------------------------------------------------------------------------------
+
+
+def test_generated_data_ends_yesterday_and_what_is_said_is_what_lies_there(retail):
+    said = output(retail(*SMALL))
+    manifest = json.loads((retail.zone / MANIFEST).read_text())
+    newest = max(drops(retail))
+    assert newest == f"online_retail_{manifest['last_drop']}.csv"
+    assert said.startswith(f"Made 600 invoice lines over 40 days up to {manifest['last_drop']} in {retail.zone}")
+    assert json.loads((retail.zone / CALENDAR_FILE).read_text()) == {
+        "first_day": str(YESTERDAY - timedelta(days=39)),
+        "last_day": "open",
+    }
+    assert not (retail.zone / GENERATING).exists()
+
+
+def test_generating_twice_makes_the_same_data(retail):
+    output(retail(*SMALL, *TO_A_DAY))
+    before = drops(retail)
+    output(retail(*SMALL, *TO_A_DAY))
+    assert drops(retail) == before
+
+
+def test_generating_on_a_later_day_is_refused_and_leaves_the_data_as_it_is(retail):
+    output(retail(*SMALL, *TO_A_DAY))
+    before = drops(retail)
+    said = refusal(retail(*SMALL, "--until", "2011-04-10"))
+    assert "make clean" in said
+    assert drops(retail) == before
+    assert (retail.zone / MANIFEST).exists()
+    assert not (retail.zone / GENERATING).exists()
+
+
+@pytest.fixture
+def interrupted(retail) -> RetailCommand:
+    """Killed in the middle of writing drops."""
+    process = retail.start("generate", "--lines", "300000", "--days", "400", *TO_A_DAY)
+    while process.poll() is None and len(list(retail.zone.glob("*.csv"))) < 3:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert 3 <= len(drops(retail))
+    assert (retail.zone / GENERATING).exists()
+    assert not (retail.zone / MANIFEST).exists()
+    return retail
+
+
+def test_an_interrupted_generate_is_neither_run_nor_landed_upon_and_is_repeated_by_the_same_call(interrupted, tmp_path):
+    said = refusal(interrupted("run"))
+    assert "interrupted" in said
+    assert "make clean" in said
+    (tmp_path / "history.csv").write_text("\n".join([HEADER, line(), ""]))
+    assert "interrupted" in refusal(interrupted("land", str(tmp_path / "history.csv")))
+    output(interrupted("generate", "--lines", "300000", "--days", "400", *TO_A_DAY))
+    assert not (interrupted.zone / GENERATING).exists()
+    manifest = json.loads((interrupted.zone / MANIFEST).read_text())
+    assert len(drops(interrupted)) == manifest["days_with_a_drop"]
+
+
+def test_landing_over_generated_data_is_refused(retail, tmp_path):
+    output(retail(*SMALL, *TO_A_DAY))
+    before = drops(retail)
+    (tmp_path / "history.csv").write_text("\n".join([HEADER, line(), ""]))
+    said = refusal(retail("land", str(tmp_path / "history.csv")))
+    assert "generated data" in said
+    assert "make clean" in said
+    assert drops(retail) == before
+
+
+def test_generating_over_landed_data_is_refused(retail):
+    retail.drop("2011-01-04", [line()])
+    before = drops(retail)
+    said = refusal(retail(*SMALL))
+    assert "landed" in said
+    assert "make clean" in said
+    assert drops(retail) == before
+
+
+@pytest.mark.parametrize("option", ["--lines", "--days"])
+def test_generating_nothing_is_refused(retail, option):
+    assert option in refusal(retail("generate", option, "0"))
+
+
+# All of it -----------------------------------------------------------------------------------------------------------
+
+ROW = re.compile(r"^online_retail\.(\w+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d.]+)$", re.MULTILINE)
+
+
+def test_the_main_job_ends_with_a_summary_and_then_finds_nothing_to_do(retail):
+    """Also with an environment that sets no more than the command needs, as after a fresh clone."""
+    said = output(retail("run", "--generate-if-empty", RETAIL_GENERATE="", **GENERATED))
+    manifest = json.loads((retail.zone / MANIFEST).read_text())
+    summary = {table: figures for table, *figures in ROW.findall(said)}
+    assert set(summary) == {table.key.path[-1] for table in TABLES}
+    rows, partitions, passed, warned, failed, _ = summary["raw_invoices"]
+    assert int(rows.replace(",", "")) == manifest["landed_lines"]
+    assert int(partitions) == (YESTERDAY - YESTERDAY).days + 1
+    assert (passed, warned, failed) == ("", "", "")
+    again = output(retail("run"))
+    assert "Nothing to do" in again
