@@ -24,7 +24,8 @@ $(READY): requirements/bootstrap.lock requirements/requirements.lock requirement
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --no-build-isolation -r requirements/requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m retail_assets.lakehouse.jars requirements/jars.lock
+	$(BIN)/python -m retail_assets.lakehouse.jars requirements/jars.lock 2>$(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
+	$(BIN)/python -m retail_assets.lakehouse.jars record-classes 2>>$(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
 	touch $@
 
 setup: java $(READY) ## install everything into .venv

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table as Grid
 
 from retail_assets.settings import SettingError, Settings, project_root
 
 if TYPE_CHECKING:
     from dagster import AssetKey
 
-    from retail_assets.operations.main_job import Summary, TableSummary
-    from retail_assets.operations.planning import PlannedRun
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -49,6 +46,8 @@ def prepare_dagster_home() -> Path:
     """Dagster's home, with the project's dagster.yaml in it; DAGSTER_HOME if set, else .dagster_home."""
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(project_root() / ".dagster_home")))
     home.mkdir(parents=True, exist_ok=True)
+    # Planned events and materializations are written in batches; our event log makes each batch one transaction.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     config = home / "dagster.yaml"
     if not config.exists():
         config.unlink(missing_ok=True)
@@ -214,13 +213,15 @@ def _run(
     from dagster import DagsterInstance
     from dagster_pyspark.resources import spark_session_from_config
 
-    from retail_assets.definitions import defs
     from retail_assets.lakehouse.session import spark_config
     from retail_assets.online_retail.arrivals import arrivals
     from retail_assets.operations.main_job import AlreadyRunning, run_main_job
     from retail_assets.operations.planning import Request
+    from retail_assets.operations.progress import Progress, report
 
     try:
+        from retail_assets.definitions import defs  # read when it is imported: the calendar may be wrong
+
         with DagsterInstance.from_ref(_quiet_instance()) as instance:
             keys = _selected(defs, tables)
             request = Request(first_day, last_day, keys, everything, months == "newest")
@@ -232,12 +233,12 @@ def _run(
                 instance,
                 arrived.landed,
                 request,
-                _Progress(console),
+                Progress(console),
                 warm_up=lambda: spark_session_from_config(spark_config(settings)),
             )
     except (AlreadyRunning, SettingError) as error:
         raise Refusal(str(error)) from None
-    _report(console, summary, settings)
+    report(console, summary, settings)
     return summary.succeeded
 
 
@@ -279,64 +280,6 @@ def _output() -> Iterator[Console]:
             terminal.flush()
 
 
-class _Progress:
-    """Prints a line as each table is done, and what is being made meanwhile."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._status: Any = None
-
-    def planned(self, due: "dict[AssetKey, list[str]]") -> None:
-        if not due:
-            self._console.print("Nothing to do: everything that has landed is up to date.")
-            return
-        partitions = sum(len(keys) for keys in due.values())
-        self._console.print(f"{len(due)} tables are due, {partitions:,} partitions in all. Starting Spark …")
-
-    def started(self, key: "AssetKey", run: "PlannedRun") -> None:
-        self._status = self._console.status(f"{key.path[-1]}  {run}")
-        self._status.start()
-
-    def finished(
-        self, key: "AssetKey", run: "PlannedRun", table: "TableSummary", succeeded: bool, seconds: float
-    ) -> None:
-        if self._status:
-            self._status.stop()
-        mark = "[green]✓[/]" if succeeded else "[red]✗[/]"
-        took = f"{seconds:6.1f} s" if succeeded else "  failed"
-        self._console.print(f"{mark} {key.path[-1]:<25} {took}   {run}")
-
-
-def _report(console: Console, summary: "Summary", settings: Settings) -> None:
-    if summary.tables:
-        grid = Grid(box=None, pad_edge=False, header_style="bold")
-        grid.add_column("table", no_wrap=True)
-        for heading in ("rows", "partitions", "passed", "warned", "failed", "seconds"):
-            grid.add_column(heading, justify="right")
-        for key, table in summary.tables.items():
-            grid.add_row(
-                ".".join(key.path),
-                f"{table.rows:,}",
-                f"{len(table.partitions):,}",
-                f"{table.passed:,}",
-                f"[yellow]{table.warned:,}[/]" if table.warned else "0",
-                f"[red]{table.failed:,}[/]" if table.failed else "0",
-                f"{table.seconds:.1f}",
-            )
-        console.print()
-        console.print(grid)
-        console.print(f"\n{summary.seconds:.1f} s in all. Passed, warned and failed count checks, one per partition.")
-    for failure in summary.failures:
-        console.print(f"\n[red]{failure}[/]", markup=True)
-    if summary.waiting:
-        waiting = sorted({".".join(key.path) for key, _ in summary.waiting})
-        console.print(
-            f"\nNot made, as they read what failed: {len(summary.waiting)} partitions of {', '.join(waiting)}."
-        )
-    console.print(f"\nThe lakehouse: {settings.lakehouse}")
-    console.print("Next: make ui, then open http://localhost:3000")
-
-
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def ui(arguments: tuple[str, ...]) -> None:
@@ -344,6 +287,15 @@ def ui(arguments: tuple[str, ...]) -> None:
     os.chdir(project_root())
     program = str(Path(sys.executable).parent / "dagster")
     os.execv(program, [program, "dev", "--workspace", str(project_root() / "workspace.yaml"), *arguments])
+
+
+@main.command()
+def dictionary() -> None:
+    """Print the data dictionary (docs/tables.md) from the contracts."""
+    from retail_assets.lakehouse.dictionary import data_dictionary
+    from retail_assets.online_retail.tables import TABLES
+
+    click.echo(data_dictionary(TABLES), nl=False)
 
 
 def _yesterday() -> date:

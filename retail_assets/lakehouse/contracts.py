@@ -15,6 +15,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from retail_assets.lakehouse.delta_tables import REQUIRED
+
 Text = T.StringType
 Flag = T.BooleanType
 Integer = T.IntegerType
@@ -124,7 +126,7 @@ def rules(contract: type[Contract]) -> list[Rule]:
     found = []
     for name, field in schema.columns.items():
         if not field.nullable:
-            found.append(Rule(f"{name}_not_null", name, f"{name} is there", lambda n=name: F.col(n).isNotNull()))
+            found.append(Rule(f"{name}_not_null", name, f"{name} is there", _is_there(name)))
         for check in field.checks:
             if check.name not in _BUILT_IN:
                 raise TypeError(f"{contract.__name__}.{name}: no translation for pandera's check {check.name!r}")
@@ -134,7 +136,7 @@ def rules(contract: type[Contract]) -> list[Rule]:
                     f"{name}_{check.name}",
                     name,
                     f"{name}: {check.error or check.name}",
-                    lambda n=name, b=build, s=statistics: b(F.col(n), s),
+                    _translated(build, name, statistics),
                 )
             )
     found += [
@@ -142,6 +144,16 @@ def rules(contract: type[Contract]) -> list[Rule]:
         for check in schema.checks
     ]
     return found
+
+
+def _is_there(name: str) -> Callable[[], Column]:
+    return lambda: F.col(name).isNotNull()
+
+
+def _translated(
+    build: Callable[[Column, dict[str, Any]], Column], name: str, statistics: dict[str, Any]
+) -> Callable[[], Column]:
+    return lambda: build(F.col(name), statistics)
 
 
 def unique_key(contract: type[Contract]) -> list[str]:
@@ -211,7 +223,9 @@ def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
             f"{name} does not have the shape of its contract {contract.__name__}: {'; '.join(problems)}. "
             "Change the transform or the contract, so that both say the same."
         )
-    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in wanted])
+    # A frame cannot promise that a column has no NULLs; its metadata says that the table must.
+    metadata = {f.name: {**f.metadata, REQUIRED: not f.nullable} for f in wanted}
+    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name, metadata=metadata[f.name]) for f in wanted])
 
 
 def _fits(have: T.DataType, wanted: T.DataType) -> bool:

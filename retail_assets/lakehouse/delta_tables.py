@@ -16,6 +16,9 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+REQUIRED = "required"
+"""Metadata of a frame's column: whether the table that is created for it has it NOT NULL."""
+
 
 class WriteRefused(Exception):
     """A write that would have damaged the table; nothing was written. The message says what to do."""
@@ -83,8 +86,8 @@ class DeltaTables:
     ) -> Commit:
         """Replaces the partitions `keys` by the frame's rows, atomically; every other row stays as it is.
 
-        New columns are added to the table. Raises WriteRefused for rows outside `keys`, for no keys at all, and for
-        columns that went missing or changed their type.
+        New columns are added to the table. Raises WriteRefused for rows outside `keys`, for no keys at all, for NULL
+        where the table must not have it, and for columns that went missing or changed their type.
         """
         if not keys:
             raise WriteRefused(f"{'.'.join(name)}: no partition to write was given, so nothing was written.")
@@ -100,6 +103,11 @@ class DeltaTables:
         try:
             writer.save(self.path(name))
         except AnalysisException as error:
+            if "NOT_NULL_CONSTRAINT_VIOLATED" in str(error):  # wrapped in a mismatch, too
+                raise WriteRefused(
+                    f"{'.'.join(name)}: some rows have NULL in a column that must not have it, so nothing was written. "
+                    f"Delta says: {str(error).strip().splitlines()[-1]}"
+                ) from error
             if "REPLACE_WHERE_MISMATCH" in str(error):
                 raise WriteRefused(_outside(name, partition, keys)) from error
             raise
@@ -110,7 +118,8 @@ class DeltaTables:
 
         if self.exists(name):
             return
-        builder = DeltaTable.createIfNotExists(self._spark).location(self.path(name)).addColumns(schema)
+        columns = [T.StructField(f.name, f.dataType, not f.metadata.get(REQUIRED), f.metadata) for f in schema]
+        builder = DeltaTable.createIfNotExists(self._spark).location(self.path(name)).addColumns(T.StructType(columns))
         builder.partitionedBy(directory).execute()
 
     def _refuse_incompatible(self, name: Sequence[str], schema: T.StructType) -> None:

@@ -1,14 +1,17 @@
-"""The Delta jars, fetched once at set-up and checked against their locked hashes.
+"""What a local Spark session starts from: the Delta jars, and an archive of the classes that it will load.
 
-The wheel of delta-spark carries no jars. Spark can resolve them at every start of a session, which costs seconds
-and a network; here they are resolved once, by Spark's own resolver, into the environment. The same step records
-the classes that a first Delta write loads (application class-data sharing), so that later sessions start faster.
+The wheel of delta-spark carries no jars. Spark can resolve them at every start of a session, which costs seconds and
+a network; here they are resolved once, at set-up, by Spark's own resolver, and checked against their locked hashes.
+Set-up also records the classes that a first use of Delta loads (application class-data sharing): later sessions start
+faster.
 """
 
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
 JARS = Path(sys.prefix) / "share" / "retail-assets" / "jars"
@@ -16,7 +19,10 @@ CLASS_ARCHIVE = JARS / "classes.jsa"
 
 # Spark's own distribution already has what Delta needs at run time but for these two.
 NEEDED = ("delta-spark", "delta-storage")
-EXCLUDED = "org.apache*:*,org.slf4j*:*,com.*:*,org.roaringbitmap*:*,org.locationtech*:*,javax*:*,commons*:*,io.unitycatalog*:*,org.antlr*:*,io.airlift*:*,*:delta-kernel*"
+EXCLUDED = (
+    "org.apache*:*,org.slf4j*:*,com.*:*,org.roaringbitmap*:*,org.locationtech*:*,javax*:*,commons*:*,"
+    "io.unitycatalog*:*,org.antlr*:*,io.airlift*:*,*:delta-kernel*"
+)
 
 
 def jar_files() -> list[Path]:
@@ -58,5 +64,42 @@ def fetch(lock: Path) -> None:
             shutil.copy(jar, JARS / jar.name)
 
 
+def record_classes() -> None:
+    """Writes the class archive: does what a table's step does, small, in a JVM that records what it loads."""
+    from dagster_pyspark.resources import spark_session_from_config
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    from retail_assets.lakehouse.delta_tables import DeltaTables, within
+    from retail_assets.lakehouse.session import spark_config
+    from retail_assets.settings import Settings
+
+    CLASS_ARCHIVE.unlink(missing_ok=True)
+    config = spark_config(Settings.read({}))
+    config["spark.driver.extraJavaOptions"] += f" -XX:ArchiveClassesAtExit={CLASS_ARCHIVE}"
+    with tempfile.TemporaryDirectory() as directory:
+        spark = spark_session_from_config(config)
+        tables, name, day = DeltaTables(spark, directory), ("recorded", "rows"), date(2011, 12, 9)
+        rows = spark.createDataFrame([(day, "a", 1.5), (day, "b", 2.5)], "day date, name string, amount double")
+        rows = rows.mapInArrow(_unchanged, rows.schema).persist()
+        for _ in range(2):
+            tables.replace(name, rows, "day", [day])
+        read = tables.read(name).filter(within("day", [day]))
+        ranked = read.withColumn("rank", F.rank().over(Window.partitionBy("day").orderBy("amount")))
+        ranked.join(read, ["day", "name"]).groupBy("day").agg(F.countDistinct("name"), F.sum("rank")).collect()
+        ranked.toPandas()
+        rows.unpersist()
+        spark.stop()
+
+
+def _unchanged(batches):  # type: ignore[no-untyped-def]
+    yield from batches
+
+
 if __name__ == "__main__":
-    fetch(Path(sys.argv[1]))
+    # The JVM's talk is for nobody here: what goes wrong is raised.
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    if sys.argv[1] == "record-classes":
+        record_classes()
+    else:
+        fetch(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Arrivals: which days' drops are new, changed or gone since their day was made, and what lies there that is no drop."""
+"""Arrivals: which days' drops are new, changed or gone since their day was made, and what else lies there."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Arrivals:
 
 
 def arrivals(settings: Settings, instance: DagsterInstance) -> Arrivals:
-    """Looks at the landing zone once. Drops that are still being written, or lie outside the calendar, are left alone."""
+    """Looks at the landing zone once. Drops still being written, or outside the calendar, are left alone, and named."""
     zone = LandingZone(settings.landing)
     calendar = read_calendar(settings.landing, INVOICES.name, settings.calendars)
     last_day = calendar.last_day or datetime.now(tz=UTC).date() - timedelta(days=1)

@@ -41,7 +41,7 @@ AUC_CEILING = 0.95
 """Above this a model knows its own answer: a feature reaches past the as-of date."""
 
 _ACTIVITY = [(CustomerMonthActivity, "orders", "revenue", "returns_value", "first_purchase_date", "last_purchase_date")]
-_PROBABILITY = {"in_range": {"min_value": 0.0, "max_value": 1.0}}
+_PROBABILITY: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}}
 
 
 class ChurnScores(Contract):

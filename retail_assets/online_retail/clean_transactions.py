@@ -1,11 +1,10 @@
 """clean_transactions: the usable rows, typed, each group of identical landed rows once."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import (
-    Column,
     Contract,
     Day,
     Flag,
@@ -32,6 +31,9 @@ LINE_TYPES = ["product", "service", "cancellation", "adjustment"]
 OUTLIER_QUANTITY = 1_000
 OUTLIER_UNIT_PRICE = 1_000
 OUTLIER_LINE_TOTAL = 2_500
+
+UNSPECIFIED = "Unspecified"
+"""What the shop itself writes where a customer's country is not known; a line that lacks it is no less a sale."""
 
 
 class CleanTransactions(Contract):
@@ -97,7 +99,8 @@ def clean_transactions(raw: DataFrame) -> DataFrame:
     once = keyed.groupBy("invoice_date", "line_key").agg(
         F.count("*").cast("int").alias("landed_rows"),
         F.min("source_file").alias("source_file"),
-        *[F.first(name).alias(name) for name in ("description", "country")],
+        F.first("description").alias("description"),
+        F.coalesce(F.first("country"), F.lit(UNSPECIFIED)).alias("country"),
         *[F.first(f"typed_{name}").alias(name) for name in _TYPED],
     )
     line_total = (F.col("quantity") * F.col("unit_price")).cast("decimal(18,3)")

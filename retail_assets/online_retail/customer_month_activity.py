@@ -25,7 +25,8 @@ class CustomerMonthActivity(Contract):
     orders: Count = column("Distinct invoices with product lines", ge=0, origin=(CleanTransactions, "invoice_no"))
     units: Count = column("Units bought", ge=0, origin=(CleanTransactions, "quantity"))
     revenue: Money = column("Value of product lines", unit="GBP", ge=0, origin=_TOTALS)
-    returns_value: Money = column("Value of cancelled lines, positive", unit="GBP", ge=0, origin=_TOTALS)
+    # May be negative: a cancellation of positive quantity (the published data has one) takes returns back.
+    returns_value: Money = column("Value of cancelled lines, sign reversed", unit="GBP", origin=_TOTALS)
     active_days: Count = column("Days with a purchase", ge=0, origin=_DATES)
     first_purchase_date: Day = column("First purchase in the month; NULL if only returns", nullable=True, origin=_DATES)
     last_purchase_date: Day = column("Last purchase in the month; NULL if only returns", nullable=True, origin=_DATES)
@@ -72,7 +73,7 @@ def _sums_of_known_customers(transactions: DataFrame) -> DataFrame:
     checks=[
         reconciles(
             "reconciliation",
-            "Revenue, returns and lines are those of the month's clean transactions with a customer, to the last decimal",
+            "Revenue, returns and lines are those of the month's known customers in silver, to the last decimal",
             ours={
                 "revenue": lambda: F.sum("revenue"),
                 "returns_value": lambda: F.sum("returns_value"),

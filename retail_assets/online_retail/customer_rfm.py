@@ -1,12 +1,13 @@
 """customer_rfm: how recently, how often and for how much each customer bought, as of each month's end."""
 
-from pyspark.sql import DataFrame
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.rfm import RFM_SEGMENTS, with_rfm_scores
 from retail_assets.lakehouse.checks import Audit, all_known, reconciles
 from retail_assets.lakehouse.contracts import (
-    Column,
     Contract,
     Count,
     Day,
@@ -23,7 +24,7 @@ from retail_assets.online_retail.customer_month_activity import CustomerMonthAct
 from retail_assets.online_retail.snapshots import snapshots, so_far
 from retail_assets.operations.partitions import monthly, months_so_far
 
-_SCORE = {"in_range": {"min_value": 1, "max_value": 5}}
+_SCORE: dict[str, Any] = {"in_range": {"min_value": 1, "max_value": 5}}
 _RECENCY = (CustomerMonthActivity, "last_purchase_date")
 _FREQUENCY = (CustomerMonthActivity, "orders")
 _MONETARY = (CustomerMonthActivity, "revenue")

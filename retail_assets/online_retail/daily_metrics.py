@@ -36,7 +36,8 @@ class DailyMetrics(Contract):
     customers: Count = column("Distinct known customers", ge=0, origin=(CleanTransactions, "customer_id"))
     units: Count = column("Units sold", ge=0, origin=(CleanTransactions, "quantity"))
     revenue: Money = column("Value of product lines", unit="GBP", ge=0, origin=_TOTALS)
-    returns_value: Money = column("Value of cancelled lines, positive", unit="GBP", ge=0, origin=_TOTALS)
+    # May be negative: a cancellation of positive quantity (the published data has one) takes returns back.
+    returns_value: Money = column("Value of cancelled lines, sign reversed", unit="GBP", origin=_TOTALS)
     average_order_value: Money = column("Revenue per order", unit="GBP", nullable=True, origin=_TOTALS)
     revenue_7_day_average: Money = column("Mean daily revenue of the last 7 calendar days", unit="GBP", origin=_TOTALS)
     revenue_30_day_average: Money = column(

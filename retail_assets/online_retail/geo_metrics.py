@@ -1,11 +1,12 @@
 """geo_metrics: what each country bought in each month, how it grows, and which customers live there."""
 
-from pyspark.sql import DataFrame, Window
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import (
-    Column,
     Contract,
     Count,
     CountMap,
@@ -24,7 +25,7 @@ from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.operations.partitions import monthly, months_so_far, preceding, same_window
 
 _TOTALS = [(CleanTransactions, "line_total", "line_type")]
-_SHARE = {"in_range": {"min_value": 0.0, "max_value": 1.0}}
+_SHARE: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}}
 
 
 class GeoMetrics(Contract):
@@ -47,7 +48,8 @@ class GeoMetrics(Contract):
     )
     units: Count = column("Units sold", ge=0, origin=(CleanTransactions, "quantity"))
     revenue: Money = column("Value of product lines", unit="GBP", ge=0, origin=_TOTALS)
-    returns_value: Money = column("Value of cancelled lines, positive", unit="GBP", ge=0, origin=_TOTALS)
+    # May be negative: a cancellation of positive quantity (the published data has one) takes returns back.
+    returns_value: Money = column("Value of cancelled lines, sign reversed", unit="GBP", origin=_TOTALS)
     return_rate: Real = column("Returns value per revenue", nullable=True, origin=_TOTALS)
     average_order_value: Money = column("Revenue per order", unit="GBP", nullable=True, origin=_TOTALS)
     revenue_share: Real = column("Share of the month's revenue", nullable=True, origin=_TOTALS, **_SHARE)
@@ -164,7 +166,7 @@ def _revenue_of_the_month(audit: Audit) -> DataFrame:
     checks=[
         reconciles(
             "reconciliation",
-            "Revenue, returns and units of all countries are those of the month's clean transactions, to the last decimal",
+            "Revenue, returns and units of all countries are those of the month in silver, to the last decimal",
             ours={
                 "revenue": lambda: F.sum("revenue"),
                 "returns_value": lambda: F.sum("returns_value"),

@@ -26,7 +26,7 @@ _WRITTEN_DATES = ("M/d/yyyy H:mm", "d/M/yyyy H:mm", "M/d/yyyy", "d/M/yyyy", "dd.
 
 
 def read_rows(raw: DataFrame) -> DataFrame:
-    """Adds to raw rows their typed values (`typed_…`, NULL where unreadable) and `reasons`, an array, empty if usable."""
+    """Adds to raw rows typed values (`typed_…`, NULL where unreadable) and `reasons`, an array, empty if usable."""
     # Codes are not trimmed: a code with a blank in it is no product code (one real line, which the reference figures
     # count as a service). Upper and lower case are one: 85123a is 85123A.
     invoice_no, code = F.upper(F.trim("invoice_no")), F.upper("stock_code")

@@ -1,10 +1,12 @@
 """monthly_activity: the month in figures for the board: orders, net sales, users, and how large invoices are."""
 
-from pyspark.sql import DataFrame
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
-from retail_assets.lakehouse.contracts import Column, Contract, Count, Day, Money, Real, column, partition, row_rule
+from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Real, column, partition, row_rule
 from retail_assets.lakehouse.table import PartitionWindow, table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -18,7 +20,7 @@ _TOTALS = [(CleanTransactions, "line_total")]
 _USERS = [(CustomerMonthActivity, "customer_id", "activity_month")]
 
 
-def _amount(description: str, **options: object) -> object:
+def _amount(description: str, **options: Any) -> Any:
     return column(description, unit="GBP", nullable=True, origin=_TOTALS, **options)
 
 

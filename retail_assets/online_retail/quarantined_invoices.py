@@ -1,12 +1,11 @@
 """quarantined_invoices: the landed rows that cannot be used, as landed, each with its reasons."""
 
 from dagster import AssetCheckSeverity
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import (
-    Column,
     Contract,
     Count,
     Day,

@@ -27,7 +27,7 @@ from retail_assets.online_retail.source import INVOICES
 from retail_assets.operations.partitions import daily
 
 DROPS = "drops"
-"""Metadata: the drops a partition was made from, each by its fingerprint; what tells a corrected drop from a known one."""
+"""Metadata: the fingerprints of the drops a partition was made from; they tell a corrected drop from a known one."""
 
 BYTES_PER_TASK = 32 * 1024 * 1024
 

@@ -32,7 +32,7 @@ SILHOUETTE_FLOOR = 0.2
 """Below this, groups lie within each other; real data: 0.3 to 0.5."""
 
 _RFM = [(CustomerRfm, *FEATURES)]
-_SHARE = {"in_range": {"min_value": 0.0, "max_value": 1.0}}
+_SHARE: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}}
 
 
 def _real(description: str, **options: Any) -> Any:
@@ -96,7 +96,7 @@ def _track(tracked: TrackedRun, segmentation: Segmentation, customers: pd.DataFr
                 "seed": SEED,
                 "rule": segmentation.rule,
             },
-            {name: value for name, value in asdict(chosen).items()} if chosen else {"clusters": 1},
+            asdict(chosen) if chosen else {"clusters": 1},
         )
         for candidate in segmentation.candidates:
             with tracked.candidate(f"k={candidate.clusters}"):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from dagster import (
     AssetCheckSeverity,
@@ -186,9 +187,9 @@ def _account(event: DagsterEvent, key: AssetKey, table: TableSummary, made: set[
         table.partitions.add(materialization.partition)
         metadata = materialization.metadata
         if "dagster/partition_row_count" in metadata:
-            table.rows += int(metadata["dagster/partition_row_count"].value or 0)  # type: ignore[call-overload]
+            table.rows += cast("int", metadata["dagster/partition_row_count"].value)
         if "dagster/row_count" in metadata:
-            table.table_rows = int(metadata["dagster/row_count"].value or 0)  # type: ignore[call-overload]
+            table.table_rows = cast("int", metadata["dagster/row_count"].value)
     elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
         if evaluation.passed:

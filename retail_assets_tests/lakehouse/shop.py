@@ -66,7 +66,10 @@ def frame(spark: SparkSession, rows: Iterable[Row]) -> DataFrame:
     """Sales, with their month."""
     fields = [field for field in spark_schema(Sales) if field.name != "month"]
     schema = type(spark_schema(Sales))([type(field)(field.name, field.dataType) for field in fields])
-    typed = [(t, q, None if a is None else Decimal(a), k, None if d is None else date.fromisoformat(d)) for t, q, a, k, d in rows]
+    typed = [
+        (t, q, None if a is None else Decimal(a), k, None if d is None else date.fromisoformat(d))
+        for t, q, a, k, d in rows
+    ]
     return spark.createDataFrame(typed, schema).withColumn("month", F.date_format("day", "yyyy-MM"))
 
 

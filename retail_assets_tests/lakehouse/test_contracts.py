@@ -78,7 +78,9 @@ def test_a_frame_takes_the_order_precision_and_month_of_its_contract(spark: Spar
     assert [tuple(row) for row in fitted.collect()] == [
         ("1", 2, Decimal("3.500"), "food", date(2020, 1, 31), "2020-01")
     ]
-    assert [(f.dataType, f.metadata) for f in fitted.schema] == [(f.dataType, f.metadata) for f in spark_schema(Sales)]
+    assert [(f.dataType, f.metadata) for f in fitted.schema] == [
+        (f.dataType, {**f.metadata, "required": not f.nullable}) for f in spark_schema(Sales)
+    ]
 
 
 def test_a_number_too_large_for_its_column_is_an_error_not_another_number(spark: SparkSession):
@@ -137,5 +139,7 @@ def test_every_table_describes_its_columns_and_derives_them_from_columns_that_ex
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.contract.__name__)
 def test_a_table_reads_the_tables_that_its_columns_come_from(table: Table):
     read = {contract for contract, _ in table.reads.values()}
-    origins = {origin for field in table.contract.to_schema().columns.values() for origin, *_ in field.metadata["origin"]}
+    origins = {
+        origin for field in table.contract.to_schema().columns.values() for origin, *_ in field.metadata["origin"]
+    }
     assert origins - {table.contract} <= read

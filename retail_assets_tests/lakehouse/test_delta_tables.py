@@ -176,6 +176,6 @@ def test_comments_and_not_null_are_kept_by_the_table_itself(filled: Lake):
     assert (stored["quantity"].nullable, stored["amount"].nullable) == (False, True)
     assert stored["amount"].metadata["comment"] == "What was paid [GBP]"
     version = filled.delta.version()
-    with pytest.raises(Exception, match="(?i)not.null.*ticket"):
+    with pytest.raises(WriteRefused, match=r"must not have it.*NOT NULL constraint violated for column: ticket"):
         filled.write([(None, 1, "1.00", "food", DAYS[0])], DAYS[0])
     assert filled.delta.version() == version

@@ -128,7 +128,7 @@ def pandera_says(values: DataFrame, contract: type[Contract]) -> set[str]:
     return broken
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=rows())
 def test_the_verdicts_are_those_of_pandera_rule_by_rule(spark: SparkSession, values: list[dict[str, Any]]):
     found = evaluate(as_frame(spark, values), Everything)

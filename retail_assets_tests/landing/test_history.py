@@ -343,9 +343,8 @@ def test_it_lands_in_an_object_store(tmp_path):
 
 
 def test_little_memory_gives_the_same_drops(tmp_path, zone, monkeypatch):
-    rows = [
-        line(number, f"2010-12-0{1 + number % 9}", '"TWO\nLINES"' if number % 4 else "MUG") for number in range(500)
-    ]
+    dates = [f"2010-12-0{1 + number // 60}" if number % 3 == 0 else "undated" for number in range(500)]
+    rows = [line(number, dates[number], '"TWO\nLINES"' if number % 4 else "MUG") for number in range(500)]
     path = file(tmp_path, HEADER + "".join(rows))
     land([path], zone, INVOICES, today=TODAY)
     expected = landed(zone)

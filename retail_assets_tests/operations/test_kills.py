@@ -142,7 +142,7 @@ def test_a_job_killed_at_25_moments_over_the_whole_graph_makes_the_same_tables(t
     undisturbed = shop(tmp_path / "undisturbed")
     seconds = completed(undisturbed)
     tables = list(PARTITION_COLUMN)
-    tables.remove("churn_scores")  # three months are too few for a partition of it
+    tables.remove("churn_scores")  # two months are too few for a partition of it
     expected = all_rows(undisturbed.lakehouse, tables)
 
     # One moment in each of 25 equal spans of the duration, shuffled. Every round begins with nothing made; --all lets

@@ -20,7 +20,7 @@ from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
 
-from retail_assets.operations.event_log import (
+from retail_assets.lakehouse.event_log import (
     RUN_SHARDS_KEPT_OPEN,
     OpenSqliteEventLogStorage,
     stored_together,
@@ -34,7 +34,7 @@ RANGE = {
 RUN_ID = "aaaaaaaa-0000-4000-8000-000000000000"
 OURS = """
 event_log_storage:
-  module: retail_assets.operations.event_log
+  module: retail_assets.lakehouse.event_log
   class: OpenSqliteEventLogStorage
   config: {}
 """
@@ -282,7 +282,7 @@ import sys, time
 from dagster import AssetKey, AssetMaterialization
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
-from retail_assets.operations.event_log import OpenSqliteEventLogStorage
+from retail_assets.lakehouse.event_log import OpenSqliteEventLogStorage
 
 base_dir, name, count, run_id = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 log = OpenSqliteEventLogStorage(base_dir)

@@ -9,7 +9,7 @@ stock storage's own: its methods write them, only connections and transactions a
 Named in dagster.yaml:
 
     event_log_storage:
-      module: retail_assets.operations.event_log
+      module: retail_assets.lakehouse.event_log
       class: OpenSqliteEventLogStorage
       config: {}
 """

@@ -1,0 +1,45 @@
+"""The data dictionary: every table, column, rule and check in words, from the contracts alone."""
+
+from collections.abc import Iterable
+
+from retail_assets.lakehouse.contracts import described, rules, spark_schema, table_name
+from retail_assets.lakehouse.table import Table
+
+
+def data_dictionary(tables: Iterable[Table]) -> str:
+    """Markdown of all tables, in the order given."""
+    head = "# Data dictionary\n\nWritten by `retail dictionary` from the contracts; a test holds it current.\n"
+    return "\n".join([head, *map(_section, tables)])
+
+
+def _section(table: Table) -> str:
+    contract = table.contract
+    fields = contract.to_schema().columns
+    read = ", ".join(f"`{'.'.join(table_name(upstream))}`" for upstream, _ in table.reads.values()) or "landed files"
+    lines = [
+        f"## {'.'.join(table_name(contract))}",
+        "",
+        str(contract.__doc__).strip().replace("\n    ", "\n"),
+        "",
+        f"Group {table.group}; reads {read}.",
+        "",
+        "| column | type | nullable | meaning | made from |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for field in spark_schema(contract):
+        origins = (
+            f"{table_name(origin)[1]}.{source}"
+            for origin, *sources in fields[field.name].metadata["origin"]
+            for source in sources
+        )
+        nullable = "yes" if field.nullable else "no"
+        meaning = described(fields[field.name]).replace("|", "\\|")
+        lines.append(
+            f"| `{field.name}` | {field.dataType.simpleString()} | {nullable} | {meaning} | {', '.join(origins)} |"
+        )
+    across = [f"`{rule.name}` ({rule.description})" for rule in rules(contract) if rule.column is None]
+    if across:
+        lines += ["", f"Rules across columns: {'; '.join(across)}."]
+    lines += ["", "| check | blocks | promise |", "| --- | --- | --- |"]
+    lines += [f"| `{c.name}` | {'yes' if c.blocking else 'no'} | {c.description} |" for c in table.checks]
+    return "\n".join([*lines, ""])

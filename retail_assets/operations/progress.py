@@ -1,0 +1,70 @@
+"""What a person sees of the main job: a line as each table is done, and a summary at the end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import AssetKey
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from retail_assets.operations.main_job import Observer, Summary, TableSummary
+from retail_assets.operations.planning import PlannedRun
+from retail_assets.settings import Settings
+
+
+class Progress(Observer):
+    """Prints a line as each table is done, and what is being made meanwhile."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Any = None
+
+    def planned(self, due: Mapping[AssetKey, list[str]]) -> None:
+        if not due:
+            self._console.print("Nothing to do: everything that has landed is up to date.")
+            return
+        partitions = sum(len(keys) for keys in due.values())
+        self._console.print(f"{len(due)} tables are due, {partitions:,} partitions in all. Starting Spark …")
+
+    def started(self, key: AssetKey, run: PlannedRun) -> None:
+        self._status = self._console.status(f"{key.path[-1]}  {run}")
+        self._status.start()
+
+    def finished(self, key: AssetKey, run: PlannedRun, table: TableSummary, succeeded: bool, seconds: float) -> None:
+        if self._status:
+            self._status.stop()
+        mark = "[green]✓[/]" if succeeded else "[red]✗[/]"
+        took = f"{seconds:6.1f} s" if succeeded else "  failed"
+        self._console.print(f"{mark} {key.path[-1]:<25} {took}   {run}")
+
+
+def report(console: Console, summary: Summary, settings: Settings) -> None:
+    """Prints the summary: per table what was made, what failed and why, where the lakehouse is, what to open next."""
+    if summary.tables:
+        grid = Grid(box=None, pad_edge=False, header_style="bold")
+        grid.add_column("table", no_wrap=True)
+        for heading in ("rows", "parts", "passed", "warned", "failed", "seconds"):
+            grid.add_column(heading, justify="right")
+        for key, table in summary.tables.items():
+            grid.add_row(
+                ".".join(key.path),
+                f"{table.rows:,}",
+                f"{len(table.partitions):,}",
+                f"{table.passed:,}",
+                f"[yellow]{table.warned:,}[/]" if table.warned else "0",
+                f"[red]{table.failed:,}[/]" if table.failed else "0",
+                f"{table.seconds:.1f}",
+            )
+        console.print()
+        console.print(grid)
+        console.print(f"\n{summary.seconds:.1f} s in all. Passed, warned and failed count checks, one per partition.")
+    for failure in summary.failures:
+        console.print(f"\n[red]{escape(failure)}[/]")
+    if summary.waiting:
+        waiting = sorted({".".join(key.path) for key, _ in summary.waiting})
+        console.print(
+            f"\nNot made, as they read what failed: {len(summary.waiting)} partitions of {', '.join(waiting)}."
+        )
+    console.print(f"\nThe lakehouse: {settings.lakehouse}")
+    console.print("Next: make ui, then open http://localhost:3000")

@@ -1,0 +1,395 @@
+"""Every check of every table sees the fault it is there for, in the partition that has it, and sees no other."""
+
+import copy
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any, cast
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from retail_assets.analytics.churn import ChurnModel, Validation
+from retail_assets.lakehouse.checks import Audit, Verdict
+from retail_assets.lakehouse.contracts import Contract, conform, partition_column, unique_key
+from retail_assets.lakehouse.evaluation import PartitionEvaluation, evaluate
+from retail_assets.lakehouse.table import Table
+from retail_assets.online_retail.churn_scores import AUC_CEILING, AUC_FLOOR, ChurnScores
+from retail_assets.online_retail.clean_transactions import CleanTransactions, clean_transactions
+from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity, customer_month_activity
+from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
+from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
+from retail_assets.online_retail.daily_metrics import DailyMetrics, daily_metrics
+from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
+from retail_assets.online_retail.monthly_activity import MonthlyActivity, monthly_activity
+from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices, quarantined_invoices
+from retail_assets.online_retail.raw_invoices import RawInvoices
+from retail_assets.online_retail.segment_model import SegmentModel
+from retail_assets.online_retail.tables import TABLES
+from retail_assets_tests.online_retail.frames import frame, landed
+
+MONTHS = [date(2011, month, 1) for month in range(1, 13)]
+DAYS = [month + timedelta(days=3) for month in MONTHS]
+"""One day a month, so that daily and monthly tables are judged over the same lines."""
+
+BY_NAME = {table.key.path[-1]: table for table in TABLES}
+Rows = list[dict[str, Any]]
+MILLI = Decimal("0.001")
+
+
+@dataclass
+class Sample:
+    """A partition of a table as its checks see it; faults are planted by changing it."""
+
+    key: str
+    rows: Rows
+    inputs: dict[str, Rows]
+    findings: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong in a table, and the check that is to see it; `seen` must stand in its metadata."""
+
+    table: str
+    check: str
+    name: str
+    plant: Callable[[Sample], None]
+    seen: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.table}-{self.check}-{self.name}".replace(" ", "_")
+
+
+def changed(row: int = 0, **values: Any) -> Callable[[Sample], None]:
+    """A row with other values."""
+    return lambda sample: sample.rows[row].update(values)
+
+
+def more(row: int = 0, **amounts: Any) -> Callable[[Sample], None]:
+    """A row with more in it."""
+    return lambda sample: sample.rows[row].update({name: sample.rows[row][name] + n for name, n in amounts.items()})
+
+
+def of_all(**values: Any) -> Callable[[Sample], None]:
+    """Every row with other values."""
+
+    def plant(sample: Sample) -> None:
+        for row in sample.rows:
+            row.update(values)
+
+    return plant
+
+
+def repeated(**split: Any) -> Callable[[Sample], None]:
+    """The first row twice, the amounts divided between the two, so that sums stay what they were."""
+
+    def plant(sample: Sample) -> None:
+        first = sample.rows[0]
+        sample.rows.append(first | split)
+        first.update({name: first[name] - amount for name, amount in split.items()})
+
+    return plant
+
+
+def of_input(name: str, row: int = 0, **values: Any) -> Callable[[Sample], None]:
+    """A row of an input with other values."""
+    return lambda sample: sample.inputs[name][row].update(values)
+
+
+def without(row: int = 0) -> Callable[[Sample], None]:
+    """A row lost."""
+    return lambda sample: sample.rows.pop(row) and None
+
+
+def find(**values: Any) -> Callable[[Sample], None]:
+    """Something found while the rows were built."""
+    return lambda sample: [sample.findings[name].update({sample.key: value}) for name, value in values.items()] and None
+
+
+def instead_of_the_second(sample: Sample) -> None:
+    """The first customer a second time, the second not at all."""
+    sample.rows[1]["customer_id"] = sample.rows[0]["customer_id"]
+
+
+def no_model(sample: Sample) -> None:
+    sample.findings["models"][sample.key] = None
+    sample.rows.clear()
+
+
+def landed_worth_nothing(sample: Sample) -> None:
+    sample.inputs["raw"].append(sample.inputs["raw"][0] | {"unit_price": "0"})
+
+
+def broken(rule: str, rows: int = 1) -> dict[str, Any]:
+    return {"failed_rows": {rule: rows}}
+
+
+def model(roc_auc: float = 0.8) -> ChurnModel:
+    validation = Validation(date(2010, 9, 1), 100, False, 0.5, roc_auc, 0.7, 0.8, 0.2, 1.5)
+    return ChurnModel(cast(Any, None), (), (), 100, validation, {})
+
+
+REPEATED = broken("unique_key")
+FAULTS = [
+    Fault("raw_invoices", "contract", "line 0", changed(line_number=0),
+          broken("line_number_greater_than_or_equal_to")),
+    Fault("raw_invoices", "contract", "no file", changed(source_file=None), broken("source_file_not_null")),
+    Fault("raw_invoices", "drops_readable", "refused", find(refused="no column Price"), {"problem": "no column Price"}),
+    Fault("raw_invoices", "drops_as_expected", "noted", find(notes=["an unknown column"])),
+    Fault("raw_invoices", "drops_as_expected", "malformed", changed(malformed_line="a;b"),
+          {"notes": ["1 malformed lines, now in quarantine"]}),
+    Fault("quarantined_invoices", "contract", "no reason", changed(reasons=[]), broken("reasons_known")),
+    Fault("quarantined_invoices", "contract", "unknown reason", changed(reasons=["bored"]), broken("reasons_known")),
+    Fault("quarantined_invoices", "quarantine_share", "two in twenty", lambda s: s.rows.append(s.rows[0]),
+          {"share": 0.1, "rows": 2, "landed": 20}),
+    Fault("clean_transactions", "contract", "eighth day of the week", changed(day_of_week=8),
+          broken("day_of_week_in_range")),
+    Fault("clean_transactions", "contract", "unknown line type", changed(line_type="gift"), broken("line_type_isin")),
+    Fault("clean_transactions", "contract", "another day's invoice", changed(invoice_ts="2012-01-01 00:00:00"),
+          broken("invoice_is_of_its_day")),
+    Fault("clean_transactions", "contract", "price that makes no total", more(unit_price=1),
+          broken("line_total_is_the_product")),
+    Fault("clean_transactions", "contract", "negative sale", changed(-1, is_cancellation=False),
+          broken("negative_only_when_cancelled")),
+    Fault("clean_transactions", "contract", "key twice", repeated(landed_rows=1), REPEATED),
+    Fault("clean_transactions", "accounting", "line lost", without(), {"landed": 20, "clean": 17}),
+    Fault("clean_transactions", "accounting", "copy lost", more(landed_rows=-1), {"duplicates_dropped": 0}),
+    Fault("clean_transactions", "accounting", "landed and gone", landed_worth_nothing, {"landed": 21}),
+    Fault("clean_transactions", "accounting", "quarantine lost", lambda s: s.inputs["quarantined"].clear(),
+          {"quarantined": 0}),
+    Fault("clean_transactions", "accounting", "money only", of_input("raw", 0, unit_price="2.551"),
+          {"landed": 20, "money_quarantined": "-5.100"}),
+    Fault("daily_metrics", "contract", "negative customers", changed(customers=-1),
+          broken("customers_greater_than_or_equal_to")),
+    Fault("daily_metrics", "contract", "day twice", repeated(revenue=0, returns_value=0, units=0), REPEATED),
+    Fault("daily_metrics", "reconciliation", "revenue", more(revenue=MILLI)),
+    Fault("daily_metrics", "reconciliation", "returns", more(returns_value=-MILLI)),
+    Fault("daily_metrics", "reconciliation", "units", more(units=1)),
+    Fault("daily_metrics", "reconciliation", "day lost", without()),
+    Fault("customer_month_activity", "contract", "negative days", changed(active_days=-1),
+          broken("active_days_greater_than_or_equal_to")),
+    Fault("customer_month_activity", "contract", "customer twice", repeated(revenue=0, returns_value=0, lines=1),
+          REPEATED),
+    Fault("customer_month_activity", "reconciliation", "revenue", more(revenue=MILLI)),
+    Fault("customer_month_activity", "reconciliation", "returns", more(returns_value=MILLI)),
+    Fault("customer_month_activity", "reconciliation", "lines", more(lines=1)),
+    Fault("customer_month_activity", "customers_known", "stranger", changed(customer_id="stranger"),
+          {"unknown": 1, "sample": "stranger"}),
+    Fault("customer_rfm", "contract", "sixth fifth", changed(r_score=6), broken("r_score_in_range")),
+    Fault("customer_rfm", "contract", "purchase to come", lambda s: s.rows[0].update(
+        last_purchase_date=s.rows[0]["as_of_date"]), broken("dates_in_order")),
+    Fault("customer_rfm", "contract", "customer twice", repeated(frequency=1, monetary=1), REPEATED),
+    Fault("customer_rfm", "reconciliation", "monetary", more(monetary=-MILLI)),
+    Fault("customer_rfm", "reconciliation", "frequency", more(frequency=1)),
+    Fault("customer_rfm", "reconciliation", "customer lost", without()),
+    Fault("customer_rfm", "customers_known", "stranger", changed(customer_id="stranger"),
+          {"unknown": 1, "sample": "stranger"}),
+    Fault("segment_model", "contract", "negative cluster", changed(cluster=-1),
+          broken("cluster_greater_than_or_equal_to")),
+    Fault("segment_model", "contract", "no spread", changed(monetary_deviation=0.0),
+          broken("monetary_deviation_greater_than")),
+    Fault("segment_model", "contract", "cluster twice", of_all(cluster=0), REPEATED),
+    Fault("segment_model", "model_floors", "silhouette", of_all(silhouette=0.199), {"silhouette": 0.199}),
+    Fault("segment_model", "model_floors", "smallest share", changed(share=0.049), {"smallest_share": 0.049}),
+    Fault("segment_model", "model_floors", "one cluster", of_all(clusters=1), {"clusters": 1}),
+    Fault("segment_model", "model_floors", "no silhouette", of_all(silhouette=None)),
+    Fault("segment_model", "reconciliation", "customer too many", more(customers=1)),
+    Fault("customer_segments", "contract", "negative distance", changed(distance=-0.1),
+          broken("distance_greater_than_or_equal_to")),
+    Fault("customer_segments", "contract", "unknown label", changed(label="Cluster 3"), broken("label_isin")),
+    Fault("customer_segments", "contract", "customer twice", instead_of_the_second, REPEATED),
+    Fault("customer_segments", "total_and_disjoint", "customer lost", without()),
+    Fault("customer_segments", "total_and_disjoint", "money", more(monetary=MILLI)),
+    Fault("customer_segments", "total_and_disjoint", "model of others", of_input("model", customers=9)),
+    Fault("customer_segments", "customers_known", "stranger", changed(customer_id="stranger"),
+          {"unknown": 1, "sample": "stranger"}),
+    Fault("churn_scores", "contract", "above 1", changed(churn_probability=1.001),
+          broken("churn_probability_in_range")),
+    Fault("churn_scores", "contract", "below 0", changed(churn_probability=-0.001),
+          broken("churn_probability_in_range")),
+    Fault("churn_scores", "contract", "customer twice", instead_of_the_second, REPEATED),
+    Fault("churn_scores", "out_of_time_auc", "too low", find(models=model(AUC_FLOOR - 0.001))),
+    Fault("churn_scores", "out_of_time_auc", "too high", find(models=model(AUC_CEILING + 0.001))),
+    Fault("churn_scores", "out_of_time_auc", "no model", no_model),
+    Fault("churn_scores", "everyone_scored", "customer lost", without(), {"scored": 1, "customers": 2}),
+    Fault("churn_scores", "customers_known", "stranger", changed(customer_id="stranger"),
+          {"unknown": 1, "sample": "stranger"}),
+    Fault("geo_metrics", "contract", "more than all", changed(revenue_share=1.01), broken("revenue_share_in_range")),
+    Fault("geo_metrics", "contract", "country twice", repeated(revenue=0, returns_value=0, units=0), REPEATED),
+    Fault("geo_metrics", "reconciliation", "revenue", more(revenue=MILLI)),
+    Fault("geo_metrics", "reconciliation", "returns", more(returns_value=MILLI)),
+    Fault("geo_metrics", "reconciliation", "units", more(units=-1)),
+    Fault("geo_metrics", "reconciliation", "country lost", without()),
+    Fault("monthly_activity", "contract", "user neither new nor not", more(active_users=1), broken("users_add_up")),
+    Fault("monthly_activity", "contract", "month twice", repeated(net_sales=0), REPEATED),
+    Fault("monthly_activity", "reconciliation", "net sales", more(net_sales=-MILLI)),
+]  # fmt: skip
+PLANTED = {name: [fault for fault in FAULTS if fault.table == name] for name in BY_NAME}
+
+
+def landed_on(day: date) -> Rows:
+    """Twenty rows: 18 lines (a sale twice, two customers, a service, a return, one without a customer), 1 unusable."""
+    text = day.isoformat()
+    sales = [landed(text, invoice_no=f"5000{n:02d}", customer_id=f"{1 + n % 2}") for n in range(15)]
+    return [
+        *sales,
+        landed(text, invoice_no="500000", customer_id="1"),
+        landed(text, invoice_no="500020", stock_code="POST", customer_id="1"),
+        landed(text, invoice_no="C500021", quantity="-1", customer_id="1"),
+        landed(text, invoice_no="500022", customer_id=None),
+        landed(text, invoice_no="500023", quantity="-2"),
+    ]
+
+
+def clusters(month: date) -> Rows:
+    """Two clusters of one customer each, as segment_model keeps them."""
+    numbers = ["value_score", "recency_days", "frequency", "monetary"]
+    numbers += [f"{n}_{of}" for n in ("recency", "frequency", "monetary") for of in ("scaled", "mean", "deviation")]
+    shared = {"clusters": 2, "customers": 1, "share": 0.5, "silhouette": 0.2, "snapshot_month": month}
+    spread = [(0, "Best customers", 1.0), (1, "Dormant", 2.0)]
+    return [shared | {"cluster": n, "label": label} | dict.fromkeys(numbers, place) for n, label, place in spread]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What all tables hold when nothing is wrong."""
+
+    rows: dict[type[Contract], Rows]
+    spark: SparkSession
+
+
+@pytest.fixture(scope="module")
+def made(spark: SparkSession) -> Made:
+    rows: dict[type[Contract], Rows] = {RawInvoices: [row for day in DAYS for row in landed_on(day)]}
+
+    def keep(contract: type[Contract], table: DataFrame) -> DataFrame:
+        rows[contract] = [row.asDict() for row in conform(table, contract).collect()]
+        return frame(spark, contract, rows[contract])
+
+    raw = frame(spark, RawInvoices, rows[RawInvoices])
+    keep(QuarantinedInvoices, quarantined_invoices(raw))
+    clean = keep(CleanTransactions, clean_transactions(raw))
+    # The line of two landed rows first: the faults of copies are planted there.
+    rows[CleanTransactions].sort(key=lambda row: (row["invoice_date"], -row["landed_rows"], row["invoice_no"]))
+    keep(DailyMetrics, daily_metrics(clean, spark.createDataFrame([(day,) for day in DAYS], "invoice_date date")))
+    activity = keep(CustomerMonthActivity, customer_month_activity(clean))
+    as_of = [(month, (month + timedelta(days=32)).replace(day=1)) for month in MONTHS]
+    rfm = keep(
+        CustomerRfm, customer_rfm(activity, spark.createDataFrame(as_of, "snapshot_month date, as_of_date date"))
+    )
+    models = [cluster for month in MONTHS for cluster in clusters(month)]
+    segment_models = keep(SegmentModel, frame(spark, SegmentModel, models))
+    keep(CustomerSegments, customer_segments(rfm, segment_models))
+    keep(GeoMetrics, geo_metrics(clean, activity, rfm))
+    months = spark.createDataFrame([(month,) for month in MONTHS], "snapshot_month date")
+    keep(MonthlyActivity, monthly_activity(clean, activity, months))
+    rows[ChurnScores] = [
+        row | {"monetary": 5.0, "churn_probability": 0.5, "churn_prediction": True, "churn_risk": "Low"}
+        for row in rows[CustomerRfm]
+    ]
+    return Made(rows, spark)
+
+
+def samples_of(table: Table, made: Made) -> list[Sample]:
+    """The table's partitions, nothing wrong with them."""
+    keys = DAYS if partition_column(table.contract) == "invoice_date" else MONTHS
+
+    def slice_of(contract: type[Contract], month: str) -> Rows:
+        column = partition_column(contract)
+        return [copy.copy(row) for row in made.rows[contract] if str(row[column])[:7] == month]
+
+    models = {str(key): model() for key in keys}
+    findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models}
+    return [
+        Sample(
+            str(key),
+            slice_of(table.contract, str(key)[:7]),
+            {name: slice_of(contract, str(key)[:7]) for name, (contract, _) in table.reads.items()},
+            findings,
+        )
+        for key in keys
+    ]
+
+
+def judge(table: Table, samples: list[Sample], spark: SparkSession) -> dict[str, dict[str, Verdict]]:
+    """Partition -> check -> its verdict over the samples, taken together as one run takes them."""
+    rows = frame(spark, table.contract, [row for sample in samples for row in sample.rows])
+    inputs = {
+        name: frame(spark, contract, [row for sample in samples for row in sample.inputs[name]])
+        for name, (contract, _) in table.reads.items()
+    }
+    measures = {name: make() for check in table.checks for name, make in check.measures.items()}
+    evaluated: Future[dict[str, PartitionEvaluation]] = Future()
+    evaluated.set_result(evaluate(rows, table.contract, measures))
+    keys = [sample.key for sample in samples]
+    audit = Audit(rows, inputs, keys, partition_column(table.contract), evaluated, samples[0].findings)
+    verdicts = {check.name: check.verdicts(audit) for check in table.checks}
+    return {key: {name: verdicts[name][key] for name in verdicts} for key in keys}
+
+
+@pytest.fixture(scope="module")
+def judged(made: Made) -> Callable[[str], dict[str, dict[str, Verdict]]]:
+    """Table -> its verdicts with every fault planted in a partition of its own, in order; the last is left as it is."""
+
+    @cache
+    def of_table(name: str) -> dict[str, dict[str, Verdict]]:
+        samples = samples_of(BY_NAME[name], made)
+        assert len(PLANTED[name]) < len(samples)
+        for fault, sample in zip(PLANTED[name], samples, strict=False):
+            fault.plant(sample)
+        return judge(BY_NAME[name], samples, made.spark)
+
+    return of_table
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_fault_fails_its_check_in_its_partition_and_no_other(
+    judged: Callable[[str], dict[str, dict[str, Verdict]]], fault: Fault
+):
+    partitions = list(judged(fault.table).values())
+    verdicts = partitions[PLANTED[fault.table].index(fault)]
+    assert [name for name, verdict in verdicts.items() if not verdict.passed] == [fault.check]
+    metadata = verdicts[fault.check].metadata
+    assert {name: metadata.get(name) for name in fault.seen} == fault.seen
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_partitions_without_a_fault_pass_every_check(judged: Callable[[str], dict[str, dict[str, Verdict]]], name: str):
+    clean = list(judged(name).values())[len(PLANTED[name]) :]
+    assert clean
+    for verdicts in clean:
+        assert [check for check, verdict in verdicts.items() if not verdict.passed] == []
+
+
+def test_every_check_of_every_table_has_a_fault_that_it_sees():
+    existing = [(name, check.name) for name, table in BY_NAME.items() for check in table.checks]
+    covered = list(dict.fromkeys((fault.table, fault.check) for fault in FAULTS))
+    assert sorted(covered) == sorted(existing)
+    with_key = {name for name, table in BY_NAME.items() if unique_key(table.contract)}
+    assert with_key == {fault.table for fault in FAULTS if fault.seen == REPEATED}
+    rules = [fault.table for fault in FAULTS if fault.check == "contract" and fault.seen != REPEATED]
+    assert set(rules) == set(BY_NAME)
+
+
+def test_what_keeps_a_partition_from_being_published_and_what_only_warns():
+    warning = {(name, check.name) for name, table in BY_NAME.items() for check in table.checks if not check.blocking}
+    assert warning == {
+        ("raw_invoices", "drops_as_expected"),
+        ("quarantined_invoices", "quarantine_share"),
+        ("segment_model", "model_floors"),
+        ("churn_scores", "out_of_time_auc"),
+    }
+
+
+@pytest.mark.parametrize("name", ["raw_invoices", "quarantined_invoices", "clean_transactions"])
+def test_a_day_without_a_drop_passes(made: Made, name: str):
+    samples = samples_of(BY_NAME[name], made)[:1]
+    samples[0].rows.clear()
+    for rows in samples[0].inputs.values():
+        rows.clear()
+    (verdicts,) = judge(BY_NAME[name], samples, made.spark).values()
+    assert [check for check, verdict in verdicts.items() if not verdict.passed] == []

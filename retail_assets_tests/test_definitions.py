@@ -1,0 +1,213 @@
+"""What Dagster loads: light, valid, and with all that the UI shows of a table."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dagster import (
+    AssetKey,
+    AssetsDefinition,
+    DagsterInstance,
+    LocalFileCodeReference,
+    TableSchema,
+    TimeWindowPartitionsDefinition,
+)
+from dagster._core.instance.ref import InstanceRef
+
+from retail_assets.cli import prepare_dagster_home
+from retail_assets.definitions import build_definitions
+from retail_assets.lakehouse.event_log import OpenSqliteEventLogStorage
+from retail_assets.landing.calendar import keep_calendar
+from retail_assets.online_retail.tables import TABLES
+from retail_assets.settings import Settings, project_root
+
+YESTERDAY = datetime.now(tz=UTC).date() - timedelta(days=1)
+
+
+def environment(directory: Path, **variables: str) -> dict[str, str]:
+    return {
+        "RETAIL_LANDING": str(directory / "landing"),
+        "RETAIL_LAKEHOUSE": str(directory / "lakehouse"),
+        **variables,
+    }
+
+
+def assets(variables: Mapping[str, str]) -> dict[str, AssetsDefinition]:
+    """Table -> its asset, with the calendar that these settings state."""
+    graph = build_definitions(Settings.read(variables)).resolve_asset_graph()
+    return {asset.key.path[-1]: asset for asset in graph.assets_defs}
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory) -> dict[str, AssetsDefinition]:
+    """The assets over a closed calendar."""
+    directory = tmp_path_factory.mktemp("closed")
+    keep_calendar(str(directory / "landing"), "online_retail", *_days("2009-12-01", "2011-12-09"))
+    return assets(environment(directory))
+
+
+def _days(first: str, last: str):
+    return datetime.fromisoformat(first).date(), datetime.fromisoformat(last).date()
+
+
+def process_environment(directory: Path) -> dict[str, str]:
+    home = directory / "dagster"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RETAIL_", "DAGSTER_"))}
+    return {**kept, **environment(directory), "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+
+
+LOADED = """
+import json, sys
+import psutil
+import retail_assets.definitions
+from pyspark import SparkContext
+print(json.dumps({
+    "modules": sorted({name.partition(".")[0] for name in sys.modules}),
+    "children": [child.name() for child in psutil.Process().children(recursive=True)],
+    "gateway": SparkContext._gateway is not None,
+}))
+"""
+
+
+def test_definitions_load_without_a_jvm_and_without_heavy_libraries(tmp_path):
+    loaded = json.loads(
+        subprocess.run(
+            [sys.executable, "-c", LOADED],
+            env=process_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+    )
+    heavy = {"mlflow", "dagster_mlflow", "sklearn", "databricks", "dagster_databricks", "delta", "deltalake"}
+    assert heavy.isdisjoint(loaded["modules"])
+    assert "python_calamine" not in loaded["modules"]
+    assert loaded["children"] == []
+    assert loaded["gateway"] is False
+
+
+def test_dagster_finds_the_definitions_valid(tmp_path):
+    program = Path(sys.executable).parent / "dagster"
+    result = subprocess.run(
+        [program, "definitions", "validate", "--workspace", project_root() / "workspace.yaml"],
+        env=process_environment(tmp_path),
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Validation successful for code location retail_assets" in result.stdout + result.stderr
+
+
+def test_every_table_is_an_asset_in_its_group(closed):
+    groups: dict[str, set[str]] = {}
+    for name, asset in closed.items():
+        groups.setdefault(asset.group_names_by_key[asset.key], set()).add(name)
+    assert groups == {
+        "bronze": {"raw_invoices"},
+        "silver": {"quarantined_invoices", "clean_transactions", "customer_month_activity"},
+        "gold": {"customer_rfm", "customer_segments", "daily_metrics", "geo_metrics", "monthly_activity"},
+        "ml": {"segment_model", "churn_scores"},
+    }
+    assert all(asset.key == AssetKey(["online_retail", name]) for name, asset in closed.items())
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.key.path[-1])
+def test_the_ui_has_all_there_is_to_say_of_a_table(closed, table):
+    name = table.key.path[-1]
+    asset = closed[name]
+    spec = asset.get_asset_spec(table.key)
+    assert spec.description == inspect.getdoc(table.contract)
+    assert spec.owners
+    assert {"pyspark", "delta"} <= spec.kinds
+    assert spec.metadata["dagster/table_name"] == f"online_retail.{name}"
+
+    schema = spec.metadata["dagster/column_schema"]
+    assert isinstance(schema, TableSchema)
+    assert [column.name for column in schema.columns] == list(table.contract.to_schema().columns)
+    assert all(column.description and column.type for column in schema.columns)
+
+    (reference,) = spec.metadata["dagster/code_references"].code_references
+    assert isinstance(reference, LocalFileCodeReference)
+    source = Path(reference.file_path)
+    assert source.name == f"{name}.py"
+    assert reference.line_number is not None
+    assert source.read_text().splitlines()[reference.line_number - 1].startswith("@table(")
+
+    checks = list(asset.check_specs)
+    assert [check.name for check in checks] == [check.name for check in table.checks]
+    assert checks[0].name == "contract"
+    assert all(check.partitions_def == asset.partitions_def for check in checks)
+    assert all(check.description for check in checks)
+    (node,) = asset.op.pool if isinstance(asset.op.pool, tuple) else (asset.op.pool,)
+    assert node == f"write_online_retail_{name}"
+
+
+# The calendar --------------------------------------------------------------------------------------------------------
+
+
+def partitions(asset: AssetsDefinition) -> list[str]:
+    assert isinstance(asset.partitions_def, TimeWindowPartitionsDefinition)
+    return list(asset.partitions_def.get_partition_keys())
+
+
+def test_a_closed_calendar_ends_at_its_last_day(closed):
+    days, months = partitions(closed["raw_invoices"]), partitions(closed["customer_rfm"])
+    assert (days[0], days[-1], len(days)) == ("2009-12-01", "2011-12-09", 739)
+    assert (months[0], months[-1], len(months)) == ("2009-12-01", "2011-12-01", 25)
+    assert partitions(closed["churn_scores"])[0] == "2010-05-01"
+
+
+def test_an_open_calendar_goes_on_to_yesterday_and_the_running_month(tmp_path):
+    keep_calendar(str(tmp_path / "landing"), "online_retail", YESTERDAY - timedelta(days=100), None)
+    open_ended = assets(environment(tmp_path))
+    days, months = partitions(open_ended["raw_invoices"]), partitions(open_ended["customer_rfm"])
+    assert (days[0], days[-1]) == (str(YESTERDAY - timedelta(days=100)), str(YESTERDAY))
+    assert months[0] == str((YESTERDAY - timedelta(days=100)).replace(day=1))
+    assert months[-1] == str((YESTERDAY + timedelta(days=1)).replace(day=1))
+
+
+def test_the_environment_overrides_the_calendar_of_the_landing_zone(tmp_path):
+    keep_calendar(str(tmp_path / "landing"), "online_retail", *_days("2009-12-01", "2011-12-09"))
+    overridden = assets(environment(tmp_path, RETAIL_ONLINE_RETAIL_LAST_DAY="2010-01-15"))
+    assert partitions(overridden["raw_invoices"])[0] == "2009-12-01"
+    assert partitions(overridden["raw_invoices"])[-1] == "2010-01-15"
+    assert partitions(overridden["customer_rfm"]) == ["2009-12-01", "2010-01-01"]
+
+
+def test_a_calendar_that_ends_with_a_month_has_no_month_after_it(tmp_path):
+    keep_calendar(str(tmp_path / "landing"), "online_retail", *_days("2010-01-31", "2010-02-28"))
+    assert partitions(assets(environment(tmp_path))["customer_rfm"]) == ["2010-01-01", "2010-02-01"]
+
+
+# dagster.yaml --------------------------------------------------------------------------------------------------------
+
+
+def test_dagster_yaml_gives_one_run_one_writer_per_table_and_no_multiplied_retries(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    home = prepare_dagster_home()
+    assert (home / "dagster.yaml").resolve() == project_root() / "dagster.yaml"
+    with DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
+        assert isinstance(instance.event_log_storage, OpenSqliteEventLogStorage)
+        concurrency = instance.get_concurrency_config()
+        assert concurrency.pool_config.default_pool_limit == 1
+        assert concurrency.run_queue_config is not None
+        assert concurrency.run_queue_config.max_concurrent_runs == 1
+        assert instance.run_monitoring_enabled
+        assert instance.run_retries_enabled
+        assert instance.run_retries_max_retries == 1
+        assert instance.run_retries_retry_on_asset_or_op_failure is False
+        assert instance.telemetry_enabled is False
+        # The default becomes the limit of every pool when it is first used.
+        assert instance.event_log_storage.initialize_concurrency_limit_to_default("write_online_retail_raw_invoices")
+        pool = instance.event_log_storage.get_concurrency_info("write_online_retail_raw_invoices")
+        assert pool.slot_count == 1

@@ -1,0 +1,70 @@
+"""Settings that cannot be used are named, with what would do; relative places mean the same everywhere."""
+
+from pathlib import Path
+
+import pytest
+
+from retail_assets.definitions import build_definitions
+from retail_assets.settings import SettingError, Settings, project_root
+
+
+def test_nothing_set_means_the_documented_defaults():
+    settings = Settings.read({})
+    root = project_root()
+    assert (root / "pyproject.toml").exists()
+    assert (settings.landing, settings.lakehouse) == (str(root / "data/landing"), str(root / "data/lakehouse"))
+    assert settings.mlflow_tracking_uri == f"sqlite:///{root}/data/mlflow.db"
+    assert (settings.deployment, settings.engine, settings.shuffle_partitions) == ("local", "spark", 4)
+    assert settings.calendars == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("RETAIL_DEPLOYMENT", "mars", "'mars' is not one of local. Unset it for 'local'."),
+        ("RETAIL_DEPLOYMENT", "", "'' is not one of local. Unset it for 'local'."),
+        ("RETAIL_ENGINE", "steam", "'steam' is not one of spark. Unset it for 'spark'."),
+        ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "many", "'many' is not a whole number above 0. Unset it for 4."),
+        ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "0", "'0' is not a whole number above 0. Unset it for 4."),
+        ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "-1", "'-1' is not a whole number above 0. Unset it for 4."),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_what_would_do(variable: str, value: str, remedy: str):
+    with pytest.raises(SettingError) as refused:
+        Settings.read({variable: value})
+    assert str(refused.value).startswith(f"{variable}={remedy}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("RETAIL_ONLINE_RETAIL_FIRST_DAY", "1 December"), ("RETAIL_ONLINE_RETAIL_LAST_DAY", "2011-02-30")],
+)
+def test_a_calendar_that_is_none_is_named_before_anything_runs(tmp_path: Path, variable: str, value: str):
+    settings = Settings.read({"RETAIL_LANDING": str(tmp_path / "landing"), variable: value})
+    with pytest.raises(SettingError, match=f"^{variable}='{value}' is n"):
+        build_definitions(settings)
+
+
+def test_a_lakehouse_in_an_object_store_needs_a_place_for_mlflow():
+    with pytest.raises(SettingError, match=r"^RETAIL_LAKEHOUSE='s3://lake' is not local: set MLFLOW_TRACKING_URI"):
+        Settings.read({"RETAIL_LAKEHOUSE": "s3://lake"})
+    both = Settings.read({"RETAIL_LAKEHOUSE": "s3://lake", "MLFLOW_TRACKING_URI": "http://mlflow"})
+    assert (both.lakehouse, both.mlflow_tracking_uri) == ("s3://lake", "http://mlflow")
+
+
+def test_relative_places_are_those_of_the_project_wherever_a_process_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings = Settings.read({"RETAIL_LANDING": "in", "RETAIL_LAKEHOUSE": str(tmp_path / "lake")})
+    assert settings.landing == str(project_root() / "in")
+    assert settings.lakehouse == str(tmp_path / "lake")
+    assert Settings.read({"RETAIL_LANDING": "~/in"}).landing == str(Path("~/in").expanduser())
+
+
+def test_the_environments_calendars_are_taken_along_for_every_source():
+    environment = {"RETAIL_OLIST_FIRST_DAY": "2016-09-04", "RETAIL_OLIST_LAST_DAY": "open", "OTHER_LAST_DAY": "x"}
+    assert Settings.read(environment).calendars == {
+        "RETAIL_OLIST_FIRST_DAY": "2016-09-04",
+        "RETAIL_OLIST_LAST_DAY": "open",
+    }
