@@ -408,13 +408,16 @@ def _over_several_lines(lines: list[bytes], index: int, header: Header) -> tuple
     """How many lines the row takes whose quote is open at the end of its first, and its fields.
 
     (1, None) if the quote is broken; (0, None) if that cannot be told without the lines to come. The quotes of a row
-    are even in number where it ends. A line that is a row by itself is never taken for a part of a field: a broken
-    quote must not swallow the rows after it.
+    are even in number where it ends. A broken quote must not swallow the rows after it: a line that is a row by itself
+    is not taken for a part of a field. The line that ends the field may look like one (`6",…` in the first column):
+    it is taken for one only if the first line, but for its quote, has all its fields as well.
     """
     for last in range(index + 1, min(index + LINES_IN_A_FIELD, len(lines))):
-        if _fields(lines[last], header) is not None:
+        ends = lines[last].count(b'"') % 2 == 1
+        whole_first = lines[index].count(header.delimiter.encode()) + 1 >= len(header.columns)
+        if (whole_first or not ends) and _fields(lines[last], header) is not None:
             return 1, None
-        if lines[last].count(b'"') % 2:
+        if ends:
             fields = _fields(b"\n".join(lines[index : last + 1]), header)
             return (last + 1 - index, fields) if fields else (1, None)
     return (0, None) if index + LINES_IN_A_FIELD > len(lines) else (1, None)
