@@ -201,14 +201,16 @@ def _run(
                 f"Nothing has landed in {settings.landing}/{INVOICES.name}. Land your files (retail land FILE…), put "
                 "daily drops there (…YYYY-MM-DD….csv), or make data (retail generate)."
             )
-        console.print(generate_drops(settings, 120_000, 500, 42, _yesterday()))
+        console.print(generate_drops(settings, 120_000, 500, 42, _yesterday()), markup=False)
     elif (asked := _interrupted(settings)) is not None:
         if not generate_if_empty or not asked:
             raise Refusal(
                 f"{settings.landing}/{INVOICES.name} holds only a part of the generated data: retail generate was "
                 f"interrupted. Run it again, or run make clean to start anew. It was asked for: {asked or 'unknown'}."
             )
-        console.print(generate_drops(settings, **{**asked, "last_day": date.fromisoformat(asked["last_day"])}))
+        console.print(
+            generate_drops(settings, **{**asked, "last_day": date.fromisoformat(asked["last_day"])}), markup=False
+        )
 
     from dagster import DagsterInstance
     from dagster_pyspark.resources import spark_session_from_config
@@ -227,7 +229,7 @@ def _run(
             request = Request(first_day, last_day, keys, everything, months == "newest")
             arrived = arrivals(settings, instance)
             for notice in arrived.notices:
-                console.print(f"[yellow]{notice}[/]")
+                console.print(notice, style="yellow", markup=False)  # file names may hold brackets
             summary = run_main_job(
                 defs,
                 instance,

@@ -1,6 +1,7 @@
 """Settings from the environment, read and checked in one place, at start-up."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,16 @@ def _choice(environment: Mapping[str, str], variable: str, choices: tuple[str, .
 
 def _positive(environment: Mapping[str, str], variable: str, default: int) -> int:
     value = environment.get(variable, str(default))
-    if not value.isdigit() or int(value) == 0:
+    if not value.isdecimal() or int(value) == 0:
         raise SettingError(f"{variable}={value!r} is not a whole number above 0. Unset it for {default}.")
     return int(value)
+
+
+def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
+    value = environment.get(variable, default)
+    if not re.fullmatch(r"[1-9][0-9]*[kmgt]", value):
+        raise SettingError(f"{variable}={value!r} is no amount of memory such as 6g or 512m. Unset it for {default}.")
+    return value
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Settings:
             deployment=_choice(environment, "RETAIL_DEPLOYMENT", ("local",)),
             engine=_choice(environment, "RETAIL_ENGINE", ("spark",)),
             mlflow_tracking_uri=environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),
-            driver_memory=environment.get("RETAIL_SPARK_DRIVER_MEMORY", "6g"),
+            driver_memory=_memory(environment, "RETAIL_SPARK_DRIVER_MEMORY", "6g"),
             shuffle_partitions=_positive(environment, "RETAIL_SPARK_SHUFFLE_PARTITIONS", 4),
             calendars={
                 name: value

@@ -27,6 +27,9 @@ def test_nothing_set_means_the_documented_defaults():
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "many", "'many' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "0", "'0' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "-1", "'-1' is not a whole number above 0. Unset it for 4."),
+        ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "²", "'²' is not a whole number above 0. Unset it for 4."),
+        ("RETAIL_SPARK_DRIVER_MEMORY", "much", "'much' is no amount of memory such as 6g or 512m. Unset it for 6g."),
+        ("RETAIL_SPARK_DRIVER_MEMORY", "6 GB", "'6 GB' is no amount of memory such as 6g or 512m. Unset it for 6g."),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_what_would_do(variable: str, value: str, remedy: str):

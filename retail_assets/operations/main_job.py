@@ -25,11 +25,13 @@ from dagster import (
     RunsFilter,
 )
 from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.events import RunFailureReason
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.remote_origin import RemoteRepositoryOrigin
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    MAX_RETRIES_TAG,
     PARTITION_NAME_TAG,
 )
 from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -142,7 +144,8 @@ def _make(
     Tables that were skipped, as one before them failed, are in neither: what they can make is planned anew.
     """
     subset = job.get_subset(asset_selection=set(run.keys))  # type: ignore[attr-defined]
-    tags = {PROCESS_TAG: str(os.getpid())}
+    # Planned anew by the next main job, not tried again by a daemon that may be running beside it.
+    tags = {PROCESS_TAG: str(os.getpid()), MAX_RETRIES_TAG: "0"}
     if run.first == run.last:
         tags[PARTITION_NAME_TAG] = run.first
     else:
@@ -156,10 +159,12 @@ def _make(
     )
     made: set[Partition] = set()
     begun: set[AssetKey] = set()
+    interrupted = False
     tables = {"__".join(key.path): key for key in run.keys}
     for event in execute_run_iterator(InMemoryJob(subset), dagster_run, instance):
         key = tables.get(event.step_key or "")
         if key is None:
+            interrupted |= _was_interrupted(event)
             if event.event_type == DagsterEventType.PIPELINE_FAILURE and not summary.failures:
                 summary.failures.append(event.message or "the run failed")
             continue
@@ -175,8 +180,16 @@ def _make(
         elif event.event_type == DagsterEventType.STEP_FAILURE:
             observer.finished(key, run, table, False, 0.0)
             summary.failures.append(_reason(event))
+    if interrupted:  # Dagster ends the run and says no more; the job would go on with the next
+        raise KeyboardInterrupt
     # A run that ends before its first table would do so again.
     return made, {(key, partition) for key in begun or run.keys for partition in run.partitions} - made
+
+
+def _was_interrupted(event: DagsterEvent) -> bool:
+    if event.event_type == DagsterEventType.PIPELINE_FAILURE:
+        return event.job_failure_data.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
+    return event.event_type == DagsterEventType.PIPELINE_CANCELED
 
 
 def _account(event: DagsterEvent, key: AssetKey, table: TableSummary, made: set[Partition]) -> None:

@@ -57,6 +57,8 @@ def report(console: Console, summary: Summary, settings: Settings) -> None:
                 f"{table.seconds:.1f}",
             )
         console.print()
+        # In a narrow terminal, or a file, figures would be cut short: better that lines wrap.
+        console.width = max(console.width, 120)
         console.print(grid)
         console.print(f"\n{summary.seconds:.1f} s in all. Passed, warned and failed count checks, one per partition.")
     for failure in summary.failures:

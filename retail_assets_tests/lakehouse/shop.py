@@ -6,12 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from dagster import AssetCheckSeverity, DailyPartitionsDefinition
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import (
-    Column,
     Contract,
     Count,
     Day,

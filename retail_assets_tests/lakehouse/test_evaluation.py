@@ -5,15 +5,14 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import (
-    Column,
     Contract,
     Count,
     Day,
@@ -118,7 +117,8 @@ def as_frame(spark: SparkSession, values: list[dict[str, Any]]) -> DataFrame:
 
 def pandera_says(values: DataFrame, contract: type[Contract]) -> set[str]:
     """The names of the rules that pandera's own validation finds broken."""
-    errors = contract.validate(values).pandera.errors
+    validated: Any = contract.validate(cast(Any, values))
+    errors = validated.pandera.errors
     broken = {f"{error['column']}_not_null" for error in errors.get("SCHEMA", {}).pop("SERIES_CONTAINS_NULLS", [])}
     for error in errors.get("DATA", {}).pop("DATAFRAME_CHECK", []):
         rule = error["check"].split("(")[0]

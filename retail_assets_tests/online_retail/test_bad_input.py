@@ -101,6 +101,8 @@ def deliver(bench: Workbench) -> None:
     (zone / "online_retail_2011-01-23.csv.gz").write_bytes(broken[: len(broken) // 2])
     (zone / "online_retail_2011-01-24.csv.gz").write_bytes(broken[:-4])
     (zone / "online_retail_2011-01-25.csv.gz").write_text(HEADER)
+    # After the day whose drop is still being written: it waits with that.
+    bench.drop("2011-01-27", rows_of("2011-01-27", 502701))
     bench.drop("2026-12-24", rows_of("2026-12-24", 599901))
 
 
@@ -184,8 +186,8 @@ def test_every_landed_row_is_clean_or_a_copy_or_in_quarantine(delivered: Deliver
     assert delivered.second.raw == {
         f"2011-01-{day:02}": rows
         for day, rows in zip(
-            (4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 20, 22, 23, 25, 26),
-            (2, 1, 5, 2, 1, 2, 10, 3, 3, 1, 1, 1, 2, 1, lines),
+            (4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 20, 22, 23, 25, 26, 27),
+            (2, 1, 5, 2, 1, 2, 10, 3, 3, 1, 1, 1, 2, 1, lines, 1),
             strict=True,
         )
     }
@@ -322,7 +324,7 @@ def test_only_what_was_refused_waits_and_mended_drops_are_made_by_the_next_run(d
     partitions = {key.path[-1]: table.partitions for key, table in delivered.first.summary.tables.items()}
     assert partitions == dict.fromkeys(TABLES, made)
     assert delivered.second.summary.failures == []
-    assert delivered.second.summary.tables[raw].partitions == {f"2011-01-{day}" for day in range(20, 27)}
+    assert delivered.second.summary.tables[raw].partitions == {f"2011-01-{day}" for day in range(20, 28)}
 
 
 def test_a_drop_that_changes_between_the_look_at_it_and_its_reading_is_told_in_one_line_and_read_next_time(
@@ -346,3 +348,11 @@ def test_a_drop_that_changes_between_the_look_at_it_and_its_reading_is_told_in_o
     assert not workbench.path("raw_invoices").exists()
     assert workbench.run(tables=["raw_invoices"]).failures == []
     assert workbench.table("raw_invoices").count() == 2
+
+
+def test_a_table_selected_before_what_it_reads_was_made_says_so(workbench: Workbench):
+    workbench.drop("2011-01-04", rows_of("2011-01-04", 500401))
+    [failure] = workbench.run(tables=["quarantined_invoices"]).failures
+    assert "online_retail.raw_invoices has not been materialized yet" in failure
+    assert "Materialize it first, or together with what reads it." in failure
+    assert "Traceback" not in failure

@@ -102,12 +102,21 @@ def of_input(name: str, row: int = 0, **values: Any) -> Callable[[Sample], None]
 
 def without(row: int = 0) -> Callable[[Sample], None]:
     """A row lost."""
-    return lambda sample: sample.rows.pop(row) and None
+
+    def plant(sample: Sample) -> None:
+        del sample.rows[row]
+
+    return plant
 
 
 def find(**values: Any) -> Callable[[Sample], None]:
     """Something found while the rows were built."""
-    return lambda sample: [sample.findings[name].update({sample.key: value}) for name, value in values.items()] and None
+
+    def plant(sample: Sample) -> None:
+        for name, value in values.items():
+            sample.findings[name][sample.key] = value
+
+    return plant
 
 
 def instead_of_the_second(sample: Sample) -> None:

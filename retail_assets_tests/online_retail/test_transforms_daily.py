@@ -80,8 +80,11 @@ def test_closed_days_count_in_averages(by_day: dict[str, Row]):
 
 
 def test_the_month_to_date_starts_anew_with_each_month(by_day: dict[str, Row]):
-    found = [by_day[day].revenue_month_to_date for day in ("2010-12-31", "2011-01-01", "2011-01-30", "2011-01-31")]
-    assert found == [150, 0, 100, 200]
+    found = [
+        by_day[day].revenue_month_to_date
+        for day in ("2010-12-31", "2011-01-01", "2011-01-31", "2011-02-01", "2011-02-15")
+    ]
+    assert found == [150, 0, 200, 0, 50]
 
 
 def test_growth_over_the_month_before_is_over_the_same_span_of_it(by_day: dict[str, Row]):

@@ -233,7 +233,7 @@ def test_lines_that_differ_in_any_source_column_stay_apart(spark: SparkSession):
     assert {row.landed_rows for row in lines} == {1}
 
 
-CHOICES: dict[str, list[str | None]] = {
+CHOICES: dict[str, list[Any]] = {
     "invoice_no": ["500001", "500001", "C500001", "a500002", "50000", None],
     "stock_code": ["85123A", "85123a", "POST", "PADS", " ", None],
     "description": ["HEART", "", None],

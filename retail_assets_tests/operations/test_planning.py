@@ -150,7 +150,7 @@ def test_nothing_is_due_once_everything_was_made(ledger):
 
 @pytest.fixture(scope="module")
 def long_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    """More days than any table looks back, everything made; tests only read it, and put back the drop that they change."""
+    """More days than any table looks back, everything made; tests put back the drop that they change."""
     made = Ledger(tmp_path_factory.mktemp("history"), "2010-01-15", "2011-03-31")
     made.drop(*days("2010-01-15", "2011-03-31"))
     with made.instance:
