@@ -213,9 +213,7 @@ def _run(
         )
 
     from dagster import DagsterInstance
-    from dagster_pyspark.resources import spark_session_from_config
 
-    from retail_assets.lakehouse.session import spark_config
     from retail_assets.online_retail.arrivals import arrivals
     from retail_assets.operations.main_job import AlreadyRunning, run_main_job
     from retail_assets.operations.planning import Request
@@ -236,12 +234,27 @@ def _run(
                 arrived.landed,
                 request,
                 Progress(console),
-                warm_up=lambda: spark_session_from_config(spark_config(settings)),
+                warm_up=lambda partitions: _warm_up(settings, partitions),
             )
     except (AlreadyRunning, SettingError) as error:
         raise Refusal(str(error)) from None
     report(console, summary, settings)
     return summary.succeeded
+
+
+# With more partitions than these to make, code that is compiled well pays.
+SHORT_RUN_PARTITIONS = 100
+
+
+def _warm_up(settings: Settings, partitions: int) -> None:
+    """Starts the Spark session, then loads what the models need, while the first tables are being made."""
+    from dagster_pyspark.resources import spark_session_from_config
+
+    from retail_assets.analytics.tracking import load
+    from retail_assets.lakehouse.session import spark_config
+
+    spark_session_from_config(spark_config(settings, short=partitions <= SHORT_RUN_PARTITIONS))
+    load()
 
 
 def _selected(definitions: Any, tables: tuple[str, ...]) -> "frozenset[AssetKey] | None":

@@ -18,7 +18,9 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def spark() -> Iterator[SparkSession]:
     """The one session of the run, configured as the product's own."""
     builder = SparkSession.builder
-    for name, value in spark_config(Settings.read({**os.environ, "RETAIL_SPARK_DRIVER_MEMORY": "3g"})).items():
+    for name, value in spark_config(
+        Settings.read({**os.environ, "RETAIL_SPARK_DRIVER_MEMORY": "3g"}), short=True
+    ).items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     yield session

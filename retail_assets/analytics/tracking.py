@@ -170,6 +170,13 @@ def ended_with_its_status(mlflow: Any) -> Iterator[None]:
         mlflow.end_run(status=status)
 
 
+def load() -> None:
+    """Loads what models are made and tracked with: five seconds that can pass beside other work."""
+    quieten()
+    import sklearn.cluster
+    import sklearn.ensemble  # noqa: F401
+
+
 def quieten() -> None:
     """No telemetry, no look at git, and no log lines of MLflow's own: called before MLflow is first imported."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

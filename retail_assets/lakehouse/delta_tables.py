@@ -92,7 +92,7 @@ class DeltaTables:
         if not keys:
             raise WriteRefused(f"{'.'.join(name)}: no partition to write was given, so nothing was written.")
         began = time.monotonic()
-        self._create(name, frame.schema, directory or partition)
+        self._create(name, frame.schema, partition, directory or partition)
         self._refuse_incompatible(name, frame.schema)
         writer = (
             frame.write.format("delta")
@@ -113,13 +113,18 @@ class DeltaTables:
             raise
         return self._last_commit(name, time.monotonic() - began)
 
-    def _create(self, name: Sequence[str], schema: T.StructType, directory: str) -> None:
+    def _create(self, name: Sequence[str], schema: T.StructType, partition: str, directory: str) -> None:
         from delta import DeltaTable
 
         if self.exists(name):
             return
         columns = [T.StructField(f.name, f.dataType, not f.metadata.get(REQUIRED), f.metadata) for f in schema]
         builder = DeltaTable.createIfNotExists(self._spark).location(self.path(name)).addColumns(T.StructType(columns))
+        # Reads are pruned by partition; minima and maxima of the other columns would cost more than writing the rows.
+        if directory == partition:
+            builder = builder.property("delta.dataSkippingNumIndexedCols", "0")
+        else:
+            builder = builder.property("delta.dataSkippingStatsColumns", partition)
         builder.partitionedBy(directory).execute()
 
     def _refuse_incompatible(self, name: Sequence[str], schema: T.StructType) -> None:

@@ -62,7 +62,6 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.delta_tables import within
 from retail_assets.lakehouse.evaluation import evaluate
-from retail_assets.lakehouse.event_log import stored_together
 from retail_assets.lakehouse.io_manager import (
     DATA_VERSION_TAG,
     DIRECTORY,
@@ -163,6 +162,8 @@ class Table:
             window = PartitionWindow(list(context.partition_keys))
             known = {"window": window, "context": context, **inputs}
             given = {name: known[name] if name in known else getattr(context.resources, name) for name in parameters}
+            from retail_assets.lakehouse.event_log import stored_together  # not while definitions load: sqlalchemy
+
             # A range makes thousands of events at once; they are written in a few transactions.
             with stored_together(context.instance):
                 yield from _materialize(context, self.contract, self.checks, self.build(**given), inputs, window)

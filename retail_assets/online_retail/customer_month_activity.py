@@ -44,11 +44,11 @@ def customer_month_activity(transactions: DataFrame) -> DataFrame:
     known = transactions.filter(F.col("customer_id").isNotNull())
     return known.groupBy(F.trunc("invoice_date", "MM").alias("activity_month"), "customer_id").agg(
         F.max_by("country", F.struct("invoice_ts", "invoice_no", "line_key")).alias("country"),
-        F.countDistinct(F.when(product, F.col("invoice_no"))).alias("orders"),
+        F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
         F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
         F.coalesce(F.sum(F.when(product, F.col("line_total"))), F.lit(0)).alias("revenue"),
         F.coalesce(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total"))), F.lit(0)).alias("returns_value"),
-        F.countDistinct(F.when(product, F.col("invoice_date"))).alias("active_days"),
+        F.size(F.collect_set(F.when(product, F.col("invoice_date")))).alias("active_days"),
         F.min(F.when(product, F.col("invoice_date"))).alias("first_purchase_date"),
         F.max(F.when(product, F.col("invoice_date"))).alias("last_purchase_date"),
         F.count("*").alias("lines"),

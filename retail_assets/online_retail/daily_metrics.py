@@ -67,8 +67,8 @@ def daily_metrics(transactions: DataFrame, days: DataFrame) -> DataFrame:
     """One row for each of `days` (column invoice_date), from transactions of these days and DAYS_BEFORE before."""
     product = F.col("line_type") == "product"
     sums = transactions.groupBy("invoice_date").agg(
-        F.countDistinct(F.when(product, F.col("invoice_no"))).alias("orders"),
-        F.countDistinct(F.when(product, F.col("customer_id"))).alias("customers"),
+        F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
+        F.size(F.collect_set(F.when(product, F.col("customer_id")))).alias("customers"),
         F.sum(F.when(product, F.col("quantity"))).alias("units"),
         F.sum(F.when(product, F.col("line_total"))).alias("revenue"),
         (-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),

@@ -74,8 +74,8 @@ def geo_metrics(transactions: DataFrame, activity: DataFrame, rfm: DataFrame) ->
     lines = transactions.withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
     place = ["snapshot_month", "country"]
     sums = lines.groupBy(place).agg(
-        F.countDistinct(F.when(product, F.col("invoice_no"))).alias("orders"),
-        F.countDistinct(F.when(product, F.col("customer_id"))).alias("customers"),
+        F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
+        F.size(F.collect_set(F.when(product, F.col("customer_id")))).alias("customers"),
         F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
         _money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
         _money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),

@@ -62,8 +62,8 @@ def monthly_activity(transactions: DataFrame, activity: DataFrame, months: DataF
     lines = transactions.withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
     placed = F.col("line_type").isin("product", "service")
     totals = lines.groupBy("snapshot_month").agg(
-        F.countDistinct(F.when(placed, F.col("invoice_no"))).alias("placed_orders"),
-        F.countDistinct(F.when(F.col("is_cancellation"), F.col("invoice_no"))).alias("cancelled_orders"),
+        F.size(F.collect_set(F.when(placed, F.col("invoice_no")))).alias("placed_orders"),
+        F.size(F.collect_set(F.when(F.col("is_cancellation"), F.col("invoice_no")))).alias("cancelled_orders"),
         F.sum("line_total").alias("net_sales"),
     )
     last = totals.select(F.add_months("snapshot_month", 1).alias("snapshot_month"), F.col("net_sales").alias("before"))

@@ -104,9 +104,10 @@ def run_main_job(
     landed: Landed,
     request: Request,
     observer: Observer,
-    warm_up: Callable[[], object] = lambda: None,
+    warm_up: Callable[[int], object] = lambda partitions: None,
 ) -> Summary:
-    """Makes what is due. `warm_up` is started beside the first run as soon as there is work (a session takes seconds).
+    """Makes what is due. `warm_up` is started beside the first run as soon as there is work, with the number of due
+    partitions: a session takes seconds.
 
     Raises AlreadyRunning if another main job holds the same Dagster home.
     """
@@ -122,7 +123,7 @@ def run_main_job(
             if not attempted:
                 observer.planned(due)
                 if due:
-                    threading.Thread(target=warm_up, daemon=True).start()
+                    threading.Thread(target=warm_up, args=[sum(map(len, due.values()))], daemon=True).start()
             # With --all everything is always due: once is enough.
             due = {key: [p for p in ps if (key, p) not in attempted] for key, ps in due.items()}
             left, summary.waiting = without_blocked(graph, {k: ps for k, ps in due.items() if ps}, failed)

@@ -142,8 +142,9 @@ def due_partitions(
             due[key] = [p for p in within if p not in made[key] or p in changed]
         if request.tables is not None and key not in request.tables:
             due[key] = []
-        if request.newest_month_only and within and _is_monthly(graph, key):
-            due[key] = [p for p in due[key] if p == max(q for q in graph.partitions(key) if q <= horizon)]
+    if request.newest_month_only:
+        wanted = _newest_months(graph, newest)
+        due = {key: [p for p in partitions if p in wanted[key]] for key, partitions in due.items()}
     return {key: partitions for key, partitions in due.items() if partitions}
 
 
@@ -155,6 +156,20 @@ def _reading(
         return set()
     stored = [fresh.get(partition, -1) for partition in graph.partitions(parent)]
     return {p for p, span in graph.reads(key, parent).items() if p in own and max(stored[span], default=-1) > own[p]}
+
+
+def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKey, set[str]]:
+    """The partitions that the newest monthly snapshot of every table hangs on: every day, and of each monthly table the
+    newest month and whatever later tables read of it."""
+    wanted: dict[AssetKey, set[str]] = {key: set() for key in graph.assets}
+    for key in reversed(list(graph.assets)):
+        made = [p for p in graph.partitions(key) if p <= newest[key]]
+        wanted[key] |= set(made[-1:] if _is_monthly(graph, key) else made)
+        for parent in graph.parents(key):
+            for partition, span in graph.reads(key, parent).items():
+                if partition in wanted[key]:
+                    wanted[parent] |= set(graph.partitions(parent)[span])
+    return wanted
 
 
 def _is_monthly(graph: Graph, key: AssetKey) -> bool:
