@@ -11,11 +11,15 @@ INVALID_UNIT_PRICE = "invalid_unit_price"
 INVALID_INVOICE_DATE = "invalid_invoice_date"
 NEGATIVE_QUANTITY = "negative_quantity"
 
+# A million units at the highest price that DECIMAL(12,3) holds is what DECIMAL(18,3) holds of a line's total; the
+# largest real quantity is 80,995.
+LARGEST_QUANTITY = 1_000_000
+
 REASONS = {
     MALFORMED_LINE: "The line is no row of the file's table: ragged, broken quotes, or undecodable",
     INVALID_INVOICE_NO: "Not an optional letter and six digits",
     MISSING_STOCK_CODE: "No stock code",
-    INVALID_QUANTITY: "Not an integer, or 0",
+    INVALID_QUANTITY: f"Not an integer, 0, or beyond {LARGEST_QUANTITY:,}",
     INVALID_UNIT_PRICE: "Not a number of at most three decimals, or negative",
     INVALID_INVOICE_DATE: "Not a date, or not the day of its drop",
     NEGATIVE_QUANTITY: "Negative without being a cancellation",
@@ -40,11 +44,12 @@ def read_rows(raw: DataFrame) -> DataFrame:
             "typed_customer_id": _present(F.regexp_replace(F.trim("customer_id"), r"\.0+$", "")),
         }
     )
+    quantity = F.col("typed_quantity")
     cancelled = F.coalesce(F.col("typed_invoice_no").startswith("C"), F.lit(False))
     reasons = {
         INVALID_INVOICE_NO: ~_holds(F.col("typed_invoice_no").rlike(r"^[A-Z]?[0-9]{6}$")),
         MISSING_STOCK_CODE: F.col("typed_stock_code").isNull(),
-        INVALID_QUANTITY: ~_holds(F.col("typed_quantity") != 0),
+        INVALID_QUANTITY: ~_holds((quantity != 0) & quantity.between(-LARGEST_QUANTITY, LARGEST_QUANTITY)),
         INVALID_UNIT_PRICE: ~_holds(F.col("typed_unit_price") >= 0),
         INVALID_INVOICE_DATE: ~_holds(F.to_date("typed_invoice_ts") == F.col("invoice_date")),
         NEGATIVE_QUANTITY: _holds(F.col("typed_quantity") < 0) & ~cancelled,
@@ -55,9 +60,9 @@ def read_rows(raw: DataFrame) -> DataFrame:
 
 
 def landed_money() -> Column:
-    """What a landed row is worth: quantity × unit price where both can be read, else 0. DECIMAL(18,3)."""
+    """What a landed row is worth: quantity × unit price where both can be read and the product held, else 0."""
     quantity, price = F.col("quantity").try_cast("int"), F.col("unit_price").try_cast("decimal(12,3)")
-    return F.coalesce(quantity * price, F.lit(0)).cast("decimal(18,3)")
+    return F.coalesce((quantity * price).try_cast("decimal(18,3)"), F.lit(0))
 
 
 def _number(name: str, pattern: str, kind: str) -> Column:

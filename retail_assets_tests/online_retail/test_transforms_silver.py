@@ -66,6 +66,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], list[str]]] = {
     "zero": ({"quantity": "0"}, ["invalid_quantity"]),
     "half": ({"quantity": "0.5"}, ["invalid_quantity"]),
     "beyond an integer": ({"quantity": "2147483648"}, ["invalid_quantity"]),
+    "beyond a million": ({"quantity": "1000001", "unit_price": "999999999.999"}, ["invalid_quantity"]),
     "no price": ({"unit_price": None}, ["invalid_unit_price"]),
     "worded price": ({"unit_price": "free"}, ["invalid_unit_price"]),
     "negative price": ({"unit_price": "-11062.06"}, ["invalid_unit_price"]),
