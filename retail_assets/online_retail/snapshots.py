@@ -18,7 +18,8 @@ def as_of_date(month: date, newest_drop: date | None) -> date:
 
 def snapshots(spark: SparkSession, window: PartitionWindow, landing: LandingZone) -> DataFrame:
     """One row per month of the window: `snapshot_month DATE, as_of_date DATE`."""
-    newest = landing.newest_day(INVOICES.name)
+    # A drop dated in the future is a mistake that is left alone: it must not move the as-of date.
+    newest = landing.newest_day(INVOICES.name, not_after=date.today())
     rows = [(month, as_of_date(month, newest)) for month in window.days]
     return spark.createDataFrame(rows, "snapshot_month date, as_of_date date")
 
