@@ -112,7 +112,9 @@ def test_java_from_java_home_is_enough(retail, without_java):
 def test_without_java_make_says_so_before_anything_else(tmp_path, without_java):
     # In a copy: should the check not come first, nothing of the real environment is touched.
     shutil.copy(project_root() / "Makefile", tmp_path)
-    environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"} | {"PATH": without_java}
+    # The tests themselves may run under make, which would then tell of the directories it enters.
+    hidden = {"JAVA_HOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden} | {"PATH": without_java}
     for target in ("setup", "run"):
         result = subprocess.run(
             ["make", target], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
