@@ -13,7 +13,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
 
 java: # Spark runs on Java 17; say so before anything else happens
-	@[ -x "$$JAVA_HOME/bin/java" ] || command -v java >/dev/null 2>&1 || { echo "Java is missing. Spark needs a Java 17 runtime:" >&2; \
+	@{ [ -n "$$JAVA_HOME" ] && [ -x "$$JAVA_HOME/bin/java" ]; } || command -v java >/dev/null 2>&1 || { echo "Java is missing. Spark needs a Java 17 runtime:" >&2; \
 	  echo "  Debian/Ubuntu: sudo apt-get install openjdk-17-jre-headless" >&2; \
 	  echo "  macOS:         brew install openjdk@17" >&2; \
 	  echo "Then make sure 'java' is on the PATH (or set JAVA_HOME) and run make again." >&2; exit 1; }
