@@ -62,7 +62,6 @@ class TableSummary:
     """What the job did to one table."""
 
     rows: int = 0
-    table_rows: int = 0
     partitions: set[str] = field(default_factory=set)
     passed: int = 0
     warned: int = 0
@@ -202,8 +201,6 @@ def _account(event: DagsterEvent, key: AssetKey, table: TableSummary, made: set[
         metadata = materialization.metadata
         if "dagster/partition_row_count" in metadata:
             table.rows += cast("int", metadata["dagster/partition_row_count"].value)
-        if "dagster/row_count" in metadata:
-            table.table_rows = cast("int", metadata["dagster/row_count"].value)
     elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
         if evaluation.passed:
