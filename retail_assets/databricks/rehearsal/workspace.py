@@ -1,0 +1,100 @@
+"""The rehearsal workspace as one thing: made in a directory, with a host, a token and a warm cluster."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from retail_assets.databricks.rehearsal.clusters import Clusters
+from retail_assets.databricks.rehearsal.dbfs import Dbfs
+from retail_assets.databricks.rehearsal.faults import Break, Faults
+from retail_assets.databricks.rehearsal.runs import Ran, Runs
+from retail_assets.databricks.rehearsal.server import Received, RestServer
+from retail_assets.databricks.rehearsal.tokens import Tokens
+from retail_assets.databricks.rehearsal.view import View
+
+
+class Workspace:
+    """A Databricks workspace on this machine, from `with` to its end.
+
+    `directory` keeps what outlives clusters and the workspace itself: `dbfs`, `volumes`, tables. `spark=False` makes
+    clusters whose tasks get None for `spark` and `sc`, which saves the seconds of a JVM. `cluster_environment` is what
+    the warm cluster is configured with as `spark_env_vars`. Raises RuntimeError where `/dbfs` cannot be shown to tasks.
+    """
+
+    def __init__(
+        self, directory: Path, spark: bool = True, cluster_environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.directory = directory.resolve()
+        self.dbfs = self.directory / "dbfs"
+        self.volumes = self.directory / "volumes"
+        for place in (self.dbfs, self.volumes):
+            place.mkdir(parents=True, exist_ok=True)
+        self.secrets: dict[str, dict[str, str]] = {}
+        self._faults = Faults()
+        self._tokens = Tokens()
+        self._dbfs = Dbfs(self.dbfs, self._faults)
+        self._view = View(self.directory / "view", {"/dbfs": self.dbfs, "/Volumes": self.volumes})
+        self._clusters = Clusters(self.directory / "clusters", self._view, None)
+        self._runs = Runs(self.directory / "runs", self._clusters, self._local, self.secrets)
+        self.cluster_id = self._clusters.make(
+            {"cluster_name": "warm", "spark_env_vars": dict(cluster_environment or {})}
+        ).cluster_id
+        parts = (self._tokens, self._dbfs, self._clusters, self._runs)
+        routes = [route for part in parts for route in part.routes()]
+        self._server = RestServer(routes, self._tokens.authorize, self._faults)
+        self.host = self._tokens.host = self._runs.host = self._server.host
+
+    def __enter__(self) -> "Workspace":
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop()
+        self._runs.stop()
+        self._clusters.stop()
+        self._view.close()
+
+    @property
+    def token(self) -> str:
+        """The personal access token that holds now."""
+        return self._tokens.token
+
+    @property
+    def client_id(self) -> str:
+        """With `client_secret`: a service principal's OAuth credentials."""
+        return self._tokens.client_id
+
+    @property
+    def client_secret(self) -> str:
+        return self._tokens.client_secret
+
+    @property
+    def requests(self) -> list[Received]:
+        """Every call received, in order."""
+        return self._server.requests
+
+    @property
+    def runs(self) -> list[Ran]:
+        """Every run that has ended, in order."""
+        return self._runs.ran
+
+    def fail_next(self, path_pattern: str, status: int | Break, times: int = 1, retry_after: int | None = None) -> None:
+        """The next calls whose path has this pattern in it (a regular expression) fail: with an HTTP status, or
+        `drop` (the connection breaks, nothing is done) or `lose` (it is done, and the answer is lost)."""
+        self._faults.fail_next(path_pattern, status, times, retry_after)
+
+    def slow_reads(self, file_pattern: str, seconds: float = 0.0, torn: float = 1.0, times: int = 1) -> None:
+        """The next `dbfs/read` calls of such a file are late, and see only the first `torn` share of its bytes."""
+        self._faults.slow_reads(file_pattern, seconds, torn, times)
+
+    def expire_token(self) -> None:
+        """Every token given out so far is refused from now on; `token` is a new one."""
+        self._tokens.expire()
+
+    def _local(self, path: str) -> Path:
+        """The file here for one on DBFS (`dbfs:/…`) or on a volume (`/Volumes/…`)."""
+        if path.startswith("/Volumes/"):
+            return self.volumes / path.removeprefix("/Volumes/")
+        return self._dbfs.local(path)
