@@ -14,7 +14,7 @@ from typing import Any
 
 from databricks.sdk.service.compute import ClustersAPI
 
-from retail_assets.databricks.rehearsal import task_process
+from retail_assets.databricks.rehearsal import cluster_driver, task_process
 from retail_assets.databricks.rehearsal.environment import ClusterEnvironment
 from retail_assets.databricks.rehearsal.rest import Request, Route, invalid
 from retail_assets.databricks.rehearsal.signatures import read_query
@@ -52,7 +52,9 @@ class Cluster:
         self.home.mkdir(parents=True)
         self.environment = ClusterEnvironment(self.directory / "python")
         self.libraries: list[Mapping[str, object]] = []
-        self._program = Path(shutil.copy(task_process.__file__, self.directory))
+        self._task, self._driver = (
+            Path(shutil.copy(str(program.__file__), self.directory)) for program in (task_process, cluster_driver)
+        )
         self._make_spark = spark
         self._spark: SparkDriver | None = None
         self._lock = threading.Lock()
@@ -111,7 +113,7 @@ class Cluster:
         }
         with task.logs.open("wb") as logs:
             process = subprocess.Popen(
-                self.view.command([str(self.environment.python), "-I", "-u", str(self._program)]),
+                self._command(self._task),
                 stdin=subprocess.PIPE,
                 stdout=logs,
                 stderr=subprocess.STDOUT,
@@ -121,8 +123,15 @@ class Cluster:
             )
         assert process.stdin is not None
         process.stdin.write(json.dumps(order).encode() + b"\n")
-        process.stdin.close()
+        process.stdin.flush()
         return process
+
+    def driver_command(self) -> list[str]:
+        """What starts the cluster's driver."""
+        return self._command(self._driver)
+
+    def _command(self, program: Path) -> list[str]:
+        return self.view.command([str(self.environment.python), "-I", "-u", str(program)])
 
     def cancel(self, name: str) -> None:
         """Ends the Spark jobs of a task whose process is gone."""

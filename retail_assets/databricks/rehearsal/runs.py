@@ -70,6 +70,7 @@ class Run:
     def end(self, life_cycle: str, result_state: str, message: str) -> None:
         with self.lock:
             self.ended = time.time()
+            self.began = self.ended if self.process is None else self.began
             self.life_cycle, self.result_state, self.message = life_cycle, result_state, message
         self.done.set()
 
@@ -128,6 +129,17 @@ class Run:
             **common,
         }
 
+    def ran(self) -> Ran:
+        return Ran(
+            self.run_id,
+            str(self.body.get("run_name") or "Untitled"),
+            self.cluster.cluster_id,
+            self.task["spark_python_task"]["python_file"],
+            self.result_state,
+            self.began - self.started,
+            self.ended - self.began,
+        )
+
     def output(self) -> dict[str, Any]:
         """As runs/get-output answers it, for the task's run."""
         text = self.logs.read_bytes() if self.logs.exists() else b""
@@ -149,7 +161,6 @@ class Runs:
         secrets: Mapping[str, Mapping[str, str]],
     ) -> None:
         self.host = ""
-        self.ran: list[Ran] = []
         self._directory = directory
         self._clusters = clusters
         self._local = local
@@ -169,6 +180,11 @@ class Runs:
             Route("GET", f"{jobs}/get-output", self._get_output),
             Route("POST", f"{jobs}/cancel", self._cancel),
         ]
+
+    def ended(self) -> list[Ran]:
+        """What ran where, of the runs that have ended, in the order of their end."""
+        runs = [run for run in list(self._runs.values()) if run.done.is_set()]
+        return [run.ran() for run in sorted(runs, key=lambda run: run.ended)]
 
     def knows_job(self, job_id: str) -> bool:
         return any(str(run.job_id) == job_id for run in self._runs.values())
@@ -231,18 +247,6 @@ class Runs:
         finally:
             if "new_cluster" in run.task:
                 run.cluster.stop()
-            task = run.task["spark_python_task"]
-            self.ran.append(
-                Ran(
-                    run.run_id,
-                    str(run.body.get("run_name") or "Untitled"),
-                    run.cluster.cluster_id,
-                    task["python_file"],
-                    run.result_state,
-                    run.began - run.started,
-                    run.ended - run.began,
-                )
-            )
 
     def _execute(self, run: Run) -> None:
         task = run.task["spark_python_task"]

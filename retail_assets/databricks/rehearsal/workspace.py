@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from retail_assets.databricks.rehearsal.clusters import Clusters
+from retail_assets.databricks.rehearsal.clusters import Cluster, Clusters
 from retail_assets.databricks.rehearsal.dbfs import Dbfs
 from retail_assets.databricks.rehearsal.faults import Break, Faults
+from retail_assets.databricks.rehearsal.metastore import Metastore
 from retail_assets.databricks.rehearsal.runs import Ran, Runs
 from retail_assets.databricks.rehearsal.server import Received, RestServer
+from retail_assets.databricks.rehearsal.spark_configuration import cluster_configuration
+from retail_assets.databricks.rehearsal.spark_driver import SparkDriver
 from retail_assets.databricks.rehearsal.tokens import Tokens
 from retail_assets.databricks.rehearsal.view import View
 
@@ -34,7 +37,9 @@ class Workspace:
         self._tokens = Tokens()
         self._dbfs = Dbfs(self.dbfs, self._faults)
         self._view = View(self.directory / "view", {"/dbfs": self.dbfs, "/Volumes": self.volumes})
-        self._clusters = Clusters(self.directory / "clusters", self._view, None)
+        self.warehouse = self.directory / "warehouse"
+        self._metastore = Metastore(self.directory / "metastore", self.warehouse)
+        self._clusters = Clusters(self.directory / "clusters", self._view, self._start_spark if spark else None)
         self._runs = Runs(self.directory / "runs", self._clusters, self._local, self.secrets)
         self.cluster_id = self._clusters.make(
             {"cluster_name": "warm", "spark_env_vars": dict(cluster_environment or {})}
@@ -54,6 +59,7 @@ class Workspace:
         self._server.stop()
         self._runs.stop()
         self._clusters.stop()
+        self._metastore.stop()
         self._view.close()
 
     @property
@@ -78,7 +84,7 @@ class Workspace:
     @property
     def runs(self) -> list[Ran]:
         """Every run that has ended, in order."""
-        return self._runs.ran
+        return self._runs.ended()
 
     def fail_next(self, path_pattern: str, status: int | Break, times: int = 1, retry_after: int | None = None) -> None:
         """The next calls whose path has this pattern in it (a regular expression) fail: with an HTTP status, or
@@ -92,6 +98,18 @@ class Workspace:
     def expire_token(self) -> None:
         """Every token given out so far is refused from now on; `token` is a new one."""
         self._tokens.expire()
+
+    def _start_spark(self, cluster: Cluster) -> SparkDriver:
+        self._metastore.start()
+        asked_for = cluster.spec.get("spark_conf", {})
+        driver = SparkDriver(
+            cluster.driver_command(),
+            cluster_configuration(cluster.directory, self._metastore.uri, self.warehouse, asked_for),
+            cluster.process_environment(),
+            cluster.directory,
+        )
+        self._metastore.wait()
+        return driver
 
     def _local(self, path: str) -> Path:
         """The file here for one on DBFS (`dbfs:/…`) or on a volume (`/Volumes/…`)."""
