@@ -68,6 +68,8 @@ class Settings:
     """Whether this process runs a step on the Databricks cluster: no credentials there, and nothing is launched."""
     catalog: str | None = None
     """Where tables live by name, in the databricks deployment."""
+    clustered: bool = False
+    """Whether new tables of the catalog are laid out by liquid clustering instead of in directories."""
     databricks: "DatabricksSettings | None" = None
     """The workspace, on the host of the databricks deployment."""
     pseudonym_key: str | None = field(default=None, repr=False)
@@ -99,6 +101,7 @@ class Settings:
             },
             on_cluster=on_cluster,
             catalog=_catalog(environment) if remote else None,
+            clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
             databricks=_workspace(environment) if remote and not on_cluster else None,
             pseudonym_key=_key(environment, "RETAIL_PSEUDONYM_KEY"),
         )
@@ -106,13 +109,15 @@ class Settings:
             _refuse_key_that_stays_behind(settings.databricks, settings.pseudonym_key)
         return settings
 
-    def for_cluster(self) -> dict[str, str]:
+    @property
+    def remote_environment(self) -> dict[str, str]:
         """The environment that a step on the cluster needs to read the same settings there. Holds no secret."""
         return {
             "RETAIL_DEPLOYMENT": self.deployment,
             ON_CLUSTER: "1",
             "RETAIL_LANDING": self.landing,
             "RETAIL_CATALOG": self.catalog or "",
+            "RETAIL_LAYOUT": "clustered" if self.clustered else "partitioned",
             "RETAIL_ENGINE": self.engine,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             **self.calendars,
