@@ -174,6 +174,9 @@ class Clusters:
             raise invalid(f"Cluster {cluster_id} does not exist")
         return self._clusters[cluster_id]
 
+    def knows(self, cluster_id: str) -> bool:
+        return cluster_id in self._clusters
+
     def stop(self) -> None:
         for cluster in self._clusters.values():
             cluster.stop()

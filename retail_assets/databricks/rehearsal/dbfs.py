@@ -89,6 +89,8 @@ class Dbfs:
     def _put(self, request: Request) -> dict[str, Any]:
         body = _body(DbfsAPI.put, request)
         content = _decoded(body.get("contents", ""))
+        if len(body.get("contents", "")) > BLOCK:
+            raise ApiError(400, "MAX_BLOCK_SIZE_EXCEEDED", f"contents exceeds the limit of {BLOCK} bytes")
         self._new(body["path"], body.get("overwrite", False)).write_bytes(content)
         return {}
 

@@ -3,17 +3,22 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from retail_assets.databricks.rehearsal.access import CALLER, Access
 from retail_assets.databricks.rehearsal.clusters import Cluster, Clusters
-from retail_assets.databricks.rehearsal.dbfs import Dbfs
+from retail_assets.databricks.rehearsal.dbfs import Dbfs, absolute
 from retail_assets.databricks.rehearsal.faults import Break, Faults
+from retail_assets.databricks.rehearsal.grants import Grants
 from retail_assets.databricks.rehearsal.metastore import Metastore
 from retail_assets.databricks.rehearsal.runs import Ran, Runs
 from retail_assets.databricks.rehearsal.server import Received, RestServer
 from retail_assets.databricks.rehearsal.spark_configuration import cluster_configuration
 from retail_assets.databricks.rehearsal.spark_driver import SparkDriver
+from retail_assets.databricks.rehearsal.statements import Statements
 from retail_assets.databricks.rehearsal.tokens import Tokens
 from retail_assets.databricks.rehearsal.view import View
+from retail_assets.databricks.rehearsal.volumes import Volumes
 
 
 class Workspace:
@@ -21,7 +26,12 @@ class Workspace:
 
     `directory` keeps what outlives clusters and the workspace itself: `dbfs`, `volumes`, tables. `spark=False` makes
     clusters whose tasks get None for `spark` and `sc`, which saves the seconds of a JVM. `cluster_environment` is what
-    the warm cluster is configured with as `spark_env_vars`. Raises RuntimeError where `/dbfs` cannot be shown to tasks.
+    the warm cluster is configured with as `spark_env_vars`.
+
+    `secrets` (scope -> key -> value) is what `dbutils` hands out, `principals` whom privileges can be granted to; both
+    may be added to. `volume` is a volume that there is; a directory made in `volumes` is another.
+
+    Raises RuntimeError where `/dbfs` cannot be shown to tasks.
     """
 
     def __init__(
@@ -30,9 +40,12 @@ class Workspace:
         self.directory = directory.resolve()
         self.dbfs = self.directory / "dbfs"
         self.volumes = self.directory / "volumes"
-        for place in (self.dbfs, self.volumes):
+        self.volume = "/Volumes/spark_catalog/rehearsal/staging"
+        for place in (self.dbfs, self._local(self.volume)):
             place.mkdir(parents=True, exist_ok=True)
+        self.principals = {CALLER, "account users", "analysts", "engineers"}
         self.secrets: dict[str, dict[str, str]] = {}
+        self._spark = spark
         self._faults = Faults()
         self._tokens = Tokens()
         self._dbfs = Dbfs(self.dbfs, self._faults)
@@ -44,7 +57,18 @@ class Workspace:
         self.cluster_id = self._clusters.make(
             {"cluster_name": "warm", "spark_env_vars": dict(cluster_environment or {})}
         ).cluster_id
-        parts = (self._tokens, self._dbfs, self._clusters, self._runs)
+        self._statements = Statements(self.statement)
+        self.warehouse_id = self._statements.warehouse_id
+        parts = (
+            self._tokens,
+            self._dbfs,
+            Volumes(self.volumes, self._faults),
+            self._clusters,
+            self._runs,
+            self._statements,
+            Access({"jobs": self._runs.knows_job, "clusters": self._clusters.knows}),
+            Grants(self.directory / "grants.json", self._exists, self.principals),
+        )
         routes = [route for part in parts for route in part.routes()]
         self._server = RestServer(routes, self._tokens.authorize, self._faults)
         self.host = self._tokens.host = self._runs.host = self._server.host
@@ -99,6 +123,18 @@ class Workspace:
         """Every token given out so far is refused from now on; `token` is a new one."""
         self._tokens.expire()
 
+    def statement(self, sql: str, limit: int = 10_000) -> dict[str, Any]:
+        """Runs SQL on the warm cluster, which starts if need be: `columns` and `rows`, or `error`."""
+        return self._clusters.find(self.cluster_id).spark.statement(sql, limit)
+
+    def _exists(self, kind: str, name: str) -> bool:
+        """Whether the metastore has a securable. Without Spark nobody can tell, and every name is taken as good."""
+        quoted = ".".join(f"`{part}`" for part in name.split("."))
+        if kind == "VOLUME":
+            return self.volumes.joinpath(*name.split(".")).is_dir()
+        questions = {"CATALOG": "SHOW SCHEMAS IN", "SCHEMA": "DESCRIBE SCHEMA", "TABLE": "DESCRIBE TABLE"}
+        return not self._spark or "error" not in self.statement(f"{questions[kind]} {quoted}")
+
     def _start_spark(self, cluster: Cluster) -> SparkDriver:
         self._metastore.start()
         asked_for = cluster.spec.get("spark_conf", {})
@@ -112,7 +148,7 @@ class Workspace:
         return driver
 
     def _local(self, path: str) -> Path:
-        """The file here for one on DBFS (`dbfs:/…`) or on a volume (`/Volumes/…`)."""
+        """The place here of one on DBFS (`dbfs:/…`) or on a volume (`/Volumes/…`)."""
         if path.startswith("/Volumes/"):
             return self.volumes / path.removeprefix("/Volumes/")
-        return self._dbfs.local(path)
+        return self.dbfs / absolute(path).lstrip("/")
