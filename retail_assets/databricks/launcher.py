@@ -59,7 +59,6 @@ from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.plan.execute_step import _build_data_version_tags, _get_input_provenance_data
 from dagster._core.execution.plan.external_step import PICKLED_STEP_RUN_REF_FILE_NAME, step_context_to_step_run_ref
 from dagster._serdes import deserialize_value
-from dagster._serdes.errors import DeserializationError
 from dagster._utils.warnings import disable_dagster_warnings
 from dagster_databricks.databricks_pyspark_step_launcher import (
     CODE_ZIP_NAME,
@@ -67,6 +66,7 @@ from dagster_databricks.databricks_pyspark_step_launcher import (
     DatabricksPySparkStepLauncher,
 )
 from dagster_shared.record import copy
+from dagster_shared.serdes.errors import DeserializationError
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.errors.platform import (
     DeadlineExceeded,
@@ -295,7 +295,8 @@ class RetailStepLauncher(DatabricksPySparkStepLauncher):
         request = {
             **self.run_config,
             "run_name": f"retail {step.name}",
-            "timeout_seconds": int(self.databricks_runner.max_wait_time_sec),  # also when nobody waits any more
+            # For when nobody waits any more; who waits gives up a little earlier, and says so.
+            "timeout_seconds": self.databricks_runner.max_wait_time_sec + 60,
             # An answer may be lost on its way: asked again, Databricks names the same run instead of starting another.
             "idempotency_token": uuid4().hex,
         }
