@@ -6,6 +6,7 @@ from dagster import (
     Definitions,
     EnvVar,
     InitResourceContext,
+    JobDefinition,
     ResourceDefinition,
     in_process_executor,
     multiprocess_executor,
@@ -43,6 +44,7 @@ def build_definitions(settings: Settings) -> Definitions:
             "mlflow": MlflowTracking(tracking_uri=settings.mlflow_tracking_uri),
             "step_launcher": step_launcher(settings),
         },
+        jobs=governance(settings),
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else in_process_executor,
@@ -61,6 +63,15 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
         return make_launcher(settings)
 
     return databricks_step_launcher
+
+
+def governance(settings: Settings) -> list[JobDefinition]:
+    """The job that keeps Unity Catalog in line, where there is one."""
+    if not settings.catalog:
+        return []
+    from retail_assets.databricks.unity_catalog import governance_job
+
+    return [governance_job(settings, online_retail.TABLES)]
 
 
 defs = build_definitions(Settings.read())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from retail_assets.databricks.access import Access, read_policy
 from retail_assets.settings import SettingError, positive, required
 
 
@@ -133,6 +134,7 @@ class DatabricksSettings:
     """Environment variables that the cluster takes from a secret scope: `name`, `key` and `scope` each."""
     permissions: Mapping[str, Any]
     """As the step launcher takes them: `job_permissions`, level -> users and groups."""
+    access_policy: Sequence[Access]
     poll_seconds: float
     timeout_seconds: int
 
@@ -162,6 +164,7 @@ class DatabricksSettings:
             staging=_staging(given, catalog),
             secrets=_secrets(given),
             permissions=_permissions(given),
+            access_policy=read_policy(given.get("RETAIL_ACCESS_POLICY")),
             poll_seconds=_seconds(given, PREFIX + "POLL_SECONDS", 5),
             timeout_seconds=positive(given, PREFIX + "TIMEOUT_SECONDS", 4 * 60 * 60),
         )
@@ -197,7 +200,7 @@ def _credentials(given: Mapping[str, str]) -> Credentials:
     missing = [name for name in begun[0] if name not in given]
     if missing:
         present = " and ".join(name for name in begun[0] if name in given)
-        raise SettingError(f"{' and '.join(missing)} must be set as well, as {present} is. Set {choices}.")
+        raise SettingError(f"{' and '.join(missing)} must be set as well, beside {present}. Set {choices}.")
     return Credentials(
         token=given.get("DATABRICKS_TOKEN"),
         client_id=given.get("DATABRICKS_CLIENT_ID"),
