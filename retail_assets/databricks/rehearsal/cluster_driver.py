@@ -12,7 +12,7 @@ from typing import Any
 
 
 def statement(spark: Any, sql: str, limit: int) -> dict[str, Any]:
-    """Columns and rows of a statement, the rows as text, as the statements API has them; or its error."""
+    """Columns and rows of a statement, the values as text; or its error."""
     from pyspark.errors import PySparkException
 
     try:

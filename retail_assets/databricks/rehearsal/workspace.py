@@ -15,7 +15,6 @@ from retail_assets.databricks.rehearsal.runs import Ran, Runs
 from retail_assets.databricks.rehearsal.server import Received, RestServer
 from retail_assets.databricks.rehearsal.spark_configuration import cluster_configuration
 from retail_assets.databricks.rehearsal.spark_driver import SparkDriver
-from retail_assets.databricks.rehearsal.statements import Statements
 from retail_assets.databricks.rehearsal.tokens import Tokens
 from retail_assets.databricks.rehearsal.view import View
 from retail_assets.databricks.rehearsal.volumes import Volumes
@@ -57,15 +56,12 @@ class Workspace:
         self.cluster_id = self._clusters.make(
             {"cluster_name": "warm", "spark_env_vars": dict(cluster_environment or {})}
         ).cluster_id
-        self._statements = Statements(self.statement)
-        self.warehouse_id = self._statements.warehouse_id
         parts = (
             self._tokens,
             self._dbfs,
             Volumes(self.volumes, self._faults),
             self._clusters,
             self._runs,
-            self._statements,
             Access({"jobs": self._runs.knows_job, "clusters": self._clusters.knows}),
             Grants(self.directory / "grants.json", self._exists, self.principals),
         )
