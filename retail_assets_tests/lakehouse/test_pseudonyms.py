@@ -30,6 +30,7 @@ def test_no_customer_stays_no_customer_and_other_columns_stay_as_they_are(spark:
     assert pseudonymised(unconcerned, KEY) is unconcerned
 
 
+@pytest.mark.long
 def test_gold_holds_pseudonyms_only_and_every_check_still_agrees_with_silver(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ):
