@@ -1,6 +1,7 @@
 """Tokens, ordered faults, and what is refused before anything is done."""
 
 import time
+from typing import Any
 
 import pytest
 import requests
@@ -34,7 +35,7 @@ def test_a_token_that_is_wrong_expired_or_missing_is_refused(user: User) -> None
 
 def test_a_service_principal_gets_a_token_for_its_secret(user: User) -> None:
     workspace = user.workspace
-    credentials = {"host": workspace.host, "client_id": workspace.client_id, "auth_type": "oauth-m2m"}
+    credentials: dict[str, Any] = {"host": workspace.host, "client_id": workspace.client_id, "auth_type": "oauth-m2m"}
     client = WorkspaceClient(client_secret=workspace.client_secret, **credentials)
     assert client.current_user.me().user_name == "rehearsal@example.com"
     workspace.expire_token()
