@@ -154,7 +154,7 @@ class Table:
                 )
                 for check in self.checks
             ],
-            required_resource_keys=resources | {"io_manager"},
+            required_resource_keys=resources | {"io_manager", "step_launcher"},
             metadata=_definition_metadata(self.contract, self.build),
             pool=f"write_{'_'.join(self.key.path)}",
         )
