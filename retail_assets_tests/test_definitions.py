@@ -18,6 +18,8 @@ from dagster import (
     TableSchema,
     TimeWindowPartitionsDefinition,
     build_resources,
+    in_process_executor,
+    multiprocess_executor,
 )
 from dagster._core.definitions.step_launcher import StepLauncher
 from dagster._core.instance.ref import InstanceRef
@@ -193,11 +195,8 @@ def test_only_the_host_of_the_databricks_deployment_launches_steps_side_by_side(
     for opened in kinds:
         with opened as resources:
             assert resources.step_launcher is None
-    assert [definitions.executor.name for definitions in (local, host, cluster)] == [
-        "in_process",
-        "multiprocess",
-        "in_process",
-    ]
+    executors = [definitions.executor for definitions in (local, host, cluster)]
+    assert executors == [in_process_executor, multiprocess_executor, in_process_executor]
     with build_resources({"step_launcher": (host.resources or {})["step_launcher"]}) as resources:
         assert isinstance(resources.step_launcher, StepLauncher)
 

@@ -29,7 +29,7 @@ RUNTIMES = (
     Runtime("17.3", spark="4.0.0", python="3.12"),
     Runtime("18", spark="4.1.0", python="3.12"),
 )
-"""Long-term-support runtimes, as in Databricks' release notes; docs/databricks.md says what was run on which."""
+"""The long-term-support runtimes that new clusters may have, with what they carry."""
 
 PREFIX = "RETAIL_DATABRICKS_"
 
