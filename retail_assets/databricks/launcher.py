@@ -267,7 +267,11 @@ class RetailStepLauncher(DatabricksPySparkStepLauncher):
         self._swept = True
         # A step may take as long as its time limit, and its files are still in use.
         age = LEFTOVER_AGE + timedelta(seconds=self.databricks_runner.max_wait_time_sec)
-        removed = _patiently(self.staging.sweep, age)
+        try:
+            removed = _patiently(self.staging.sweep, age)
+        except DatabricksError as error:
+            step.context.log.warning(f"Leftovers of earlier steps could not be swept. {self._shown(str(error))}")
+            return
         if removed:
             step.context.log.info(f"Removed what {len(removed)} earlier steps had left staged.")
 
@@ -333,8 +337,8 @@ class RetailStepLauncher(DatabricksPySparkStepLauncher):
                     # Once the step's last event is here, the run's end is a matter of moments.
                     time.sleep(min(self._poll_seconds, 1.0) if step.finished else self._poll_seconds)
             step.account.wait_seconds = time.monotonic() - began
-            yield from self._take_last(step)
             self._account_for(step, run)
+            yield from self._take_last(step)
         except BaseException:
             if run is None or not _ended(run):
                 self._cancel(step)
@@ -397,7 +401,7 @@ class RetailStepLauncher(DatabricksPySparkStepLauncher):
         if not content:
             return []
         try:
-            lines = gzip.decompress(content).decode().splitlines()
+            lines = gzip.decompress(content).decode().split("\n")[:-1]
             events = [deserialize_value(line, EventLogEntry) for line in lines[step.events_seen :]]
         except (EOFError, OSError, zlib.error, UnicodeDecodeError, json.JSONDecodeError, DeserializationError):
             return []

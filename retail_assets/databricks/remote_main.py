@@ -24,6 +24,8 @@ SECONDS_BETWEEN_WRITES = 1.0
 TEXT_KEPT = 1_000_000
 """Characters of stdout and of stderr that are handed back, from the end."""
 HIDDEN = "***"
+SHORTEST_HIDDEN = 8
+"""Characters of a secret that is taken out of texts: a shorter one is part of too many words."""
 
 
 class Secrets:
@@ -33,7 +35,7 @@ class Secrets:
         self._values: list[str] = []
 
     def add(self, value: str) -> None:
-        if value:
+        if len(value) >= SHORTEST_HIDDEN:
             self._values += [value, json.dumps(value)[1:-1]]
 
     def hide(self, text: str) -> str:

@@ -211,6 +211,10 @@ class DbfsArea(StagingArea):
 class VolumeArea(StagingArea):
     """A directory in a Unity Catalog volume, through the Files API; for workspaces without a DBFS root."""
 
+    def __init__(self, client: "WorkspaceClient", root: str) -> None:
+        super().__init__(client, root)
+        self._made: set[PurePosixPath] = set()
+
     def uri(self, name: str) -> str:
         return self.path(name)
 
@@ -218,7 +222,10 @@ class VolumeArea(StagingArea):
         return self.path(name)
 
     def write(self, name: str, content: bytes) -> None:
-        self.client.files.create_directory(str(PurePosixPath(self.path(name)).parent))
+        directory = PurePosixPath(self.path(name)).parent
+        if directory not in self._made:
+            self.client.files.create_directory(str(directory))
+            self._made.add(directory)
         self.client.files.upload(self.path(name), io.BytesIO(content), overwrite=True)
 
     def read(self, name: str) -> bytes | None:
@@ -242,6 +249,7 @@ class VolumeArea(StagingArea):
                     self.remove(f"{directory}/{entry.name}")
                 else:
                     self.client.files.delete(entry.path)
+            self._made.discard(PurePosixPath(self.path(directory)))
             self.client.files.delete_directory(self.path(directory))
         except NotFound:
             return

@@ -14,6 +14,7 @@ from retail_assets_tests.databricks.shop import Shop, open_instance
 def sparkless() -> Iterator[Workspace]:
     """A workspace without Spark; its warm cluster has its libraries after the first step."""
     with tempfile.TemporaryDirectory() as directory, Workspace(Path(directory), spark=False) as workspace:
+        (workspace.volumes / "retail" / "operations" / "staging").mkdir(parents=True)
         yield workspace
 
 

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import zipfile
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dagster import AssetCheckKey, AssetKey, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
+from dagster import AssetCheckKey, AssetKey, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, RunsFilter
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.event_api import EventLogRecord
 from dagster._core.events.log import EventLogEntry
@@ -24,6 +25,7 @@ from dagster._core.storage.tags import (
 )
 
 from retail_assets.databricks.launcher import RetailStepLauncher
+from retail_assets.databricks.rehearsal.runs import Ran
 from retail_assets.databricks.rehearsal.server import Received
 from retail_assets.databricks.rehearsal.workspace import Workspace
 
@@ -51,7 +53,7 @@ def launcher(shop: Mapping[str, Any]) -> RetailStepLauncher:
 class Shop:
     """The package, a Dagster instance as the project configures it, and a workspace."""
 
-    def __init__(self, directory: Path, workspace: Workspace, instance: DagsterInstance, staging: str = DBFS) -> None:
+    def __init__(self, directory: Path, workspace: Workspace, instance: DagsterInstance) -> None:
         self.workspace = workspace
         self.instance = instance
         self.package = directory / "a path with spaces" / "shop_assets"
@@ -60,7 +62,7 @@ class Shop:
             "host": workspace.host,
             "credentials": {"databricks_token": workspace.token},
             "cluster_id": workspace.cluster_id,
-            "staging": staging,
+            "staging": f"{DBFS}/{directory.name}",
             "secrets": [],
             "package": str(self.package),
         }
@@ -110,6 +112,12 @@ class Shop:
         assert ended is not None
         return ended
 
+    def ended_at(self, run: DagsterRun) -> float:
+        """When the host was done with the run, in seconds of the epoch."""
+        [record] = self.instance.get_run_records(RunsFilter(run_ids=[run.run_id]))
+        assert record.end_time is not None
+        return record.end_time
+
     @contextmanager
     def loaded(self) -> Iterator[None]:
         """The shop's definitions with the settings of now, importable in this process for a while."""
@@ -130,7 +138,7 @@ class Shop:
     def status(self, asset: str, check: str, day: str | None = None) -> str:
         """The check's status as the UI shows it: of its newest evaluation, if that is about the newest data."""
         key = AssetCheckKey(AssetKey(asset), check)
-        records = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+        records = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1000)
         record = next((r for r in records if day is None or r.partition == day), None)
         if record is None or record.event is None:
             return "missing"
@@ -173,6 +181,11 @@ class Shop:
     def messages(self, run: DagsterRun) -> str:
         """All that the run's log says."""
         return "\n".join(entry.message + str(entry.dagster_event) for entry in self.instance.all_logs(run.run_id))
+
+    def remote(self, run: DagsterRun) -> Ran:
+        """The remote run of the run's one step, once it has ended."""
+        [run_id] = set(re.findall(r"Databricks run (\d+) makes", self.messages(run)))
+        return next(ran for ran in self.workspace.runs if ran.run_id == int(run_id))
 
     def failure(self, run: DagsterRun) -> Any:
         """What the failed step says."""

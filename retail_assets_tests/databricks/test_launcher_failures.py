@@ -33,6 +33,7 @@ def test_a_process_that_dies_is_explained_by_its_state_its_page_and_its_last_wor
     assert shop.staged() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dies", [False, True], ids=["raises", "dies"])
 def test_a_step_with_a_retry_policy_is_tried_again(shop: Shop, dies: bool):
     shop.settings["dies"] = dies
@@ -103,6 +104,7 @@ def test_an_expired_token_says_what_to_do(shop: Shop):
     assert not shop.events(run, DagsterEventType.STEP_UP_FOR_RETRY)
 
 
+@pytest.mark.long
 def test_a_token_that_expires_meanwhile_names_the_run_that_goes_on(shop: Shop):
     shop.settings["seconds"] = 6
     threading.Timer(3, shop.workspace.expire_token).start()
@@ -115,6 +117,7 @@ def test_a_token_that_expires_meanwhile_names_the_run_that_goes_on(shop: Shop):
     assert "could not be cancelled" in shop.messages(run)
 
 
+@pytest.mark.long
 def test_a_step_that_takes_too_long_is_cancelled(shop: Shop):
     shop.settings["timeout"] = 4
     cancelled = calls(shop, CANCEL)
@@ -123,7 +126,7 @@ def test_a_step_that_takes_too_long_is_cancelled(shop: Shop):
 
     assert "took longer than 4 s" in shop.failure(run).user_failure_data.description
     assert calls(shop, CANCEL) == cancelled + 1
-    assert shop.workspace.runs[-1].result_state == "CANCELED"
+    assert shop.remote(run).result_state == "CANCELED"
     assert shop.staged() == []
 
 
@@ -152,7 +155,7 @@ def test_a_terminated_run_cancels_the_remote_one(shop: Shop):
     finally:
         host.kill()
 
-    assert shop.workspace.runs[-1].result_state == "CANCELED"
+    assert shop.remote(run).result_state == "CANCELED"
     assert "Cancelled Databricks run" in shop.messages(run)
     assert not shop.ended(run).is_success
     assert shop.staged() == []
