@@ -1,6 +1,8 @@
 """What a task finds on the cluster, how runs end, and what is kept of them; without Spark."""
 
 import os
+import subprocess
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -194,26 +196,22 @@ def test_a_new_cluster_ends_with_its_run(user: User) -> None:
         assert time.monotonic() < deadline, state
 
 
-def test_the_task_ends_when_the_workspace_is_gone() -> None:
+def test_the_task_ends_when_the_workspace_is_gone(tmp_path: Path) -> None:
     """Even when it was killed: no process stays behind."""
     program = f"""
-import sys, time, tempfile
+import os, time
 from pathlib import Path
 from retail_assets.databricks.rehearsal.workspace import Workspace
 from retail_assets_tests.databricks.rehearsal.client import User
-with tempfile.TemporaryDirectory() as directory, Workspace(Path(directory), spark=False) as workspace:
+with Workspace(Path({str(tmp_path)!r}), spark=False) as workspace:
     user = User(workspace)
     run = user.submit(user.write("/s.py", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"))
     task = user.until(run, "RUNNING").tasks[0].run_id
     while not (logs := user.client.jobs.get_run_output(task).logs):
         time.sleep(0.05)
     print(logs, flush=True)
-    import os
     os._exit({os.EX_SOFTWARE})
 """
-    import subprocess
-    import sys
-
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == os.EX_SOFTWARE, ended.stderr
     deadline = time.monotonic() + 10
