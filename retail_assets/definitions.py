@@ -41,7 +41,10 @@ def build_definitions(settings: Settings) -> Definitions:
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
             ),
             "landing": LandingZone(settings.landing),
-            "mlflow": MlflowTracking(tracking_uri=settings.mlflow_tracking_uri),
+            "mlflow": MlflowTracking(
+                tracking_uri=settings.mlflow_tracking_uri,
+                catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,
+            ),
             "step_launcher": step_launcher(settings),
         },
         jobs=governance(settings),
