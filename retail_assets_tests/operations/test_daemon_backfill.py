@@ -92,11 +92,12 @@ def test_a_range_backfill_launched_by_the_uis_own_api_completes(address: str):
         )
         status = found["partitionBackfillOrError"]["status"]
     assert status == "COMPLETED_SUCCESS"
-    for name in DAILY:
+    # Days later in the calendar read these days for their averages: Dagster makes them as well.
+    for name, days in {**dict.fromkeys(DAILY, len(DAYS)), "daily_metrics": 28}.items():
         node = ask(
             address,
             "query($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) "
             "{ ... on AssetNode { partitionStats { numMaterialized } } } }",
             {"k": {"path": ["online_retail", name]}},
         )
-        assert node["assetNodeOrError"]["partitionStats"]["numMaterialized"] == len(DAYS), name
+        assert node["assetNodeOrError"]["partitionStats"]["numMaterialized"] == days, name
