@@ -148,7 +148,7 @@ def test_the_zip_imports_where_only_the_named_libraries_are(tmp_path: Path):
     assert done.stdout.endswith("all\n"), done.stderr[-2000:]
 
 
-@pytest.fixture(params=["dbfs:/staging area", "/Volumes/retail/operations/staging"])
+@pytest.fixture(params=["dbfs:/staging area", "/Volumes/retail/operations/staging/area"])
 def area(request: pytest.FixtureRequest, sparkless: Workspace) -> Iterator[StagingArea]:
     client = WorkspaceClient(host=sparkless.host, token=sparkless.token)
     area = staging_area(client, request.param)

@@ -13,6 +13,8 @@ from databricks.sdk.service.compute import ClusterSpec
 from retail_assets.databricks.rehearsal.workspace import Workspace
 from retail_assets_tests.databricks.rehearsal.client import ENDED, User
 
+pytestmark = pytest.mark.long
+
 TABLE = "spark_catalog.shop.invoices"
 
 
@@ -100,7 +102,6 @@ def test_a_cancelled_run_takes_its_spark_jobs_with_it(shop: User) -> None:
     assert time.monotonic() - started < 60
 
 
-@pytest.mark.long
 def test_a_new_cluster_sees_the_tables_and_its_own_configuration(shop: User) -> None:
     spec = ClusterSpec(
         spark_version="17.3.x-scala2.13",
@@ -157,7 +158,6 @@ def test_a_cluster_that_cannot_start_says_so(shop: User) -> None:
     assert "JAVA_GATEWAY_EXITED" in outcome.message
 
 
-@pytest.mark.long
 def test_tables_and_grants_outlive_the_workspace(directory: Path, shop: User) -> None:
     shop.workspace.__exit__(None, None, None)
     with Workspace(directory) as again:
