@@ -157,7 +157,7 @@ class RemoteStep:
         """The asset and its partitions, for people."""
         keys = self.context.get_output_asset_keys()
         what = ", ".join(sorted(".".join(key.path) for key in keys)) or self.context.step.key
-        if not self.context.has_partition_key_range:
+        if not self.context.has_partitions:
             return what
         span = self.context.partition_key_range
         return f"{what} {span.start}" if span.start == span.end else f"{what} {span.start} to {span.end}"

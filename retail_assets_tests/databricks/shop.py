@@ -56,6 +56,7 @@ class Shop:
     def __init__(self, directory: Path, workspace: Workspace, instance: DagsterInstance) -> None:
         self.workspace = workspace
         self.instance = instance
+        self.module = "shop_assets.definitions"
         self.package = directory / "a path with spaces" / "shop_assets"
         shutil.copytree(Path(__file__).parent / "shop_assets", self.package, dirs_exist_ok=True)
         self.settings: dict[str, Any] = {
@@ -80,7 +81,7 @@ class Shop:
     @property
     def job(self) -> ReconstructableJob:
         """The job of all assets, to be built anew wherever it runs."""
-        repository = ReconstructableRepository.for_module("shop_assets.definitions", "defs", str(self.package.parent))
+        repository = ReconstructableRepository.for_module(self.module, "defs", str(self.package.parent))
         return repository.get_reconstructable_job("__ASSET_JOB")
 
     def plan(self, *assets: str, days: tuple[str, str] | None = None, checks: tuple[str, ...] | None = None) -> Any:

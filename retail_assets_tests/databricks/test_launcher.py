@@ -206,6 +206,7 @@ def test_what_the_cluster_is_given_is_the_package_and_no_secret(shop: Shop, monk
     assert sorted(staged) == ["code.zip", "config.pkl", "main.py", "step_run_ref.pkl"]
     assert [name for name, _ in shop.unzipped(staged["code.zip"])] == [
         "shop_assets/__init__.py",
+        "shop_assets/automated.py",
         "shop_assets/definitions.py",
     ]
     for secret in ("a-secret-of-the-host", "opensesame-from-the-scope", shop.workspace.token):
