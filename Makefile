@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java run ui test test-long lint bench clean lock
+.PHONY: help setup java run rehearse ui test test-long lint bench clean lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ setup: java $(READY) ## install everything into .venv
 
 run: setup ## the main job, on what is landed, or on data it makes itself
 	$(BIN)/retail run --generate-if-empty
+
+rehearse: setup ## the whole graph on a rehearsal of Databricks, on this machine
+	$(BIN)/retail rehearse
 
 ui: setup ## the Dagster UI on http://localhost:3000
 	$(BIN)/retail ui

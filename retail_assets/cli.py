@@ -4,8 +4,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,18 @@ from retail_assets.settings import SettingError, Settings, project_root
 
 if TYPE_CHECKING:
     from dagster import AssetKey
+    from dagster._core.definitions.reconstruct import ReconstructableJob
+
+    from retail_assets.operations.planning import Request
 
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
 GENERATING = "_generating.json"
 """Beside the drops while they are being made: what was asked for. What is left of it tells of an interruption."""
+
+REHEARSAL = ".rehearsal"
+"""In the directory of a rehearsal: it may be made anew."""
 
 
 class Refusal(click.ClickException):
@@ -169,6 +176,19 @@ def run(
     generate_if_empty: bool,
 ) -> None:
     """The main job: make what is landed and missing or out of date, then say what was done."""
+    if settings.deployment == "databricks" and settings.landing.startswith("/Volumes/"):
+        raise Refusal(
+            f"The landing zone {settings.landing} cannot be listed from here, so what is due is not known. Start a "
+            "backfill in the UI (retail ui), or run this where the landing zone is an object store's URI."
+        )
+    if settings.deployment == "local":
+        _require_java()
+    with _output() as console:
+        ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
+    sys.exit(0 if ok else 1)
+
+
+def _require_java() -> None:
     java_home = os.environ.get("JAVA_HOME")  # Spark takes Java from there, if it is set, and from nowhere else
     if shutil.which(str(Path(java_home, "bin", "java")) if java_home else "java") is None:
         wrong = f" JAVA_HOME={java_home!r} has none: correct or unset it." if java_home else ""
@@ -176,9 +196,6 @@ def run(
             "Java is missing: Spark needs a Java 17 runtime, on the PATH or in JAVA_HOME (Debian/Ubuntu: sudo apt-get "
             f"install openjdk-17-jre-headless; macOS: brew install openjdk@17).{wrong}"
         )
-    with _output() as console:
-        ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
-    sys.exit(0 if ok else 1)
 
 
 def _run(
@@ -193,6 +210,7 @@ def _run(
 ) -> bool:
     from retail_assets.landing.drops import LandingZone
     from retail_assets.online_retail.source import INVOICES
+    from retail_assets.operations.planning import Request
 
     zone = LandingZone(settings.landing)
     if not zone.drops(INVOICES.name):
@@ -212,11 +230,27 @@ def _run(
             generate_drops(settings, **{**asked, "last_day": date.fromisoformat(asked["last_day"])}), markup=False
         )
 
+    return _make_what_is_due(
+        settings,
+        settings,
+        console,
+        lambda keys: Request(first_day, last_day, keys, everything, months == "newest"),
+        tables,
+    )
+
+
+def _make_what_is_due(
+    settings: Settings,
+    landed_at: Settings,
+    console: Console,
+    request: "Callable[[frozenset[AssetKey] | None], Request]",
+    tables: tuple[str, ...] = (),
+) -> bool:
+    """Makes it and reports; whether all of it was made. `landed_at` are the settings by which drops can be listed."""
     from dagster import DagsterInstance
 
     from retail_assets.online_retail.arrivals import arrivals
     from retail_assets.operations.main_job import AlreadyRunning, run_main_job
-    from retail_assets.operations.planning import Request
     from retail_assets.operations.progress import Progress, report
 
     try:
@@ -224,22 +258,79 @@ def _run(
 
         with DagsterInstance.from_ref(_quiet_instance()) as instance:
             keys = _selected(defs, tables)
-            request = Request(first_day, last_day, keys, everything, months == "newest")
-            arrived = arrivals(settings, instance)
+            arrived = arrivals(landed_at, instance)
             for notice in arrived.notices:
                 console.print(notice, style="yellow", markup=False)  # file names may hold brackets
             summary = run_main_job(
                 defs,
                 instance,
                 arrived.landed,
-                request,
+                request(keys),
                 Progress(console),
                 warm_up=lambda partitions: _warm_up(settings, partitions),
+                whole=_whole_job() if settings.databricks else None,
             )
     except (AlreadyRunning, SettingError) as error:
         raise Refusal(str(error)) from None
     report(console, summary, settings)
     return summary.succeeded
+
+
+def _whole_job() -> "ReconstructableJob":
+    """The job of all assets by the name of its module, as a cluster can build it anew."""
+    from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+
+    return ReconstructableJob(ReconstructableRepository.for_module("retail_assets.definitions", "defs"), "__ASSET_JOB")
+
+
+@main.command()
+@click.option("--lines", default=20_000, type=click.IntRange(1), show_default=True, help="Invoice lines to make.")
+@click.option(
+    "--days", default=250, type=click.IntRange(1), show_default=True, help="Calendar days; the last is yesterday."
+)
+@click.option(
+    "--directory",
+    default="data/rehearsal",
+    type=click.Path(path_type=Path, file_okay=False),
+    show_default=True,
+    help="Where the workspace keeps its files, tables and runs; made anew.",
+)
+@click.pass_obj
+def rehearse(settings: Settings, lines: int, days: int, directory: Path) -> None:
+    """The whole graph on a rehearsal of Databricks on this machine: what ran where, and what it cost."""
+    _require_java()
+    with _output() as console:
+        ok = _rehearse(settings, console, lines, days, project_root() / directory)
+    sys.exit(0 if ok else 1)
+
+
+def _rehearse(settings: Settings, console: Console, lines: int, days: int, directory: Path) -> bool:
+    from retail_assets.databricks.rehearsal.deployment import deployment_environment, landing_directory
+    from retail_assets.databricks.rehearsal.report import what_ran_where
+    from retail_assets.databricks.rehearsal.workspace import Workspace
+    from retail_assets.landing.calendar import read_calendar
+    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.operations.planning import Request
+
+    if directory.exists():
+        if not (directory / REHEARSAL).exists():
+            raise Refusal(f"{directory} is there and is no rehearsal's: name another --directory.")
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+    (directory / REHEARSAL).touch()
+    with Workspace(directory) as workspace:
+        landed_at = replace(settings, landing=str(landing_directory(workspace)), calendars={})
+        console.print(generate_drops(landed_at, lines, days, 42, _yesterday()), markup=False)
+        calendar = read_calendar(landed_at.landing, INVOICES.name, {})
+        os.environ |= deployment_environment(workspace)
+        os.environ |= {
+            f"RETAIL_{INVOICES.name.upper()}_FIRST_DAY": str(calendar.first_day),
+            f"RETAIL_{INVOICES.name.upper()}_LAST_DAY": str(calendar.last_day or "open"),
+        }
+        prepare_dagster_home()
+        ok = _make_what_is_due(Settings.read(), landed_at, console, lambda keys: Request(tables=keys))
+        what_ran_where(console, workspace)
+    return ok
 
 
 # With more partitions than these to make, code that is compiled well pays.
@@ -248,6 +339,8 @@ SHORT_RUN_PARTITIONS = 100
 
 def _warm_up(settings: Settings, partitions: int) -> None:
     """Starts the Spark session, then loads what the models need, while the first tables are being made."""
+    if settings.databricks:  # both are the cluster's
+        return
     from dagster_pyspark.resources import spark_session_from_config
 
     from retail_assets.analytics.tracking import load

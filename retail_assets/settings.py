@@ -3,8 +3,18 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from retail_assets.databricks.settings import DatabricksSettings
+
+ON_CLUSTER = "RETAIL_ON_CLUSTER"
+"""Set to 1 where a step of the databricks deployment runs, by what started it there."""
+
+SHORTEST_KEY = 32
 
 
 class SettingError(ValueError):
@@ -18,11 +28,20 @@ def _choice(environment: Mapping[str, str], variable: str, choices: tuple[str, .
     return value
 
 
-def _positive(environment: Mapping[str, str], variable: str, default: int) -> int:
+def positive(environment: Mapping[str, str], variable: str, default: int) -> int:
+    """A whole number above 0, or SettingError."""
     value = environment.get(variable, str(default))
     if not value.isdecimal() or int(value) == 0:
         raise SettingError(f"{variable}={value!r} is not a whole number above 0. Unset it for {default}.")
     return int(value)
+
+
+def required(environment: Mapping[str, str], variable: str, wanted: str) -> str:
+    """A value that must be there, or SettingError that says what it should be."""
+    value = environment.get(variable, "").strip()
+    if not value:
+        raise SettingError(f"{variable} is not set, and RETAIL_DEPLOYMENT=databricks needs it: {wanted}.")
+    return value
 
 
 def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
@@ -45,26 +64,115 @@ class Settings:
     shuffle_partitions: int
     calendars: Mapping[str, str]
     """What the environment says of the sources' calendars: RETAIL_<SOURCE>_FIRST_DAY and _LAST_DAY."""
+    on_cluster: bool = False
+    """Whether this process runs a step on the Databricks cluster: no credentials there, and nothing is launched."""
+    catalog: str | None = None
+    """Where tables live by name, in the databricks deployment."""
+    clustered: bool = False
+    """Whether new tables of the catalog are laid out by liquid clustering instead of in directories."""
+    databricks: "DatabricksSettings | None" = None
+    """The workspace, on the host of the databricks deployment."""
+    pseudonym_key: str | None = field(default=None, repr=False)
+    """The secret key of customers' pseudonyms in gold and ml; without one their ids stay as they are."""
 
     @staticmethod
     def read(environment: Mapping[str, str] | None = None) -> "Settings":
         """Raises SettingError, naming the variable, for a value that cannot be used."""
         environment = os.environ if environment is None else environment
+        deployment = _choice(environment, "RETAIL_DEPLOYMENT", ("local", "databricks"))
+        remote = deployment == "databricks"
         lakehouse = located(environment.get("RETAIL_LAKEHOUSE", "data/lakehouse"))
-        return Settings(
-            landing=located(environment.get("RETAIL_LANDING", "data/landing")),
+        on_cluster = remote and environment.get(ON_CLUSTER) == "1"
+        settings = Settings(
+            landing=_remote_landing(environment) if remote else located(environment.get("RETAIL_LANDING", LANDING)),
             lakehouse=lakehouse,
-            # The other deployment and the other engine join these choices with the code that serves them.
-            deployment=_choice(environment, "RETAIL_DEPLOYMENT", ("local",)),
+            deployment=deployment,
+            # The other engine joins this choice with the code that serves it.
             engine=_choice(environment, "RETAIL_ENGINE", ("spark",)),
-            mlflow_tracking_uri=environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),
+            mlflow_tracking_uri=_remote_tracking(environment)
+            if remote
+            else environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),
             driver_memory=_memory(environment, "RETAIL_SPARK_DRIVER_MEMORY", "6g"),
-            shuffle_partitions=_positive(environment, "RETAIL_SPARK_SHUFFLE_PARTITIONS", 4),
+            shuffle_partitions=positive(environment, "RETAIL_SPARK_SHUFFLE_PARTITIONS", 4),
             calendars={
                 name: value
                 for name, value in environment.items()
                 if name.startswith("RETAIL_") and name.endswith(("_FIRST_DAY", "_LAST_DAY"))
             },
+            on_cluster=on_cluster,
+            catalog=_catalog(environment) if remote else None,
+            clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
+            databricks=_workspace(environment) if remote and not on_cluster else None,
+            pseudonym_key=_key(environment, "RETAIL_PSEUDONYM_KEY"),
+        )
+        if settings.databricks:
+            _refuse_key_that_stays_behind(settings.databricks, settings.pseudonym_key)
+        return settings
+
+    @property
+    def remote_environment(self) -> dict[str, str]:
+        """The environment that a step on the cluster needs to read the same settings there. Holds no secret."""
+        return {
+            "RETAIL_DEPLOYMENT": self.deployment,
+            ON_CLUSTER: "1",
+            "RETAIL_LANDING": self.landing,
+            "RETAIL_CATALOG": self.catalog or "",
+            "RETAIL_LAYOUT": "clustered" if self.clustered else "partitioned",
+            "RETAIL_ENGINE": self.engine,
+            "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
+            **self.calendars,
+        }
+
+
+LANDING = "data/landing"
+
+
+def _remote_landing(environment: Mapping[str, str]) -> str:
+    wanted = "the landing zone as the cluster sees it, such as /Volumes/retail/landing/drops or s3://bucket/landing"
+    value = required(environment, "RETAIL_LANDING", wanted).rstrip("/")
+    if not re.fullmatch(r"/Volumes(/[^/]+){3,}|(?!file:)[a-z][a-z0-9+.-]*://.+", value):
+        raise SettingError(f"RETAIL_LANDING={value!r} cannot be read on a Databricks cluster. Set it to {wanted}.")
+    return value
+
+
+def _remote_tracking(environment: Mapping[str, str]) -> str:
+    value = environment.get("MLFLOW_TRACKING_URI") or "databricks"
+    if urlsplit(value).password:
+        raise SettingError(
+            "MLFLOW_TRACKING_URI holds a password, which would be staged for the cluster. Leave it out, and give the "
+            "cluster MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD by RETAIL_DATABRICKS_SECRETS."
+        )
+    return value
+
+
+def _catalog(environment: Mapping[str, str]) -> str:
+    from retail_assets.databricks.settings import read_catalog
+
+    return read_catalog(environment)
+
+
+def _workspace(environment: Mapping[str, str]) -> "DatabricksSettings":
+    from retail_assets.databricks.settings import DatabricksSettings
+
+    return DatabricksSettings.read(environment)
+
+
+def _key(environment: Mapping[str, str], variable: str) -> str | None:
+    value = environment.get(variable) or None
+    if value and len(value) < SHORTEST_KEY:
+        raise SettingError(
+            f"{variable} is shorter than {SHORTEST_KEY} characters, too short for a key. "
+            "Make one: python -c 'import secrets; print(secrets.token_hex(32))'"
+        )
+    return value
+
+
+def _refuse_key_that_stays_behind(databricks: "DatabricksSettings", key: str | None) -> None:
+    """Tables are written on the cluster: a key that only the host knows would leave the ids as they are."""
+    if key and all(secret["name"] != "RETAIL_PSEUDONYM_KEY" for secret in databricks.secrets):
+        raise SettingError(
+            "RETAIL_PSEUDONYM_KEY is set here but would not reach the cluster. Put the key into a secret scope, and "
+            "set RETAIL_DATABRICKS_SECRET_SCOPE and RETAIL_DATABRICKS_SECRETS=RETAIL_PSEUDONYM_KEY=<its key there>."
         )
 
 

@@ -17,7 +17,11 @@ from dagster import (
     LocalFileCodeReference,
     TableSchema,
     TimeWindowPartitionsDefinition,
+    build_resources,
+    in_process_executor,
+    multiprocess_executor,
 )
+from dagster._core.definitions.step_launcher import StepLauncher
 from dagster._core.instance.ref import InstanceRef
 
 from retail_assets.cli import prepare_dagster_home
@@ -63,8 +67,28 @@ def process_environment(directory: Path) -> dict[str, str]:
     return {**kept, **environment(directory), "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
 
 
+DATABRICKS = {
+    "RETAIL_DEPLOYMENT": "databricks",
+    "RETAIL_LANDING": "/Volumes/retail/landing/drops",
+    "RETAIL_CATALOG": "retail",
+    "RETAIL_ONLINE_RETAIL_FIRST_DAY": "2009-12-01",
+    "RETAIL_ONLINE_RETAIL_LAST_DAY": "2011-12-09",
+}
+HOST = {
+    **DATABRICKS,
+    "DATABRICKS_HOST": "https://adb-1.7.azuredatabricks.net",
+    "DATABRICKS_TOKEN": "secret",
+    "RETAIL_DATABRICKS_CLUSTER_ID": "0123-456789-abcdefgh",
+}
+CLUSTER = {**DATABRICKS, "RETAIL_ON_CLUSTER": "1"}
+
 LOADED = """
-import json, sys
+import json, socket, sys
+
+def no_network(*arguments, **options):
+    raise OSError("definitions must load without network")
+
+socket.socket.connect = socket.getaddrinfo = no_network
 import psutil
 import retail_assets.definitions
 from pyspark import SparkContext
@@ -76,11 +100,12 @@ print(json.dumps({
 """
 
 
-def test_definitions_load_without_a_jvm_and_without_heavy_libraries(tmp_path):
+@pytest.mark.parametrize("deployment", [{}, HOST, CLUSTER], ids=["local", "databricks", "cluster"])
+def test_definitions_load_without_a_jvm_without_network_and_without_heavy_libraries(tmp_path, deployment):
     loaded = json.loads(
         subprocess.run(
             [sys.executable, "-c", LOADED],
-            env=process_environment(tmp_path),
+            env={**process_environment(tmp_path), **deployment},
             capture_output=True,
             text=True,
             check=True,
@@ -94,11 +119,12 @@ def test_definitions_load_without_a_jvm_and_without_heavy_libraries(tmp_path):
     assert loaded["gateway"] is False
 
 
-def test_dagster_finds_the_definitions_valid(tmp_path):
+@pytest.mark.parametrize("deployment", [{}, HOST], ids=["local", "databricks"])
+def test_dagster_finds_the_definitions_valid(tmp_path, deployment):
     program = Path(sys.executable).parent / "dagster"
     result = subprocess.run(
         [program, "definitions", "validate", "--workspace", project_root() / "workspace.yaml"],
-        env=process_environment(tmp_path),
+        env={**process_environment(tmp_path), **deployment},
         cwd=project_root(),
         capture_output=True,
         text=True,
@@ -150,6 +176,37 @@ def test_the_ui_has_all_there_is_to_say_of_a_table(closed, table):
     assert all(check.description for check in checks)
     (node,) = asset.op.pool if isinstance(asset.op.pool, tuple) else (asset.op.pool,)
     assert node == f"write_online_retail_{name}"
+
+
+# Deployments ---------------------------------------------------------------------------------------------------------
+
+
+def test_both_deployments_and_the_cluster_have_the_same_graph(closed):
+    expected = {name: asset.partitions_def for name, asset in closed.items()}
+    for deployment in (HOST, CLUSTER):
+        assert {name: asset.partitions_def for name, asset in assets(deployment).items()} == expected
+
+
+def test_only_the_host_of_the_databricks_deployment_launches_steps_side_by_side(tmp_path):
+    local, host, cluster = (
+        build_definitions(Settings.read(variables)) for variables in (environment(tmp_path), HOST, CLUSTER)
+    )
+    kinds = [build_resources(dict(definitions.resources or {})) for definitions in (local, cluster)]
+    for opened in kinds:
+        with opened as resources:
+            assert resources.step_launcher is None
+    executors = [definitions.executor for definitions in (local, host, cluster)]
+    assert executors == [in_process_executor, multiprocess_executor, in_process_executor]
+    with build_resources({"step_launcher": (host.resources or {})["step_launcher"]}) as resources:
+        assert isinstance(resources.step_launcher, StepLauncher)
+
+
+def test_governance_is_a_job_where_there_is_a_catalog(tmp_path):
+    jobs = [
+        {job.name for job in build_definitions(Settings.read(variables)).jobs or []}
+        for variables in (environment(tmp_path), HOST, CLUSTER)
+    ]
+    assert jobs == [set(), {"unity_catalog_governance"}, {"unity_catalog_governance"}]
 
 
 # The calendar --------------------------------------------------------------------------------------------------------

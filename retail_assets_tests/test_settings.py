@@ -21,8 +21,8 @@ def test_nothing_set_means_the_documented_defaults():
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
-        ("RETAIL_DEPLOYMENT", "mars", "'mars' is not one of local. Unset it for 'local'."),
-        ("RETAIL_DEPLOYMENT", "", "'' is not one of local. Unset it for 'local'."),
+        ("RETAIL_DEPLOYMENT", "mars", "'mars' is not one of local, databricks. Unset it for 'local'."),
+        ("RETAIL_DEPLOYMENT", "", "'' is not one of local, databricks. Unset it for 'local'."),
         ("RETAIL_ENGINE", "steam", "'steam' is not one of spark. Unset it for 'spark'."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "many", "'many' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "0", "'0' is not a whole number above 0. Unset it for 4."),

@@ -19,6 +19,8 @@ CHAMPION = "champion"
 # What a model needs to be loaded. Without such a list MLflow loads the model in a new process to find out: 7.5 s.
 MODEL_PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas", "cloudpickle")
 SQLITE = "sqlite:///"
+WORKSPACE_FOLDER = "/Shared/retail_assets"
+"""Where experiments lie in a Databricks workspace."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class RegisteredModel:
 class TrackedRun:
     """An open MLflow run. What is logged goes to the innermost of the runs that are open."""
 
-    def __init__(self, mlflow: Any) -> None:
+    def __init__(self, mlflow: Any, catalog: str | None = None) -> None:
         self.mlflow = mlflow  # dagster-mlflow's MlFlow: it takes on MLflow's functions when it is imported
+        self._catalog = catalog
 
     @property
     def run_id(self) -> str:
@@ -79,9 +82,10 @@ class TrackedRun:
 
         `example`: a few rows that it takes; they give the signature. `champion`: the alias moves to this version.
         """
-        from mlflow import sklearn
+        from mlflow import MlflowException, sklearn
         from mlflow.models import infer_signature
 
+        name = f"{self._catalog}.{name}" if self._catalog else name
         rows = example.astype("float64")  # MLflow's integers cannot be missing, and its users' columns can
         logged = sklearn.log_model(
             model,
@@ -93,8 +97,11 @@ class TrackedRun:
         )
         # Not by log_model's registered_model_name: that prints, and looks at the version again to wait for it.
         client = self.mlflow.tracking_client
-        if not client.search_registered_models(f"name = '{name}'"):
+        try:  # not searched for first: Unity Catalog cannot search by name
             client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
         created = client.create_model_version(
             name, logged.model_uri, run_id=self.run_id, model_id=logged.model_id, await_creation_for=0
         )
@@ -105,9 +112,14 @@ class TrackedRun:
 
 
 class MlflowTracking(ConfigurableResource):
-    """Tracks models in the store at `tracking_uri`; with a SQLite file, artifacts lie in a directory beside it."""
+    """Tracks models in the store at `tracking_uri`; with a SQLite file, artifacts lie in a directory beside it.
+
+    `catalog`: in the store of a Databricks workspace, the catalog of the models, which are named by three levels there;
+    experiments are named by a path in the workspace.
+    """
 
     tracking_uri: str
+    catalog: str | None = None
 
     @contextmanager
     def run(
@@ -119,11 +131,13 @@ class MlflowTracking(ConfigurableResource):
         finished where no hook fires, as in runs of an automation.
         """
         quieten()
+        if self.catalog:
+            experiment = f"{WORKSPACE_FOLDER}/{experiment}"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BetaWarning)  # known: the version is pinned, and it is tested here
             mlflow = self._opened(context, experiment, tags)
         with ended_with_its_status(mlflow):
-            yield TrackedRun(mlflow)
+            yield TrackedRun(mlflow, self.catalog)
 
     def _opened(self, context: AssetExecutionContext, experiment: str, tags: Mapping[str, str] | None) -> Any:
         """dagster-mlflow's own object for this run, given as much of a resource context as it reads."""
@@ -146,8 +160,9 @@ class MlflowTracking(ConfigurableResource):
         """Creates it if need be, its artifacts beside the SQLite file (MLflow's default is the working directory)."""
         from mlflow import MlflowClient, set_registry_uri
 
-        set_registry_uri(self.tracking_uri)
-        client = MlflowClient(self.tracking_uri, self.tracking_uri)
+        registry = "databricks-uc" if self.catalog else self.tracking_uri
+        set_registry_uri(registry)
+        client = MlflowClient(self.tracking_uri, registry)
         if client.get_experiment_by_name(name) is None:
             location = None
             if self.tracking_uri.startswith(SQLITE):

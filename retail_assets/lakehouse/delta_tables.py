@@ -7,12 +7,14 @@ writers of one table, which is why runs write through a pool of one.
 
 import json
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -36,6 +38,10 @@ class Commit:
     table_rows: int
 
 
+Written = tuple[int, Mapping[str, Any], int]
+"""The version that a write made, Delta's metrics of it, and how many rows the table has now."""
+
+
 def within(partition: str, keys: Sequence[date]) -> Column:
     """The condition that a row belongs to one of these partitions; a plain range where they are consecutive days."""
     first, last = min(keys), max(keys)
@@ -52,29 +58,35 @@ def _as_sql(partition: str, keys: Sequence[date]) -> str:
     return f"{partition} IN ({listed})"
 
 
-class DeltaTables:
-    """The tables under one root, each at `<root>/<source>/<table>`."""
+class Tables(ABC):
+    """Delta tables by name, (source, table). Kinds differ in where a table is and in how its log is read."""
 
-    def __init__(self, spark: SparkSession, root: str) -> None:
+    def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
-        self._root = root.rstrip("/")
 
-    def path(self, name: Sequence[str]) -> str:
-        """Where a table lies."""
-        return "/".join([self._root, *name])
+    @abstractmethod
+    def place(self, name: Sequence[str]) -> str:
+        """Where a table is, as people are told."""
 
+    @abstractmethod
+    def identifier(self, name: Sequence[str]) -> str:
+        """The table in SQL, quoted."""
+
+    @abstractmethod
     def exists(self, name: Sequence[str]) -> bool:
         """Whether the table has been created."""
-        from deltalake import DeltaTable
 
-        return DeltaTable.is_deltatable(self.path(name))
-
+    @abstractmethod
     def read(self, name: Sequence[str], version: int | None = None) -> DataFrame:
         """The table as it is, or as it was at an older version."""
-        reader = self._spark.read.format("delta")
-        if version is not None:
-            reader = reader.option("versionAsOf", version)
-        return reader.load(self.path(name))
+
+    @abstractmethod
+    def _schema(self, name: Sequence[str]) -> T.StructType:
+        """The columns of a table that exists."""
+
+    @abstractmethod
+    def _write(self, name: Sequence[str], writer: DataFrameWriter) -> Written:
+        """Runs the write that has been prepared; the version it made, Delta's metrics of it, the table's rows."""
 
     def replace(
         self,
@@ -92,7 +104,8 @@ class DeltaTables:
         if not keys:
             raise WriteRefused(f"{'.'.join(name)}: no partition to write was given, so nothing was written.")
         began = time.monotonic()
-        self._create(name, frame.schema, partition, directory or partition)
+        if not self.exists(name):
+            self._create(name, frame.schema, partition, directory or partition)
         self._refuse_incompatible(name, frame.schema)
         writer = (
             frame.write.format("delta")
@@ -101,7 +114,7 @@ class DeltaTables:
             .option("mergeSchema", "true")
         )
         try:
-            writer.save(self.path(name))
+            version, metrics, table_rows = self._write(name, writer)
         except AnalysisException as error:
             if "NOT_NULL_CONSTRAINT_VIOLATED" in str(error):  # wrapped in a mismatch, too
                 raise WriteRefused(
@@ -111,29 +124,43 @@ class DeltaTables:
             if "REPLACE_WHERE_MISMATCH" in str(error):
                 raise WriteRefused(_outside(name, partition, keys)) from error
             raise
-        return self._last_commit(name, time.monotonic() - began)
+        # A write of no rows has none of some metrics.
+        return Commit(
+            version=version,
+            rows=int(metrics.get("numOutputRows", 0)) - int(metrics.get("numCopiedRows", 0)),
+            files=int(metrics.get("numFiles", 0)),
+            bytes=int(metrics.get("numOutputBytes", 0)),
+            seconds=time.monotonic() - began,
+            table_rows=table_rows,
+        )
 
     def _create(self, name: Sequence[str], schema: T.StructType, partition: str, directory: str) -> None:
-        from delta import DeltaTable
+        columns = ", ".join(
+            f"{quoted(column.name)} {column.dataType.simpleString()}"
+            f"{' NOT NULL' if column.metadata.get(REQUIRED) else ''}"
+            f"{' COMMENT ' + literal(column.metadata['comment']) if 'comment' in column.metadata else ''}"
+            for column in schema
+        )
+        laid_out, properties = self._layout(partition, directory)
+        listed = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())
+        self._spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {self.identifier(name)} ({columns}) USING DELTA {laid_out} "
+            f"TBLPROPERTIES ({listed})"
+        )
 
-        if self.exists(name):
-            return
-        columns = [T.StructField(f.name, f.dataType, not f.metadata.get(REQUIRED), f.metadata) for f in schema]
-        builder = DeltaTable.createIfNotExists(self._spark).location(self.path(name)).addColumns(T.StructType(columns))
+    def _layout(self, partition: str, directory: str) -> tuple[str, Mapping[str, str]]:
+        """The clause and the properties by which a new table's files are laid out and skipped."""
         # Reads are pruned by partition; minima and maxima of the other columns would cost more than writing the rows.
-        if directory == partition:
-            builder = builder.property("delta.dataSkippingNumIndexedCols", "0")
-        else:
-            builder = builder.property("delta.dataSkippingStatsColumns", partition)
-        builder.partitionedBy(directory).execute()
+        skipping = (
+            {"delta.dataSkippingNumIndexedCols": "0"}
+            if directory == partition
+            else {"delta.dataSkippingStatsColumns": partition}
+        )
+        return f"PARTITIONED BY ({quoted(directory)})", skipping
 
     def _refuse_incompatible(self, name: Sequence[str], schema: T.StructType) -> None:
         """Columns may be added; what readers rely on may not go or change."""
-        from deltalake import DeltaTable
-
-        # The table's own log keeps the schema in Spark's form.
-        stored = json.loads(DeltaTable(self.path(name), without_files=True).schema().to_json())
-        existing, wanted = T.StructType.fromJson(stored), {field.name: field.dataType for field in schema}
+        existing, wanted = self._schema(name), {field.name: field.dataType for field in schema}
         problems = [f"column {f.name} is missing" for f in existing if f.name not in wanted]
         problems += [
             f"column {f.name} would change from {f.dataType.simpleString()} to {wanted[f.name].simpleString()}"
@@ -142,28 +169,66 @@ class DeltaTables:
         ]
         if problems:
             raise WriteRefused(
-                f"{'.'.join(name)} at {self.path(name)} cannot take these rows: {'; '.join(problems)}. Columns may "
+                f"{'.'.join(name)} at {self.place(name)} cannot take these rows: {'; '.join(problems)}. Columns may "
                 "be added; for any other change, move the old table away and materialize all partitions anew."
             )
 
-    def _last_commit(self, name: Sequence[str], seconds: float) -> Commit:
-        """Read from Delta's log by the deltalake package: asking Spark would be two more jobs for every write."""
+
+class DeltaTables(Tables):
+    """The tables under one root, each at `<root>/<source>/<table>`. Their log is read without asking Spark."""
+
+    def __init__(self, spark: SparkSession, root: str) -> None:
+        super().__init__(spark)
+        self._root = root.rstrip("/")
+
+    def place(self, name: Sequence[str]) -> str:
+        """Its path."""
+        return "/".join([self._root, *name])
+
+    def identifier(self, name: Sequence[str]) -> str:
+        """The path as a table."""
+        return f"delta.{quoted(self.place(name))}"
+
+    def exists(self, name: Sequence[str]) -> bool:
+        """Whether the table has been created."""
+        from deltalake import DeltaTable
+
+        return DeltaTable.is_deltatable(self.place(name))
+
+    def read(self, name: Sequence[str], version: int | None = None) -> DataFrame:
+        """The table as it is, or as it was at an older version."""
+        reader = self._spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.place(name))
+
+    def _schema(self, name: Sequence[str]) -> T.StructType:
+        from deltalake import DeltaTable
+
+        # The table's own log keeps the schema in Spark's form.
+        stored = json.loads(DeltaTable(self.place(name), without_files=True).schema().to_json())
+        return T.StructType.fromJson(stored)
+
+    def _write(self, name: Sequence[str], writer: DataFrameWriter) -> Written:
         import pyarrow as pa
         import pyarrow.compute as pc
         from deltalake import DeltaTable
 
-        table = DeltaTable(self.path(name))
-        metrics = table.history(1)[0].get("operationMetrics", {})
-        copied = int(metrics.get("numCopiedRows", 0))
+        writer.save(self.place(name))
+        # By the deltalake package: asking Spark would be two more jobs for every write. One writes at a time.
+        table = DeltaTable(self.place(name))
         counts = pa.table(table.get_add_actions(flatten=True))["num_records"]
-        return Commit(
-            version=table.version(),
-            rows=int(metrics.get("numOutputRows", 0)) - copied,
-            files=int(metrics.get("numFiles", 0)),
-            bytes=int(metrics.get("numOutputBytes", 0)),
-            seconds=seconds,
-            table_rows=pc.sum(counts).as_py() or 0,
-        )
+        return table.version(), table.history(1)[0].get("operationMetrics", {}), pc.sum(counts).as_py() or 0
+
+
+def quoted(identifier: str) -> str:
+    """A name in SQL."""
+    return "`" + identifier.replace("`", "``") + "`"
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _outside(name: Sequence[str], partition: str, keys: Sequence[date]) -> str:

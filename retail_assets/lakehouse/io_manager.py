@@ -22,7 +22,9 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.delta_tables import Commit, DeltaTables, WriteRefused, within
+from retail_assets.lakehouse.catalog_tables import CatalogTables
+from retail_assets.lakehouse.delta_tables import Commit, DeltaTables, Tables, WriteRefused, within
+from retail_assets.lakehouse.pseudonyms import PSEUDONYMOUS_GROUPS, pseudonymised
 
 PARTITION = "partition_expr"
 DIRECTORY = "directory"
@@ -39,14 +41,22 @@ def as_days(keys: Sequence[str]) -> list[date]:
 
 
 class DeltaIOManager(ConfigurableIOManager):
-    """Stores each asset as a Delta table at `<root>/<asset key>`."""
+    """Stores each asset as a Delta table at `<root>/<asset key>`, or in a catalog as `<catalog>.<asset key>`.
+
+    With a `pseudonym_key`, what gold and ml read of other tables has pseudonyms in place of customers' ids.
+    """
 
     pyspark: ResourceDependency[LazyPySparkResource]
     root: str
+    catalog: str | None = None
+    clustered: bool = False
+    pseudonym_key: str | None = None
 
     @property
-    def tables(self) -> DeltaTables:
+    def tables(self) -> Tables:
         """The tables themselves, for what is not a partition's read or write."""
+        if self.catalog:
+            return CatalogTables(self.pyspark.spark_session, self.catalog, self.clustered)
         return DeltaTables(self.pyspark.spark_session, self.root)
 
     def publish(self, name: Sequence[str], layout: dict[str, Any], frame: DataFrame, keys: Sequence[str]) -> Commit:
@@ -67,7 +77,7 @@ class DeltaIOManager(ConfigurableIOManager):
             )
         layout = dict(context.definition_metadata or {})
         commit = self.publish(context.asset_key.path, layout, obj, context.asset_partition_keys)
-        context.add_output_metadata(commit_metadata(commit, self.tables.path(context.asset_key.path)))
+        context.add_output_metadata(commit_metadata(commit, self.tables.place(context.asset_key.path)))
         context.step_context.set_data_version(context.asset_key, DataVersion(str(commit.version)))
 
     def load_input(self, context: InputContext) -> DataFrame:
@@ -81,15 +91,25 @@ class DeltaIOManager(ConfigurableIOManager):
         if not self.tables.exists(context.asset_key.path):
             raise NotMaterialized(
                 f"{'.'.join(context.asset_key.path)} has not been materialized yet; there is no table at "
-                f"{self.tables.path(context.asset_key.path)}. Materialize it first, or together with what reads it."
+                f"{self.tables.place(context.asset_key.path)}. Materialize it first, or together with what reads it."
             )
         frame = self.tables.read(context.asset_key.path, version)
+        if self.pseudonym_key and _crosses_into_pseudonyms(context):
+            frame = pseudonymised(frame, self.pseudonym_key)
         if not context.has_asset_partitions or PARTITION not in layout:
             return frame
         keys = context.asset_partition_keys
         if not keys:
             return frame.filter(F.lit(False))
         return frame.filter(within(layout[PARTITION], as_days(keys)))
+
+
+def _crosses_into_pseudonyms(context: InputContext) -> bool:
+    """Whether a table that holds ids is read by one that must not."""
+    reader, assets = context.step_context.assets_def, context.step_context.job_def.asset_layer.asset_graph
+    if reader is None or assets.get(context.asset_key).group_name in PSEUDONYMOUS_GROUPS:
+        return False
+    return any(group in PSEUDONYMOUS_GROUPS for group in reader.group_names_by_key.values())
 
 
 def commit_metadata(commit: Commit, path: str) -> dict[str, Any]:

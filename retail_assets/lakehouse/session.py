@@ -7,6 +7,13 @@ from pathlib import Path
 from retail_assets.lakehouse.jars import CLASS_ARCHIVE, jar_files
 from retail_assets.settings import Settings
 
+MEANING: dict[str, str] = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+"""What the tables' code relies on wherever it runs. A session that is there already, as on a cluster, takes these."""
+
 
 def spark_config(settings: Settings, short: bool = False) -> dict[str, str]:
     """Spark properties of the one session that a run uses. Needs no JVM to build.
@@ -51,9 +58,7 @@ def spark_config(settings: Settings, short: bool = False) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.databricks.delta.snapshotPartitions": "1" if short else "2",
         "spark.sql.adaptive.enabled": "false" if short else "true",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.ansi.enabled": "true",
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        **MEANING,
         # Month directories are written side by side; by default the rows would be sorted by directory first.
         "spark.sql.maxConcurrentOutputFileWriters": "64",
         # Sets of a group's values are gathered by hashing, also with more than the default of 128 groups.

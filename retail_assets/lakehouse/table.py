@@ -154,7 +154,7 @@ class Table:
                 )
                 for check in self.checks
             ],
-            required_resource_keys=resources | {"io_manager"},
+            required_resource_keys=resources | {"io_manager", "step_launcher"},
             metadata=_definition_metadata(self.contract, self.build),
             pool=f"write_{'_'.join(self.key.path)}",
         )
@@ -281,7 +281,7 @@ def _publish_part(
     manager, name = context.resources.io_manager, table_name(contract)
     good = frame.filter(within(partition_column(contract), as_days(keys)))
     commit = manager.publish(name, layout(contract), good, keys)
-    metadata = commit_metadata(commit, manager.tables.path(name))
+    metadata = commit_metadata(commit, manager.tables.place(name))
     for key in keys:
         yield AssetMaterialization(
             asset_key(contract),

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from upath import UPath
 
 from retail_assets.landing.drops import LandingZone
-from retail_assets.settings import SettingError
+from retail_assets.settings import SettingError, Settings
 
 CALENDAR_FILE = "_calendar.json"
 
@@ -24,6 +24,21 @@ class Calendar:
 
     first_day: date
     last_day: date | None
+
+
+def calendar_of(settings: Settings, source: str) -> Calendar:
+    """The calendar of a source as `read_calendar` finds it; on Databricks, where only the cluster sees the landing zone
+    and definitions must load without network, both days have to be set. Raises SettingError."""
+    if settings.deployment == "databricks":
+        variables = [f"RETAIL_{source.upper()}_{which}_DAY" for which in ("FIRST", "LAST")]
+        missing = [name for name in variables if not settings.calendars.get(name)]
+        if missing:
+            raise SettingError(
+                f"{' and '.join(missing)} must be set with RETAIL_DEPLOYMENT=databricks: the calendar kept in the "
+                f"landing zone {settings.landing} cannot be read while definitions load. Set {variables[0]} to a date "
+                f"such as 2009-12-01 and {variables[1]} to a date or to {_OPEN!r}."
+            )
+    return read_calendar(settings.landing, source, settings.calendars)
 
 
 def read_calendar(zone_root: str, source: str, environment: Mapping[str, str], today: date | None = None) -> Calendar:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
 from retail_assets.lakehouse.table import asset_key
-from retail_assets.landing.calendar import read_calendar
+from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import Drop, LandingZone, settled
 from retail_assets.online_retail.raw_invoices import DROPS, RawInvoices, fingerprints
 from retail_assets.online_retail.source import INVOICES
@@ -25,7 +25,7 @@ class Arrivals:
 def arrivals(settings: Settings, instance: DagsterInstance) -> Arrivals:
     """Looks at the landing zone once. Drops still being written, or outside the calendar, are left alone, and named."""
     zone = LandingZone(settings.landing)
-    calendar = read_calendar(settings.landing, INVOICES.name, settings.calendars)
+    calendar = calendar_of(settings, INVOICES.name)
     last_day = calendar.last_day or datetime.now(tz=UTC).date() - timedelta(days=1)
     drops, moving = settled(zone.drops(INVOICES.name))
     notices = [str(oddity) for oddity in zone.oddities(INVOICES.name)]

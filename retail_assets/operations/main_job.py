@@ -24,7 +24,7 @@ from dagster import (
     Definitions,
     RunsFilter,
 )
-from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.definitions.job_base import IJob, InMemoryJob
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.remote_origin import RemoteRepositoryOrigin
@@ -104,14 +104,16 @@ def run_main_job(
     request: Request,
     observer: Observer,
     warm_up: Callable[[int], object] = lambda partitions: None,
+    whole: IJob | None = None,
 ) -> Summary:
     """Makes what is due. `warm_up` is started beside the first run as soon as there is work, with the number of due
-    partitions: a session takes seconds.
+    partitions: a session takes seconds. `whole` is the job of all assets where it must be one that other processes can
+    build anew, as steps that run elsewhere need it.
 
     Raises AlreadyRunning if another main job holds the same Dagster home.
     """
     began, summary = time.monotonic(), Summary()
-    job = definitions.resolve_implicit_global_asset_job_def()
+    job = whole or InMemoryJob(definitions.resolve_implicit_global_asset_job_def())
     graph = Graph(list(definitions.resolve_asset_graph().assets_defs))
     failed: set[Partition] = set()
     attempted: set[Partition] = set()
@@ -137,13 +139,14 @@ def run_main_job(
 
 
 def _make(
-    run: PlannedRun, job: object, instance: DagsterInstance, observer: Observer, summary: Summary
+    run: PlannedRun, job: IJob, instance: DagsterInstance, observer: Observer, summary: Summary
 ) -> tuple[set[Partition], set[Partition]]:
     """Makes one run; returns the partitions that were made and those that failed.
 
     Tables that were skipped, as one before them failed, are in neither: what they can make is planned anew.
     """
-    subset = job.get_subset(asset_selection=set(run.keys))  # type: ignore[attr-defined]
+    subset = job.get_subset(asset_selection=frozenset(run.keys))
+    definition = subset.get_definition()
     # Planned anew by the next main job, not tried again by a daemon that may be running beside it.
     tags = {PROCESS_TAG: str(os.getpid()), MAX_RETRIES_TAG: "0"}
     if run.first == run.last:
@@ -151,17 +154,17 @@ def _make(
     else:
         tags |= {ASSET_PARTITION_RANGE_START_TAG: run.first, ASSET_PARTITION_RANGE_END_TAG: run.last}
     dagster_run = instance.create_run_for_job(
-        job_def=subset,
+        job_def=definition,
         asset_selection=frozenset(run.keys),
         tags=tags,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        remote_job_origin=_origin().get_job_origin(subset.name),
+        remote_job_origin=_origin().get_job_origin(definition.name),
     )
     made: set[Partition] = set()
     begun: set[AssetKey] = set()
     interrupted = False
     tables = {"__".join(key.path): key for key in run.keys}
-    for event in execute_run_iterator(InMemoryJob(subset), dagster_run, instance):
+    for event in execute_run_iterator(subset, dagster_run, instance):
         key = tables.get(event.step_key or "")
         if key is None:
             interrupted |= _was_interrupted(event)

@@ -68,5 +68,5 @@ def report(console: Console, summary: Summary, settings: Settings) -> None:
         console.print(
             f"\nNot made, as they read what failed: {len(summary.waiting)} partitions of {', '.join(waiting)}."
         )
-    console.print(f"\nThe lakehouse: {settings.lakehouse}")
+    console.print(f"\nThe lakehouse: {settings.catalog or settings.lakehouse}")
     console.print("Next: make ui, then open http://localhost:3000")

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import conform
-from retail_assets.lakehouse.delta_tables import Commit, DeltaTables, WriteRefused
+from retail_assets.lakehouse.delta_tables import Commit, DeltaTables, Tables, WriteRefused
 from retail_assets_tests.lakehouse.shop import Row, Sales, frame
 
 NAME = ("shop", "sales")
@@ -25,7 +25,7 @@ class Lake:
 
     def __init__(self, spark: SparkSession, root: Path) -> None:
         self.spark, self.root = spark, root
-        self.tables = DeltaTables(spark, str(root))
+        self.tables: Tables = DeltaTables(spark, str(root))
 
     def write(self, rows: Sequence[Row], *days: str) -> Commit:
         # One file a month, so that a day shares its file with its neighbours.
@@ -153,7 +153,7 @@ def test_a_column_that_goes_or_changes_is_refused_by_name_with_a_remedy(filled: 
     with pytest.raises(WriteRefused) as refused:
         filled.write_frame(other, *DAYS)
     message = str(refused.value)
-    assert message.startswith(f"shop.sales at {filled.root}/shop/sales cannot take these rows: ")
+    assert message.startswith(f"shop.sales at {filled.tables.place(NAME)} cannot take these rows: ")
     assert "column kind is missing" in message
     assert "column quantity would change from int to string" in message
     assert "move the old table away" in message

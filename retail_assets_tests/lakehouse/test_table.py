@@ -16,6 +16,7 @@ from dagster import (
     DagsterEventType,
     DagsterInstance,
     ExecuteInProcessResult,
+    ResourceDefinition,
     TableColumnDep,
     materialize,
 )
@@ -43,6 +44,7 @@ class Shop:
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(pyspark=pyspark, root=str(root)),
             "till": self.till,
+            "step_launcher": ResourceDefinition.none_resource(),
         }
         self.assets = [sales.asset(FIRST_DAY), takings.asset(FIRST_DAY)]
 

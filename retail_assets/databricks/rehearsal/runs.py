@@ -1,0 +1,339 @@
+"""One-time runs of one task: their states, their process, their output; /api/2.2/jobs/runs."""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from databricks.sdk.service.jobs import JobsAPI
+
+from retail_assets.databricks.rehearsal.clusters import Cluster, Clusters, Task
+from retail_assets.databricks.rehearsal.environment import LibraryError
+from retail_assets.databricks.rehearsal.rest import Request, Route, does_not_exist, invalid
+from retail_assets.databricks.rehearsal.signatures import check_body, read_query
+
+KEPT_OUTPUT = 5 * 1024**2
+ENDED = ("TERMINATED", "INTERNAL_ERROR", "SKIPPED")
+
+INSTALLATION_FAILED = """Library installation failed for library due to user error. Error messages:
+Library installation attempted on the driver node of cluster {cluster} and failed. Please refer to the following error \
+message to fix the library or contact Databricks support. Error code: DRIVER_LIBRARY_INSTALLATION_FAILURE. \
+Error message: org.apache.spark.SparkException: pip install exited with code 1. {reason}"""
+
+DIED = """The Python process exited with {how}.
+The last 10 KB of the process's stderr and stdout can be found below. See driver logs for full logs.
+---------------------------------------------------------------------------
+Last messages on stderr and stdout:
+{last}"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What ran where, and how it ended. `seconds`: the task's own process; `setup_seconds`: cluster and libraries."""
+
+    run_id: int
+    run_name: str
+    cluster_id: str
+    python_file: str
+    result_state: str
+    setup_seconds: float
+    seconds: float
+
+
+class Run:
+    """One submitted run. `run_id` is the run's, `run_id + 1` its task's, as a run of tasks has both."""
+
+    def __init__(self, run_id: int, body: Mapping[str, Any], cluster: Cluster, host: str, directory: Path) -> None:
+        self.run_id, self.task_run_id, self.job_id = run_id, run_id + 1, run_id + 2
+        self.body = body
+        self.task: Mapping[str, Any] = body["tasks"][0]
+        self.cluster = cluster
+        self.page = f"{host}/?o=0#job/{self.job_id}/run/{run_id}"
+        self.logs = directory / f"{run_id}.log"
+        self.result = directory / f"{run_id}.json"
+        self.life_cycle, self.result_state, self.message = "PENDING", "", ""
+        self.error, self.trace = "", ""
+        self.started = self.began = self.ended = time.time()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.cancelled = threading.Event()
+        self.done = threading.Event()
+        self.lock = threading.Lock()
+
+    def end(self, life_cycle: str, result_state: str, message: str) -> None:
+        with self.lock:
+            self.ended = time.time()
+            self.began = self.ended if self.process is None else self.began
+            self.life_cycle, self.result_state, self.message = life_cycle, result_state, message
+        self.done.set()
+
+    def state(self) -> dict[str, Any]:
+        with self.lock:
+            state = {"life_cycle_state": self.life_cycle, "state_message": self.message}
+            state["user_cancelled_or_timedout"] = self.result_state in ("CANCELED", "TIMEDOUT")  # type: ignore[assignment]
+            return state | ({"result_state": self.result_state} if self.result_state else {})
+
+    def status(self) -> dict[str, Any]:
+        """The newer form of the state, with a code and type of termination."""
+        if self.life_cycle not in ENDED:
+            return {"state": {"TERMINATING": "TERMINATING", "PENDING": "PENDING"}.get(self.life_cycle, "RUNNING")}
+        code, kind = {
+            "SUCCESS": ("SUCCESS", "SUCCESS"),
+            "CANCELED": ("USER_CANCELED", "SUCCESS"),
+            "TIMEDOUT": ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
+        }.get(self.result_state, ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"))
+        if self.life_cycle == "INTERNAL_ERROR" and self.error:
+            code = "LIBRARY_INSTALLATION_ERROR"
+        return {"state": "TERMINATED", "termination_details": {"code": code, "type": kind, "message": self.message}}
+
+    def described(self) -> dict[str, Any]:
+        """As runs/get answers it."""
+        ended = self.life_cycle in ENDED
+        times = {
+            "start_time": _milliseconds(self.started),
+            "setup_duration": _milliseconds(self.began - self.started),
+            "execution_duration": _milliseconds(self.ended - self.began) if ended else 0,
+            "cleanup_duration": 0,
+            "end_time": _milliseconds(self.ended) if ended else 0,
+        }
+        common = {"state": self.state(), "status": self.status(), "run_page_url": self.page, **times}
+        where = {name: self.task[name] for name in ("existing_cluster_id", "new_cluster") if name in self.task}
+        task = {
+            "run_id": self.task_run_id,
+            "task_key": self.task["task_key"],
+            "spark_python_task": self.task["spark_python_task"],
+            "libraries": self.task.get("libraries", []),
+            "attempt_number": 0,
+            **where,
+            **common,
+        }
+        if self.life_cycle != "PENDING" or "existing_cluster_id" in self.task:
+            task["cluster_instance"] = {"cluster_id": self.cluster.cluster_id, "spark_context_id": str(self.job_id)}
+        return {
+            "job_id": self.job_id,
+            "run_id": self.run_id,
+            "number_in_job": self.run_id,
+            "original_attempt_run_id": self.run_id,
+            "run_name": self.body.get("run_name") or "Untitled",
+            "run_type": "SUBMIT_RUN",
+            "format": "MULTI_TASK",
+            "creator_user_name": "rehearsal@example.com",
+            "tasks": [task],
+            **common,
+        }
+
+    def ran(self) -> Ran:
+        return Ran(
+            self.run_id,
+            str(self.body.get("run_name") or "Untitled"),
+            self.cluster.cluster_id,
+            self.task["spark_python_task"]["python_file"],
+            self.result_state,
+            self.began - self.started,
+            self.ended - self.began,
+        )
+
+    def output(self) -> dict[str, Any]:
+        """As runs/get-output answers it, for the task's run."""
+        text = self.logs.read_bytes() if self.logs.exists() else b""
+        metadata = self.described()["tasks"][0] | {"job_id": self.job_id, "run_name": self.described()["run_name"]}
+        output = {"metadata": metadata, "logs": text[-KEPT_OUTPUT:].decode(errors="replace")}
+        output["logs_truncated"] = len(text) > KEPT_OUTPUT
+        errors = {"error": self.error, "error_trace": self.trace}
+        return output | {name: text for name, text in errors.items() if text}
+
+
+class Runs:
+    """`local` gives the file here for a path on DBFS or a volume; `secrets` are those that `dbutils` hands out."""
+
+    def __init__(
+        self,
+        directory: Path,
+        clusters: Clusters,
+        local: Callable[[str], Path],
+        secrets: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self.host = ""
+        self._directory = directory
+        self._clusters = clusters
+        self._local = local
+        self._secrets = secrets
+        self._runs: dict[int, Run] = {}
+        self._tokens: dict[str, int] = {}
+        self._numbers = itertools.count(700_001, 10)
+        self._lock = threading.Lock()
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def routes(self) -> list[Route]:
+        # The SDK speaks 2.2; 2.1 has the same shapes for one task.
+        jobs = "/api/2[.][12]/jobs/runs"
+        return [
+            Route("POST", f"{jobs}/submit", self._submit),
+            Route("GET", f"{jobs}/get", self._get),
+            Route("GET", f"{jobs}/get-output", self._get_output),
+            Route("POST", f"{jobs}/cancel", self._cancel),
+        ]
+
+    def ended(self) -> list[Ran]:
+        """What ran where, of the runs that have ended, in the order of their end."""
+        runs = [run for run in list(self._runs.values()) if run.done.is_set()]
+        return [run.ran() for run in sorted(runs, key=lambda run: run.ended)]
+
+    def knows_job(self, job_id: str) -> bool:
+        return any(str(run.job_id) == job_id for run in self._runs.values())
+
+    def stop(self) -> None:
+        """Ends every task that still runs, and waits for it."""
+        for run in list(self._runs.values()):
+            self._end_early(run)
+        for run in list(self._runs.values()):
+            run.done.wait(30)
+
+    def _submit(self, request: Request) -> dict[str, Any]:
+        body = request.json()
+        check_body(JobsAPI.submit, body)
+        token = body.get("idempotency_token")
+        if token is not None and len(token) > 64:
+            raise invalid("The idempotency token must have at most 64 characters")
+        with self._lock:
+            if token in self._tokens:
+                return {"run_id": self._tokens[token]}
+            run = Run(next(self._numbers), body, self._cluster_for(body), self.host, self._directory)
+            self._runs[run.run_id] = run
+            if token is not None:
+                self._tokens[token] = run.run_id
+        threading.Thread(target=self._follow, args=(run,), name=f"run-{run.run_id}", daemon=True).start()
+        return {"run_id": run.run_id}
+
+    def _cluster_for(self, body: Mapping[str, Any]) -> Cluster:
+        tasks = body.get("tasks") or []
+        if len(tasks) != 1:
+            raise invalid(f"The rehearsal runs one task per run, and {len(tasks)} were submitted")
+        task = tasks[0]
+        if "spark_python_task" not in task:
+            raise invalid(f"Task {task['task_key']}: the rehearsal runs a spark_python_task, and there is none")
+        file = task["spark_python_task"]["python_file"]
+        if not file.startswith(("dbfs:/", "/Volumes/")):
+            raise invalid(f"python_file must be on dbfs:/ or on /Volumes/: {file}")
+        if ("existing_cluster_id" in task) == ("new_cluster" in task):
+            raise invalid(f"Task {task['task_key']} needs one of existing_cluster_id and new_cluster")
+        if "existing_cluster_id" in task:
+            return self._clusters.find(task["existing_cluster_id"])
+        spec = task["new_cluster"]
+        if "spark_version" not in spec:
+            raise invalid("Missing required field: new_cluster.spark_version")
+        if "num_workers" not in spec and "autoscale" not in spec and not spec.get("is_single_node"):
+            raise invalid("new_cluster needs num_workers or autoscale")
+        if not {"node_type_id", "instance_pool_id", "policy_id"} & set(spec):
+            raise invalid("new_cluster needs a node_type_id or an instance_pool_id")
+        return self._clusters.make({**spec, "cluster_source": "JOB"})
+
+    def _follow(self, run: Run) -> None:
+        """A run from its submission to its end, in a thread of its own."""
+        try:
+            self._execute(run)
+        except LibraryError as error:
+            run.error = INSTALLATION_FAILED.format(cluster=run.cluster.cluster_id, reason=error)
+            run.end("INTERNAL_ERROR", "FAILED", run.error)
+        except Exception as error:
+            run.end("INTERNAL_ERROR", "FAILED", f"Unexpected failure of the rehearsal's cluster: {error}")
+        finally:
+            if "new_cluster" in run.task:
+                run.cluster.stop()
+
+    def _execute(self, run: Run) -> None:
+        task = run.task["spark_python_task"]
+        run.cluster.start()
+        run.cluster.install(run.task.get("libraries", []))
+        name = f"run-{run.run_id}"
+        file, parameters = task["python_file"], task.get("parameters", [])
+        if not self._local(file).is_file():
+            return run.end("INTERNAL_ERROR", "FAILED", f"Cannot read the python file {file}. Please check driver logs.")
+        with run.lock:
+            if not run.cancelled.is_set():
+                seen = "/dbfs/" + file.removeprefix("dbfs:").lstrip("/") if file.startswith("dbfs:") else file
+                run.process = run.cluster.run(Task(name, seen, parameters, run.logs, run.result, self._secrets))
+                run.life_cycle, run.began = "RUNNING", time.time()
+        if run.process is None:
+            return run.end("TERMINATED", "CANCELED", "Run cancelled.")
+        try:
+            code = run.process.wait(_timeout(run))
+        except subprocess.TimeoutExpired:
+            self._kill(run)
+            return run.end("TERMINATED", "TIMEDOUT", f"Run timed out after {_timeout(run)} seconds.")
+        if run.cancelled.is_set():
+            self._kill(run)
+            return run.end("TERMINATED", "CANCELED", "Run cancelled.")
+        return self._conclude(run, code)
+
+    def _conclude(self, run: Run, code: int) -> None:
+        outcome = json.loads(run.result.read_text()) if run.result.exists() else None
+        if outcome and outcome["code"] == 0:
+            return run.end("TERMINATED", "SUCCESS", "")
+        if outcome:
+            run.error, run.trace = outcome["error"], outcome["error_trace"]
+        else:
+            how = f"exit code {code}" if code >= 0 else f"exit code {128 - code} ({signal.Signals(-code).name})"
+            last = run.logs.read_bytes()[-10 * 1024 :].decode(errors="replace")
+            run.error = DIED.format(how=how, last=last)
+        return run.end("TERMINATED", "FAILED", "Workload failed, see run output for details")
+
+    def _kill(self, run: Run) -> None:
+        """Ends the task's process with all it started, and its Spark jobs."""
+        assert run.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.process.pid, signal.SIGKILL)
+        run.process.wait()
+        run.cluster.cancel(f"run-{run.run_id}")
+
+    def _end_early(self, run: Run) -> None:
+        with run.lock:
+            if run.life_cycle in ENDED:
+                return
+            run.cancelled.set()
+            if run.process is not None:
+                run.life_cycle = "TERMINATING"
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(run.process.pid, signal.SIGKILL)
+
+    def _find(self, run_id: int) -> Run:
+        run = self._runs.get(run_id) or self._runs.get(run_id - 1)
+        if run is None:
+            raise does_not_exist(f"Run {run_id} does not exist.")
+        return run
+
+    def _get(self, request: Request) -> dict[str, Any]:
+        return self._find(read_query(JobsAPI.get_run, request.query)["run_id"]).described()
+
+    def _get_output(self, request: Request) -> dict[str, Any]:
+        run_id = read_query(JobsAPI.get_run_output, request.query)["run_id"]
+        run = self._find(run_id)
+        if run_id == run.run_id:
+            raise invalid(
+                "Retrieving the output of runs with multiple tasks is not supported. "
+                "Please retrieve the output of each individual task run instead."
+            )
+        return run.output()
+
+    def _cancel(self, request: Request) -> dict[str, Any]:
+        body = request.json()
+        check_body(JobsAPI.cancel_run, body)
+        self._end_early(self._find(body["run_id"]))
+        return {}
+
+
+def _timeout(run: Run) -> float | None:
+    """The shorter of the run's and the task's limits; zero is none."""
+    limits = [limit for limit in (run.body.get("timeout_seconds"), run.task.get("timeout_seconds")) if limit]
+    return min(limits) if limits else None
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,150 @@
+"""The rehearsal workspace as one thing: made in a directory, with a host, a token and a warm cluster."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from retail_assets.databricks.rehearsal.access import CALLER, Access
+from retail_assets.databricks.rehearsal.clusters import Cluster, Clusters
+from retail_assets.databricks.rehearsal.dbfs import Dbfs, absolute
+from retail_assets.databricks.rehearsal.faults import Break, Faults
+from retail_assets.databricks.rehearsal.grants import Grants
+from retail_assets.databricks.rehearsal.metastore import Metastore
+from retail_assets.databricks.rehearsal.runs import Ran, Runs
+from retail_assets.databricks.rehearsal.server import Received, RestServer
+from retail_assets.databricks.rehearsal.spark_configuration import cluster_configuration
+from retail_assets.databricks.rehearsal.spark_driver import SparkDriver
+from retail_assets.databricks.rehearsal.tokens import Tokens
+from retail_assets.databricks.rehearsal.view import View
+from retail_assets.databricks.rehearsal.volumes import Volumes
+
+
+class Workspace:
+    """A Databricks workspace on this machine, from `with` to its end.
+
+    `directory` keeps what outlives clusters and the workspace itself: `dbfs`, `volumes`, tables. `spark=False` makes
+    clusters whose tasks get None for `spark` and `sc`, which saves the seconds of a JVM. `cluster_environment` is what
+    the warm cluster is configured with as `spark_env_vars`.
+
+    `secrets` (scope -> key -> value) is what `dbutils` hands out, `principals` whom privileges can be granted to; both
+    may be added to. `volume` is a volume that there is; a directory made in `volumes` is another.
+
+    Raises RuntimeError where `/dbfs` cannot be shown to tasks.
+    """
+
+    def __init__(
+        self, directory: Path, spark: bool = True, cluster_environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.directory = directory.resolve()
+        self.dbfs = self.directory / "dbfs"
+        self.volumes = self.directory / "volumes"
+        self.volume = "/Volumes/spark_catalog/rehearsal/staging"
+        for place in (self.dbfs, self._local(self.volume)):
+            place.mkdir(parents=True, exist_ok=True)
+        self.principals = {CALLER, "account users", "analysts", "engineers"}
+        self.secrets: dict[str, dict[str, str]] = {}
+        self._spark = spark
+        self._faults = Faults()
+        self._tokens = Tokens()
+        self._dbfs = Dbfs(self.dbfs, self._faults)
+        self._view = View(self.directory / "view", {"/dbfs": self.dbfs, "/Volumes": self.volumes})
+        self.warehouse = self.directory / "warehouse"
+        self._metastore = Metastore(self.directory / "metastore", self.warehouse)
+        self._clusters = Clusters(self.directory / "clusters", self._view, self._start_spark if spark else None)
+        self._runs = Runs(self.directory / "runs", self._clusters, self._local, self.secrets)
+        self.cluster_id = self._clusters.make(
+            {"cluster_name": "warm", "spark_env_vars": dict(cluster_environment or {})}
+        ).cluster_id
+        parts = (
+            self._tokens,
+            self._dbfs,
+            Volumes(self.volumes, self._faults),
+            self._clusters,
+            self._runs,
+            Access({"jobs": self._runs.knows_job, "clusters": self._clusters.knows}),
+            Grants(self.directory / "grants.json", self._exists, self.principals),
+        )
+        routes = [route for part in parts for route in part.routes()]
+        self._server = RestServer(routes, self._tokens.authorize, self._faults)
+        self.host = self._tokens.host = self._runs.host = self._server.host
+
+    def __enter__(self) -> "Workspace":
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop()
+        self._runs.stop()
+        self._clusters.stop()
+        self._metastore.stop()
+        self._view.close()
+
+    @property
+    def token(self) -> str:
+        """The personal access token that holds now."""
+        return self._tokens.token
+
+    @property
+    def client_id(self) -> str:
+        """With `client_secret`: a service principal's OAuth credentials."""
+        return self._tokens.client_id
+
+    @property
+    def client_secret(self) -> str:
+        return self._tokens.client_secret
+
+    @property
+    def requests(self) -> list[Received]:
+        """Every call received, in order."""
+        return self._server.requests
+
+    @property
+    def runs(self) -> list[Ran]:
+        """Every run that has ended, in order."""
+        return self._runs.ended()
+
+    def fail_next(self, path_pattern: str, status: int | Break, times: int = 1, retry_after: int | None = None) -> None:
+        """The next calls whose path has this pattern in it (a regular expression) fail: with an HTTP status, or
+        `drop` (the connection breaks, nothing is done) or `lose` (it is done, and the answer is lost)."""
+        self._faults.fail_next(path_pattern, status, times, retry_after)
+
+    def slow_reads(self, file_pattern: str, seconds: float = 0.0, torn: float = 1.0, times: int = 1) -> None:
+        """The next `dbfs/read` calls of such a file are late, and see only the first `torn` share of its bytes."""
+        self._faults.slow_reads(file_pattern, seconds, torn, times)
+
+    def expire_token(self) -> None:
+        """Every token given out so far is refused from now on; `token` is a new one."""
+        self._tokens.expire()
+
+    def statement(self, sql: str, limit: int = 10_000) -> dict[str, Any]:
+        """Runs SQL on the warm cluster, which starts if need be: `columns` and `rows`, or `error`."""
+        return self._clusters.find(self.cluster_id).spark.statement(sql, limit)
+
+    def _exists(self, kind: str, name: str) -> bool:
+        """Whether the metastore has a securable. Without Spark nobody can tell, and every name is taken as good."""
+        quoted = ".".join(f"`{part}`" for part in name.split("."))
+        if kind == "VOLUME":
+            return self.volumes.joinpath(*name.split(".")).is_dir()
+        questions = {"CATALOG": "SHOW SCHEMAS IN", "SCHEMA": "DESCRIBE SCHEMA", "TABLE": "DESCRIBE TABLE"}
+        return not self._spark or "error" not in self.statement(f"{questions[kind]} {quoted}")
+
+    def _start_spark(self, cluster: Cluster) -> SparkDriver:
+        self._metastore.start()
+        asked_for = cluster.spec.get("spark_conf", {})
+        driver = SparkDriver(
+            cluster.driver_command(),
+            cluster_configuration(cluster.directory, self._metastore.uri, self.warehouse, asked_for),
+            cluster.process_environment(),
+            cluster.directory,
+        )
+        self._metastore.wait()
+        return driver
+
+    def _local(self, path: str) -> Path:
+        """The place here of one on DBFS (`dbfs:/…`) or on a volume (`/Volumes/…`)."""
+        if path.startswith("/Volumes/"):
+            return self.volumes / path.removeprefix("/Volumes/")
+        return self.dbfs / absolute(path).lstrip("/")

@@ -1,0 +1,217 @@
+"""Governance: what Unity Catalog says of the tables, and who may use them, brought in line with contracts and policy.
+
+The job `unity_catalog_governance` has two steps. The first runs on the cluster and sets comments, tags and properties
+by SQL; the second runs on the host and grants by the REST API, for which the cluster has no credentials. Each compares
+first, changes only what differs, and shows the statements it came to; done twice, the second time finds nothing to do.
+Tables that do not exist yet are named and left for the next run.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster import In, JobDefinition, MetadataValue, Nothing, OpExecutionContext, Out, job, op
+from pyspark.sql import SparkSession
+
+from retail_assets.databricks.access import Securable, grant_changes, wanted_grants
+from retail_assets.databricks.settings import DatabricksSettings, is_unity_catalog
+from retail_assets.lakehouse.catalog_tables import CatalogTables
+from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
+from retail_assets.lakehouse.delta_tables import literal, quoted
+from retail_assets.lakehouse.pseudonyms import ID_COLUMNS, PSEUDONYMOUS_GROUPS
+from retail_assets.lakehouse.table import Table
+from retail_assets.settings import Settings
+
+PROPERTIES = {
+    # A month to notice a mistake and to read the table as it was before.
+    "delta.deletedFileRetentionDuration": "interval 30 days",
+    "delta.logRetentionDuration": "interval 30 days",
+    # A partition's rows come from several tasks and would make as many small files.
+    "delta.autoOptimize.optimizeWrite": "true",
+}
+LAYER, PERSONAL = "layer", "personal_data"
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the catalog says of a table. `columns`: name -> comment; `column_tags`: name -> its tags."""
+
+    comment: str
+    columns: Mapping[str, str]
+    properties: Mapping[str, str]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    column_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def wanted_description(contract: type[Contract], group: str, pseudonyms: bool) -> Described:
+    """What a contract has the catalog say. `pseudonyms`: whether gold and ml hold them in place of ids."""
+    kind = "pseudonym" if pseudonyms and group in PSEUDONYMOUS_GROUPS else "identifier"
+    schema = spark_schema(contract)
+    return Described(
+        comment=" ".join((contract.__doc__ or "").split()),
+        columns={item.name: item.metadata["comment"] for item in schema},
+        properties=PROPERTIES,
+        tags={LAYER: group},
+        column_tags={name: {PERSONAL: kind} for name in schema.fieldNames() if name in ID_COLUMNS},
+    )
+
+
+def statements(table: str, wanted: Described, current: Described, tagged: bool = True) -> list[str]:
+    """The SQL that makes `current` into `wanted`. `table` is quoted; without `tagged` the catalog has no tags.
+
+    Properties and tags that are not wanted are left alone: others may have set them.
+    """
+    found = []
+    if current.comment != wanted.comment:
+        found.append(f"COMMENT ON TABLE {table} IS {literal(wanted.comment)}")
+    found += [
+        f"ALTER TABLE {table} ALTER COLUMN {quoted(name)} COMMENT {literal(comment)}"
+        for name, comment in wanted.columns.items()
+        if name in current.columns and current.columns[name] != comment
+    ]
+    properties = _missing(wanted.properties, current.properties)
+    if properties:
+        found.append(f"ALTER TABLE {table} SET TBLPROPERTIES ({_pairs(properties)})")
+    if tagged:
+        tags = _missing(wanted.tags, current.tags)
+        if tags:
+            found.append(f"ALTER TABLE {table} SET TAGS ({_pairs(tags)})")
+        for name, own in wanted.column_tags.items():
+            column_tags = _missing(own, current.column_tags.get(name, {}))
+            if column_tags and name in current.columns:
+                found.append(f"ALTER TABLE {table} ALTER COLUMN {quoted(name)} SET TAGS ({_pairs(column_tags)})")
+    return found
+
+
+def _missing(wanted: Mapping[str, str], current: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in wanted.items() if current.get(name) != value}
+
+
+def _pairs(texts: Mapping[str, str]) -> str:
+    return ", ".join(f"{literal(name)} = {literal(value)}" for name, value in texts.items())
+
+
+def current_description(spark: SparkSession, catalog: str, name: Sequence[str]) -> Described:
+    """What the catalog says of a table that exists; tags only where the catalog has them."""
+    table = CatalogTables(spark, catalog).identifier(name)
+    (detail,) = spark.sql(f"DESCRIBE DETAIL {table}").select("description", "properties").collect()
+    tags: dict[str, str] = {}
+    column_tags: dict[str, dict[str, str]] = {}
+    if is_unity_catalog(catalog):
+        information = f"{quoted(catalog)}.information_schema"
+        its = f"WHERE schema_name = {literal(name[0])} AND table_name = {literal(name[1])}"
+        for row in spark.sql(f"SELECT tag_name, tag_value FROM {information}.table_tags {its}").collect():
+            tags[row.tag_name] = row.tag_value
+        of_columns = f"SELECT column_name, tag_name, tag_value FROM {information}.column_tags {its}"
+        for row in spark.sql(of_columns).collect():
+            column_tags.setdefault(row.column_name, {})[row.tag_name] = row.tag_value
+    return Described(
+        comment=detail.description or "",
+        columns={item.name: item.metadata.get("comment", "") for item in spark.read.table(table).schema},
+        properties=detail.properties,
+        tags=tags,
+        column_tags=column_tags,
+    )
+
+
+def describe_tables(spark: SparkSession, catalog: str, tables: Iterable[Table], pseudonyms: bool) -> dict[str, Any]:
+    """Brings every table that exists in line with its contract; what was done, as metadata."""
+    done: list[str] = []
+    absent: list[str] = []
+    stored = CatalogTables(spark, catalog)
+    for table in tables:
+        name = table_name(table.contract)
+        if not stored.exists(name):
+            absent.append(stored.place(name))
+            continue
+        for statement in statements(
+            stored.identifier(name),
+            wanted_description(table.contract, table.group, pseudonyms),
+            current_description(spark, catalog, name),
+            tagged=is_unity_catalog(catalog),
+        ):
+            spark.sql(statement)
+            done.append(statement)
+    return _shown(done, absent)
+
+
+def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[Table]) -> dict[str, Any]:
+    """Brings the grants in line with the policy; what was done, as metadata. `client`: the SDK's WorkspaceClient."""
+    from databricks.sdk.errors import NotFound
+    from databricks.sdk.service.catalog import PermissionsChange, Privilege
+
+    groups = {table_name(table.contract): table.group for table in tables}
+    wanted = dict(wanted_grants(databricks.access_policy, databricks.catalog, groups))
+    current: dict[Securable, dict[str, frozenset[str]]] = {}
+    absent = []
+    for securable in list(wanted):
+        try:
+            answer = client.grants.get(securable.kind.lower(), securable.name)
+        except NotFound:
+            absent.append(securable.name)
+            del wanted[securable]
+            continue
+        current[securable] = {
+            assignment.principal: frozenset(privilege.value for privilege in assignment.privileges or [])
+            for assignment in answer.privilege_assignments or []
+        }
+    done: list[str] = []
+    for change in grant_changes(wanted, current):
+        # One at a time: what failed and what was done before it can be told apart.
+        client.grants.update(
+            change.securable.kind.lower(),
+            change.securable.name,
+            changes=[
+                PermissionsChange(
+                    principal=change.principal,
+                    add=[Privilege(name) for name in sorted(change.add)],
+                    remove=[Privilege(name) for name in sorted(change.remove)],
+                )
+            ],
+        )
+        done += change.statements
+    return _shown(done, absent)
+
+
+def _shown(done: Sequence[str], absent: Sequence[str]) -> dict[str, Any]:
+    return {
+        "changes": MetadataValue.int(len(done)),
+        "statements": MetadataValue.md("```sql\n" + "".join(f"{line};\n" for line in done) + "```" if done else "none"),
+        "not_there_yet": MetadataValue.text(", ".join(absent) or "none"),
+    }
+
+
+def governance_job(settings: Settings, tables: Sequence[Table]) -> JobDefinition:
+    """The job of the databricks deployment. Loading it needs neither network nor the SDK."""
+
+    @op(
+        name="describe_tables",
+        description="Comments, tags and properties of the tables, by their contracts.",
+        required_resource_keys={"step_launcher", "pyspark"},
+        out=Out(Nothing),
+    )
+    def describe(context: OpExecutionContext) -> None:
+        spark = context.resources.pyspark.spark_session
+        shown = describe_tables(spark, str(settings.catalog), tables, bool(settings.pseudonym_key))
+        context.add_output_metadata(shown)
+
+    @op(
+        name="grant_access",
+        description="Grants by the access policy.",
+        ins={"described": In(Nothing)},
+        out=Out(Nothing),
+    )
+    def grant(context: OpExecutionContext) -> None:
+        from databricks.sdk import WorkspaceClient
+
+        databricks = settings.databricks
+        if databricks is None:
+            raise RuntimeError("grant_access runs on the host; on the cluster there are no credentials for it.")
+        client = WorkspaceClient(host=databricks.host, **databricks.credentials.client_arguments)
+        context.add_output_metadata(grant_access(client, databricks, tables))
+
+    @job(name="unity_catalog_governance", description=__doc__)
+    def unity_catalog_governance() -> None:
+        grant(described=describe())
+
+    return unity_catalog_governance

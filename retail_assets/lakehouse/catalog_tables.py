@@ -1,0 +1,67 @@
+"""Delta tables by name in a catalog: Unity Catalog on Databricks, Spark's own session catalog in rehearsal and tests.
+
+Everything goes through SQL and the catalog: a table's files may be where nobody but the catalog can read them.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import types as T
+
+from retail_assets.lakehouse.delta_tables import Tables, Written, quoted
+
+_COMMITS_SEARCHED = 20
+"""How far back a write is looked for: on Databricks its own compaction may have committed after it."""
+
+
+class CatalogTables(Tables):
+    """The tables of one catalog, each `<catalog>.<source>.<table>`; a schema is created when first written to.
+
+    `clustered`: new tables are laid out by liquid clustering on their partition column, not in directories. A table
+    that exists stays as it is.
+    """
+
+    def __init__(self, spark: SparkSession, catalog: str, clustered: bool = False) -> None:
+        super().__init__(spark)
+        self._catalog, self._clustered = catalog, clustered
+
+    def place(self, name: Sequence[str]) -> str:
+        """Its three-level name."""
+        return ".".join([self._catalog, *name])
+
+    def identifier(self, name: Sequence[str]) -> str:
+        """Its three-level name, quoted."""
+        return ".".join(quoted(part) for part in [self._catalog, *name])
+
+    def exists(self, name: Sequence[str]) -> bool:
+        """Whether the table has been created."""
+        return self._spark.catalog.tableExists(self.identifier(name))
+
+    def read(self, name: Sequence[str], version: int | None = None) -> DataFrame:
+        """The table as it is, or as it was at an older version."""
+        if version is None:
+            return self._spark.read.table(self.identifier(name))
+        return self._spark.read.option("versionAsOf", version).table(self.identifier(name))
+
+    def _schema(self, name: Sequence[str]) -> T.StructType:
+        return self._spark.read.table(self.identifier(name)).schema
+
+    def _create(self, name: Sequence[str], schema: T.StructType, partition: str, directory: str) -> None:
+        # Asked first: who may write tables need not be allowed to create schemas.
+        if not self._spark.catalog.databaseExists(self.identifier(name[:-1])):
+            self._spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.identifier(name[:-1])}")
+        super()._create(name, schema, partition, directory)
+
+    def _layout(self, partition: str, directory: str) -> tuple[str, Mapping[str, str]]:
+        if self._clustered:
+            return f"CLUSTER BY ({quoted(partition)})", {"delta.dataSkippingStatsColumns": partition}
+        return super()._layout(partition, directory)
+
+    def _write(self, name: Sequence[str], writer: DataFrameWriter) -> Written:
+        mark = f"retail_assets {uuid.uuid4()}"
+        writer.option("userMetadata", mark).saveAsTable(self.identifier(name))
+        history = self._spark.sql(f"DESCRIBE HISTORY {self.identifier(name)} LIMIT {_COMMITS_SEARCHED}")
+        (commit,) = history.filter(history.userMetadata == mark).select("version", "operationMetrics").collect()
+        # Delta counts rows from its log, without reading any.
+        return commit.version, commit.operationMetrics, self.read(name, commit.version).count()

@@ -1,0 +1,197 @@
+"""Grants and descriptions: what differs is changed, nothing else, and the second time there is nothing to do."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from databricks.sdk.errors import NotFound
+from databricks.sdk.service.catalog import GetPermissionsResponse, PermissionsChange, Privilege, PrivilegeAssignment
+from pyspark.sql import SparkSession
+
+from retail_assets.databricks.access import (
+    DEFAULT_POLICY,
+    Access,
+    GrantChange,
+    Securable,
+    grant_changes,
+    wanted_grants,
+)
+from retail_assets.databricks.settings import DatabricksSettings
+from retail_assets.databricks.unity_catalog import (
+    Described,
+    describe_tables,
+    grant_access,
+    statements,
+    wanted_description,
+)
+from retail_assets.lakehouse.catalog_tables import CatalogTables
+from retail_assets.lakehouse.contracts import conform
+from retail_assets.online_retail.customer_rfm import CustomerRfm
+from retail_assets_tests.databricks.test_settings import ON_EXISTING
+from retail_assets_tests.lakehouse.shop import Sales, frame, sales, takings
+
+TABLES = {("shop", "sales"): "silver", ("shop", "takings"): "gold"}
+CATALOG, SCHEMA = Securable("CATALOG", "retail"), Securable("SCHEMA", "retail.shop")
+SALES, TAKINGS = Securable("TABLE", "retail.shop.sales"), Securable("TABLE", "retail.shop.takings")
+
+
+def privileges(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+# Grants --------------------------------------------------------------------------------------------------------------
+
+
+def test_analysts_read_gold_and_engineers_have_all():
+    assert wanted_grants(DEFAULT_POLICY, "retail", TABLES) == {
+        CATALOG: {"analysts": privileges("USE_CATALOG"), "engineers": privileges("USE_CATALOG")},
+        SCHEMA: {"analysts": privileges("USE_SCHEMA"), "engineers": privileges("ALL_PRIVILEGES")},
+        SALES: {"analysts": privileges(), "engineers": privileges()},
+        TAKINGS: {"analysts": privileges("SELECT"), "engineers": privileges()},
+    }
+
+
+def test_a_principal_that_may_read_nothing_any_more_loses_all_it_had():
+    wanted = wanted_grants([Access("gone")], "retail", TABLES)
+    current = {
+        CATALOG: {"gone": privileges("USE_CATALOG")},
+        SCHEMA: {"gone": privileges("USE_SCHEMA")},
+        TAKINGS: {"gone": privileges("SELECT")},
+    }
+    assert [line for change in grant_changes(wanted, current) for line in change.statements] == [
+        "REVOKE USE SCHEMA ON SCHEMA retail.shop FROM `gone`",
+        "REVOKE SELECT ON TABLE retail.shop.takings FROM `gone`",
+    ], "what the catalog itself allows is left: it may hold other schemas"
+
+
+def test_only_what_differs_changes_and_others_grants_are_left_alone():
+    wanted = {TAKINGS: {"analysts": privileges("SELECT")}, SALES: {"analysts": privileges()}}
+    current = {
+        TAKINGS: {"analysts": privileges("SELECT", "MODIFY"), "auditors": privileges("SELECT")},
+        SALES: {"analysts": privileges("SELECT")},
+    }
+    assert grant_changes(wanted, current) == [
+        GrantChange(SALES, "analysts", add=privileges(), remove=privileges("SELECT")),
+        GrantChange(TAKINGS, "analysts", add=privileges(), remove=privileges("MODIFY")),
+    ]
+    assert grant_changes(wanted, wanted) == []
+
+
+class Permissions:
+    """Unity Catalog's permissions as the SDK's client sees them; some securables do not exist."""
+
+    def __init__(self, absent: set[str]) -> None:
+        self.absent = absent
+        self.held: dict[tuple[str, str], dict[str, set[str]]] = {
+            ("table", "retail.shop.sales"): {"analysts": {"SELECT"}}
+        }
+        self.grants = SimpleNamespace(get=self.get, update=self.update)
+
+    def get(self, kind: str, name: str) -> GetPermissionsResponse:
+        if name in self.absent:
+            raise NotFound(f"{name} does not exist")
+        return GetPermissionsResponse(
+            privilege_assignments=[
+                PrivilegeAssignment(principal=principal, privileges=[Privilege(p) for p in sorted(held)])
+                for principal, held in self.held.get((kind, name), {}).items()
+            ]
+        )
+
+    def update(self, kind: str, name: str, *, changes: list[PermissionsChange]) -> None:
+        for change in changes:
+            held = self.held.setdefault((kind, name), {}).setdefault(str(change.principal), set())
+            held |= {privilege.value for privilege in change.add or []}
+            held -= {privilege.value for privilege in change.remove or []}
+
+
+def shown(metadata: dict[str, Any]) -> tuple[int, str, str]:
+    return metadata["changes"].value, metadata["statements"].value, metadata["not_there_yet"].value
+
+
+def test_grants_are_brought_in_line_and_the_second_time_there_is_nothing_to_do():
+    settings = DatabricksSettings.read(ON_EXISTING)
+    client = Permissions(absent={"retail.shop.takings"})
+    changes, told, absent = shown(grant_access(client, settings, [sales, takings]))
+    assert changes == 5
+    assert "REVOKE SELECT ON TABLE retail.shop.sales FROM `analysts`;" in told
+    assert "GRANT ALL PRIVILEGES ON SCHEMA retail.shop TO `engineers`;" in told
+    assert absent == "retail.shop.takings"
+    assert client.held == {
+        ("catalog", "retail"): {"analysts": {"USE_CATALOG"}, "engineers": {"USE_CATALOG"}},
+        ("schema", "retail.shop"): {"analysts": {"USE_SCHEMA"}, "engineers": {"ALL_PRIVILEGES"}},
+        ("table", "retail.shop.sales"): {"analysts": set()},
+    }
+    assert shown(grant_access(client, settings, [sales, takings])) == (0, "none", "retail.shop.takings")
+
+
+# Descriptions --------------------------------------------------------------------------------------------------------
+
+
+def test_a_contract_says_all_that_the_catalog_is_told():
+    wanted = wanted_description(CustomerRfm, "gold", pseudonyms=True)
+    assert wanted.comment.startswith("Recency, frequency and monetary value of every customer")
+    assert "\n" not in wanted.comment
+    assert list(wanted.columns) == list(CustomerRfm.to_schema().columns)
+    assert (wanted.tags, wanted.column_tags) == ({"layer": "gold"}, {"customer_id": {"personal_data": "pseudonym"}})
+    in_the_clear = {"customer_id": {"personal_data": "identifier"}}
+    assert wanted_description(CustomerRfm, "gold", pseudonyms=False).column_tags == in_the_clear
+    assert wanted_description(CustomerRfm, "silver", pseudonyms=True).column_tags == in_the_clear
+
+
+WANTED = Described("It's sold", {"a": "one", "b": "two"}, {"p": "1"}, {"layer": "gold"}, {"a": {"personal_data": "x"}})
+
+
+def test_what_the_catalog_lacks_becomes_statements():
+    current = Described("", {"a": "", "b": "two"}, {"q": "2"}, {"owner": "me"}, {})
+    assert statements("`c`.`s`.`t`", WANTED, current) == [
+        r"COMMENT ON TABLE `c`.`s`.`t` IS 'It\'s sold'",
+        "ALTER TABLE `c`.`s`.`t` ALTER COLUMN `a` COMMENT 'one'",
+        "ALTER TABLE `c`.`s`.`t` SET TBLPROPERTIES ('p' = '1')",
+        "ALTER TABLE `c`.`s`.`t` SET TAGS ('layer' = 'gold')",
+        "ALTER TABLE `c`.`s`.`t` ALTER COLUMN `a` SET TAGS ('personal_data' = 'x')",
+    ]
+    assert not any("TAGS" in line for line in statements("t", WANTED, current, tagged=False))
+
+
+def test_what_is_as_it_should_be_needs_no_statement_and_more_is_left_alone():
+    more = Described(
+        WANTED.comment,
+        {**WANTED.columns, "c": "mine"},
+        {"p": "1", "q": "2"},
+        {"layer": "gold", "owner": "me"},
+        {"a": {"personal_data": "x", "y": "z"}},
+    )
+    assert statements("t", WANTED, WANTED) == statements("t", WANTED, more) == []
+
+
+def test_a_column_that_the_table_does_not_have_yet_is_left_for_the_write_that_adds_it():
+    current = Described(WANTED.comment, {"b": "two"}, WANTED.properties, WANTED.tags, {})
+    assert statements("t", WANTED, current) == []
+
+
+@pytest.fixture
+def catalog(spark: SparkSession, tmp_path: Path) -> Iterator[CatalogTables]:
+    spark.sql(f"CREATE SCHEMA shop LOCATION '{tmp_path}/shop'")
+    yield CatalogTables(spark, "spark_catalog")
+    spark.sql("DROP SCHEMA shop CASCADE")
+
+
+def test_tables_are_described_in_the_catalog_once(spark: SparkSession, catalog: CatalogTables):
+    rows = conform(frame(spark, [("1", 1, "1.50", "food", "2020-01-30")]), Sales)
+    catalog.replace(("shop", "sales"), rows, "day", [date(2020, 1, 30)], "month")
+    spark.sql("ALTER TABLE shop.sales ALTER COLUMN kind COMMENT 'changed by hand'")
+
+    changes, told, absent = shown(describe_tables(spark, "spark_catalog", [sales, takings], pseudonyms=False))
+
+    assert changes == 3
+    assert "ALTER COLUMN `kind` COMMENT 'What it is'" in told
+    assert absent == "spark_catalog.shop.takings"
+    detail = spark.sql("DESCRIBE DETAIL shop.sales").first()
+    assert detail is not None
+    assert detail.description == "What was sold, by day."
+    assert detail.properties["delta.deletedFileRetentionDuration"] == "interval 30 days"
+    assert spark.table("shop.sales").schema["kind"].metadata["comment"] == "What it is"
+    assert shown(describe_tables(spark, "spark_catalog", [sales], pseudonyms=False)) == (0, "none", "none")

@@ -1,0 +1,62 @@
+"""Pseudonyms are real HMACs, the same everywhere, and gold holds nothing else."""
+
+import hmac
+from hashlib import sha256
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from retail_assets.lakehouse.pseudonyms import pseudonym, pseudonymised
+from retail_assets.settings import Settings
+from retail_assets_tests.workbench import Workbench, line
+
+KEY = "a key of more than thirty-two characters"
+
+
+@pytest.mark.parametrize("key", [KEY, "k" * 64, "longer than SHA-256's block, which is 64 bytes " * 3, "schlüssel" * 5])
+def test_a_pseudonym_is_the_hmac_that_python_makes(spark: SparkSession, key: str):
+    ids = ["13085", "", "Zoë", "12346.0"]
+    made = spark.createDataFrame([(i,) for i in ids], "customer_id string").select(pseudonym(key, F.col("customer_id")))
+    assert [row[0] for row in made.collect()] == [hmac.new(key.encode(), i.encode(), sha256).hexdigest() for i in ids]
+
+
+def test_no_customer_stays_no_customer_and_other_columns_stay_as_they_are(spark: SparkSession):
+    rows = spark.createDataFrame([("1", None), ("2", "13085")], "invoice_no string, customer_id string")
+    first, second = pseudonymised(rows, KEY).orderBy("invoice_no").collect()
+    assert (first.invoice_no, first.customer_id, second.invoice_no) == ("1", None, "2")
+    assert len(second.customer_id) == 64
+    unconcerned = rows.select("invoice_no")
+    assert pseudonymised(unconcerned, KEY) is unconcerned
+
+
+@pytest.mark.long
+def test_gold_holds_pseudonyms_only_and_every_check_still_agrees_with_silver(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+):
+    customers = [str(12000 + n) for n in range(40)]
+    for day in ("2010-12-31", "2011-01-01"):
+        workbench.drop(
+            day,
+            [
+                line(invoice=f"{500000 + n}", customer=customer, when=f"{day} 10:00:00", quantity=1 + n % 7)
+                for n, customer in enumerate(customers)
+            ],
+        )
+    monkeypatch.setenv("RETAIL_PSEUDONYM_KEY", KEY)
+    workbench.environment["RETAIL_ONLINE_RETAIL_LAST_DAY"] = "2011-01-01"
+    workbench.settings = Settings.read({**workbench.environment, "RETAIL_PSEUDONYM_KEY": KEY})
+
+    silver = ["raw_invoices", "quarantined_invoices", "clean_transactions", "customer_month_activity"]
+    summary = workbench.run([*silver, "customer_rfm", "geo_metrics"])
+
+    assert summary.succeeded, summary.failures
+    assert sum(table.failed for table in summary.tables.values()) == 0
+    assert {row[0] for row in workbench.table("customer_month_activity").select("customer_id").collect()} == set(
+        customers
+    )
+    expected = {hmac.new(KEY.encode(), customer.encode(), sha256).hexdigest() for customer in customers}
+    scored = [row[0] for row in workbench.table("customer_rfm").select("customer_id").collect()]
+    assert (len(scored), set(scored)) == (2 * len(customers), expected), "both months"
+    (newest,) = workbench.table("geo_metrics").filter("snapshot_month = DATE'2011-01-01'").collect()
+    assert (newest.customers, newest.new_customers) == (40, 0), "found again from a silver table joined to another"
