@@ -4,10 +4,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The oldest Databricks Runtime that is supported, as far as it is public: its Spark and Delta with our libraries.
+OLDEST := .venv-oldest
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java run rehearse ui test test-long lint bench clean lock
+.PHONY: help setup java run rehearse ui test test-long test-oldest lint bench clean lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -42,8 +44,19 @@ ui: setup ## the Dagster UI on http://localhost:3000
 test: setup lint ## lint, types, tests
 	$(BIN)/python -m pytest -m "not long"
 
-test-long: setup ## what takes longer: random kills, the full real data, scale
+test-long: setup test-oldest ## what takes longer: random kills, the full real data, scale
 	$(BIN)/python -m pytest -m long
+
+$(OLDEST)/.ready: requirements/bootstrap.lock requirements/oldest-runtime.lock requirements/oldest-runtime.jars.lock | $(READY)
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --require-hashes --no-build-isolation -r requirements/oldest-runtime.lock
+	$(OLDEST)/bin/python -m retail_assets.lakehouse.jars requirements/oldest-runtime.jars.lock 2>$(OLDEST)/setup.log || { cat $(OLDEST)/setup.log >&2; exit 1; }
+	touch $@
+
+test-oldest: setup $(OLDEST)/.ready ## the tables' tests on the Spark of the oldest Databricks Runtime supported
+	$(OLDEST)/bin/python -m pytest -m "not long" retail_assets_tests/analytics retail_assets_tests/lakehouse \
+	  retail_assets_tests/online_retail/test_transforms_*.py retail_assets_tests/online_retail/test_checks.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -56,6 +69,8 @@ bench: setup ## measure the main job against its baselines
 lock: $(READY) ## renew the locks of exact versions and hashes
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header requirements/bootstrap.in -o requirements/bootstrap.lock
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -o requirements/requirements.lock
+	cp requirements/requirements.lock requirements/oldest-runtime.lock # whose versions are kept where they can be
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev --override requirements/oldest-runtime.in -o requirements/oldest-runtime.lock
 
 clean: ## remove the data it made: landing zone, lakehouse, Dagster's history
 	rm -rf data .dagster_home spark-warehouse

@@ -58,11 +58,12 @@ HOW_TO_READ = """\
 - `staging`, `submit`: writing the step's files (the size is `staged`) to a volume, and `runs/submit`.
 - `set-up`, `process`: of the remote run, as `runs/get` says: what the cluster does before the task, then the task's
   Python process. `of it the step` is Dagster's own time of the step in that process; what is left of `process` is
-  Python's start, the imports and loading the definitions. What a step imports or opens on first use, it does every
-  time, as each has a fresh process.
+  Python's start, the imports and loading the definitions. As each step has a fresh process, what it imports or opens
+  on first use it does every time.
 - `noticed after`: from the end of the remote run to the poll that saw it. This is the poll interval's share: half the
   interval on average for steps of any length, the whole of it and the poll's own time at worst. Once a step's last
   event has come back polls come every second at most, so it is shorter where that was seen before the run's end.
+  Reading and storing the events that the last poll brought is in it: a range of days has thousands.
 - `host`: the rest of the run: the multiprocess executor's own process for the step, which imports Dagster and loads the
   definitions, the workspace's first answers, storing the events, removing the staged files.
 - `run` and `local run`: wall time of the whole Dagster run of one step. `more` is their difference, the launcher's

@@ -61,19 +61,23 @@ def read_rows(raw: DataFrame) -> DataFrame:
 
 def landed_money() -> Column:
     """What a landed row is worth: quantity × unit price where both can be read and the product held, else 0."""
-    quantity, price = F.col("quantity").try_cast("int"), F.col("unit_price").try_cast("decimal(12,3)")
-    return F.coalesce((quantity * price).try_cast("decimal(18,3)"), F.lit(0))
+    product = "try_cast(quantity AS int) * try_cast(unit_price AS decimal(12,3))"
+    return F.coalesce(_try_cast(product, "decimal(18,3)"), F.lit(0))
+
+
+def _try_cast(expression: str, kind: str) -> Column:
+    """In SQL, as Spark 3.5 has it there only."""
+    return F.expr(f"try_cast({expression} AS {kind})")
 
 
 def _number(name: str, pattern: str, kind: str) -> Column:
-    text = F.trim(name)
-    return F.when(text.rlike(pattern), text.try_cast(kind))
+    return F.when(F.trim(name).rlike(pattern), _try_cast(f"trim({name})", kind))
 
 
 def _timestamp() -> Column:
     """ISO dates and times by a cast; other written forms where they give the drop's own day."""
     text = F.trim("invoice_ts")
-    iso = F.when(text.rlike(r"^\d{4}-\d{2}-\d{2}"), text.try_cast("timestamp"))
+    iso = F.when(text.rlike(r"^\d{4}-\d{2}-\d{2}"), _try_cast("trim(invoice_ts)", "timestamp"))
     written = [F.try_to_timestamp(text, F.lit(form)) for form in _WRITTEN_DATES]
     own_day = [F.when(F.to_date(moment) == F.col("invoice_date"), moment) for moment in written]
     return F.coalesce(iso, F.when(text.rlike(r"^\d{1,2}[/.]"), F.coalesce(*own_day)))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
@@ -103,21 +103,26 @@ def _distribution(invoices: DataFrame) -> DataFrame:
     """Of invoice amounts per month: all, and those up to the 85th percentile."""
     limits = invoices.groupBy("snapshot_month").agg(F.percentile("amount", F.lit(TYPICAL_SHARE)).alias("typical_limit"))
     amount = F.col("amount")
-    typical = F.when(amount <= F.col("typical_limit"), amount)
+    is_typical = amount <= F.col("typical_limit")
+    typical = F.when(is_typical, amount)
+    # The lowest of the commonest, which F.mode gives from Spark 4 on only.
+    commonest_first = F.struct((-F.col("times")).alias("order"), amount)
+    same_amount = Window.partitionBy("snapshot_month", "amount")
     return (
-        invoices.join(limits, "snapshot_month")
+        invoices.withColumn("times", F.count("*").over(same_amount))
+        .join(limits, "snapshot_month")
         .groupBy("snapshot_month")
         .agg(
             F.min(amount).alias("invoice_min"),
             F.max(amount).alias("invoice_max"),
             F.avg(amount).alias("invoice_mean"),
             F.median(amount).alias("invoice_median"),
-            F.mode(amount, True).alias("invoice_mode"),
+            F.min(commonest_first)["amount"].alias("invoice_mode"),
             F.max("typical_limit").alias("typical_limit"),
             F.max(typical).alias("typical_max"),
             F.avg(typical).alias("typical_mean"),
             F.median(typical).alias("typical_median"),
-            F.mode(typical, True).alias("typical_mode"),
+            F.min(F.when(is_typical, commonest_first))["amount"].alias("typical_mode"),
         )
     ).withColumns(
         {

@@ -77,8 +77,8 @@ def places(spark: SparkSession) -> dict[tuple[date, str], Row]:
 
 
 def test_orders_are_placed_or_cancelled_and_sales_are_net(months: dict[date, Row]):
-    found = [(row.placed_orders, row.cancelled_orders, row.net_sales) for row in months.values()]
-    assert found == [(5, 1, Decimal(200)), (3, 1, Decimal(99)), (0, 0, Decimal(0)), (0, 0, Decimal(0))]
+    found = {month: (row.placed_orders, row.cancelled_orders, row.net_sales) for month, row in months.items()}
+    assert found == {JANUARY: (5, 1, 200), FEBRUARY: (3, 1, 99), MARCH: (0, 0, 0), APRIL: (0, 0, 0)}
 
 
 def test_sales_grow_over_the_month_before_where_there_is_one(months: dict[date, Row]):
@@ -115,6 +115,13 @@ def test_an_amount_on_the_percentile_itself_is_typical(spark: SparkSession):
         Decimal("0.950"),
     )
     assert (row.invoice_mode, row.typical_mode) == (Decimal("0.1"), Decimal("0.1"))  # of equals the smallest
+
+
+def test_the_mode_is_the_commonest_amount_and_of_equals_the_smallest(spark: SparkSession):
+    amounts = [1, 3, 3, 2, 2, *range(5, 18), 50, 50, 50]
+    lines = [sale("2011-01-04", f"5000{n:02d}", Decimal(amount)) for n, amount in enumerate(amounts)]
+    row = activity_of(spark, [JANUARY], lines)[JANUARY]
+    assert (row.invoice_mode, row.typical_limit, row.typical_mode) == (50, 17, 2)
 
 
 def test_a_month_made_alone_is_the_same_as_among_others(
