@@ -174,8 +174,8 @@ def test_files_are_written_replaced_read_and_removed(area: StagingArea):
 
 def test_paths_are_those_of_the_request_and_of_the_cluster(area: StagingArea):
     if area.root.startswith("/Volumes/"):
-        assert area.uri("step/main.py") == "/Volumes/retail/operations/staging/step/main.py"
-        assert area.local_path("step/main.py") == "/Volumes/retail/operations/staging/step/main.py"
+        assert area.uri("step/main.py") == "/Volumes/retail/operations/staging/area/step/main.py"
+        assert area.local_path("step/main.py") == "/Volumes/retail/operations/staging/area/step/main.py"
     else:
         assert area.uri("step/main.py") == "dbfs:/staging area/step/main.py"
         assert area.local_path("step/main.py") == "/dbfs/staging area/step/main.py"
