@@ -14,6 +14,7 @@ from dagster import (
 )
 from dagster_pyspark import LazyPySparkResource
 
+from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.session import MEANING, spark_config
@@ -45,6 +46,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 tracking_uri=settings.mlflow_tracking_uri,
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,
             ),
+            "discounting": Discounting(yearly_rate=settings.discount_rate),
             "step_launcher": step_launcher(settings),
         },
         jobs=governance(settings),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from dagster import ConfigurableResource
 from numpy.typing import ArrayLike, NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -27,14 +28,17 @@ FEWEST_REPEATERS = 20
 
 MONTHS = 12
 DAYS_PER_YEAR = 365.0
-DISCOUNT_RATE = 0.1
-"""Yearly, where the settings say nothing else."""
-
 # Parameters are searched as logarithms, time in units of the largest age and money in units of the mean: within
 # these bounds lies everything that can be told apart.
 _BOUND = 12.0
 _SLOPE = 1e-5  # of the mean log-likelihood of a customer, at a maximum
 _ONE = 1e-4  # nearer to 1 than this, a is interpolated
+
+
+class Discounting(ConfigurableResource):
+    """What money that comes later is worth less, a year."""
+
+    yearly_rate: float
 
 
 class NotFitted(Exception):
@@ -262,13 +266,13 @@ def fit_lifetime(customers: pd.DataFrame) -> LifetimeModel:
 
 def month_ends(months: int = MONTHS) -> Numbers:
     """The ends of twelfths of a year, in days from now; the first is now."""
-    return np.arange(months + 1) * (DAYS_PER_YEAR / MONTHS)
+    return np.linspace(0.0, months * DAYS_PER_YEAR / MONTHS, months + 1)
 
 
 def discounted(each_month: Numbers, yearly_rate: float) -> Numbers:
     """The sum over the months of an array customers × months, each worth as much less as its middle is far away."""
     middle = (np.arange(each_month.shape[1]) + 0.5) / MONTHS
-    return each_month @ (1 + yearly_rate) ** -middle
+    return np.asarray((each_month * (1 + yearly_rate) ** -middle).sum(axis=1), dtype=np.float64)
 
 
 def naive_value(customers: pd.DataFrame, days: float) -> Numbers:

@@ -3,6 +3,8 @@
 from retail_assets.online_retail import (
     churn_scores,
     clean_transactions,
+    clv_holdout,
+    customer_clv,
     customer_month_activity,
     customer_rfm,
     customer_segments,
@@ -25,6 +27,8 @@ TABLES = [
     segment_model.build,
     customer_segments.build,
     churn_scores.build,
+    customer_clv.build,
+    clv_holdout.build,
     geo_metrics.build,
     monthly_activity.build,
 ]

@@ -45,7 +45,7 @@ def cdnow_purchases(real_data: Path) -> pd.DataFrame:
         names=["master_id", "customer", "day", "cds", "value"],
     )
     lines["day"] = pd.to_datetime(lines["day"], format="%Y%m%d")
-    return lines.groupby(["customer", "day"], as_index=False)["value"].sum()
+    return lines.groupby(["customer", "day"])["value"].sum().reset_index()
 
 
 @pytest.fixture(scope="module")
