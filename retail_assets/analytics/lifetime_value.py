@@ -348,10 +348,12 @@ def _maximum(
     `negative` takes their logarithms and gives the mean of the likelihood, its sign reversed, and its slopes.
     """
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     bounds = [(-_BOUND, _BOUND)] * len(names)
     options = {"maxiter": 1000, "ftol": 1e-15, "gtol": _SLOPE / 100}
-    tried = [minimize(negative, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for start in starts]
+    with threadpool_limits(limits=1):  # on four parameters, threads only wait for each other: five times the CPU time
+        tried = [minimize(negative, at, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for at in starts]
     best = min(tried, key=lambda result: float(result.fun))
     found = [float(parameter) for parameter in np.exp(best.x)]
     # By the slopes and not by the optimiser's word: it also stops, content, where rounding lets it go no further.

@@ -42,19 +42,21 @@ LATER = pd.DataFrame(
 
 
 def test_what_was_foreseen_stands_beside_what_came_in_all_and_month_by_month():
-    rows = holdout_rows(SPRING, customers(3), LATER, MODEL).set_index(["slice", "number"])
+    rows = {
+        (row["slice"], row["number"]): row for _, row in holdout_rows(SPRING, customers(3), LATER, MODEL).iterrows()
+    }
     assert SPRING.days == [31, 61, 92]
     for months, (purchases, value) in {1: (1, "50.125"), 2: (2, "60.125"), 3: (4, "140.125")}.items():
-        row = rows.loc[("month", months)]
+        row = rows["month", months]
         assert (row.customers, row.actual_purchases, row.actual_value) == (3, purchases, Decimal(value))
         expected = MODEL.purchases.expected_purchases(SPRING.days[months - 1], [0, 1, 2], [0, 290, 290], 300)
         assert row.predicted_purchases == pytest.approx(expected.sum())
         assert row.predicted_value == pytest.approx(expected @ MODEL.values.expected_value([1, 2, 3], 100.0))
         assert row.naive_value == pytest.approx(600 / 300 * SPRING.days[months - 1])
-    whole, last = rows.loc[("all", 0)], rows.loc[("month", 3)]
-    assert whole.drop(["rank_correlation", "naive_rank_correlation"]).equals(
-        last.drop(["rank_correlation", "naive_rank_correlation"])
-    )
+    whole, last = rows["all", 0], rows["month", 3]
+    sums = [name for name in whole.index if name.endswith(("_purchases", "_value"))]
+    assert len(sums) == 5
+    assert whole[sums].equals(last[sums])
     assert (whole.rank_correlation, whole.naive_rank_correlation) == (1.0, 1.0)
 
 
