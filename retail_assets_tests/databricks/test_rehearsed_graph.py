@@ -137,7 +137,7 @@ def dagster(rehearsed: Rehearsed, workspace: Workspace, *arguments: str) -> subp
         | deployment_environment(workspace)
         | {
             "RETAIL_ONLINE_RETAIL_FIRST_DAY": str(calendar.first_day),
-            "RETAIL_ONLINE_RETAIL_LAST_DAY": str(calendar.last_day),
+            "RETAIL_ONLINE_RETAIL_LAST_DAY": str(calendar.last_day or "open"),
         }
     )
     command = [sys.executable, "-m", "dagster", *arguments, "--module-name", "retail_assets.definitions"]
