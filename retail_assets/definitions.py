@@ -21,6 +21,7 @@ from retail_assets.lakehouse.session import MEANING, spark_config
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
+from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
 from retail_assets.settings import Settings
 
 
@@ -30,7 +31,7 @@ def build_definitions(settings: Settings) -> Definitions:
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
     return Definitions(
-        assets=[table.asset(calendar) for table in online_retail.TABLES],
+        assets=[*(table.asset(calendar) for table in online_retail.TABLES), pipeline_metrics_asset()],
         resources={
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(
@@ -50,6 +51,7 @@ def build_definitions(settings: Settings) -> Definitions:
             "step_launcher": step_launcher(settings),
         },
         jobs=governance(settings),
+        sensors=[pipeline_metrics_sensor(settings.lakehouse)],
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else in_process_executor,

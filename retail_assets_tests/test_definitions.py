@@ -45,7 +45,7 @@ def environment(directory: Path, **variables: str) -> dict[str, str]:
 def assets(variables: Mapping[str, str]) -> dict[str, AssetsDefinition]:
     """Table -> its asset, with the calendar that these settings state."""
     graph = build_definitions(Settings.read(variables)).resolve_asset_graph()
-    return {asset.key.path[-1]: asset for asset in graph.assets_defs}
+    return {asset.key.path[-1]: asset for asset in graph.assets_defs if asset.is_executable}
 
 
 @pytest.fixture(scope="module")
