@@ -178,7 +178,7 @@ def _ui_url(environment: Mapping[str, str]) -> str:
     value = environment.get("RETAIL_UI_URL", "http://localhost:3000").rstrip("/")
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
         raise SettingError(
-            f"RETAIL_UI_URL={value!r} is not where people open the Dagster UI, such as https://dagster.example.org."
+            "RETAIL_UI_URL is not an address of the Dagster UI such as https://dagster.example.org, without a password."
         )
     return value
 

@@ -36,7 +36,8 @@ class Http:
     def secrets(self) -> tuple[str, ...]:
         """What must not be shown to anyone."""
         parts = urlsplit(self.url)
-        inner = [part for part in (f"{parts.path}?{parts.query}", parts.path, parts.query, parts.password) if part]
+        inner = [f"{parts.path}?{parts.query}", parts.path, parts.query, parts.password or ""]
+        inner += [part for part in parts.path.split("/") if len(part) >= 16]
         return (self.url, *[part for part in inner if len(part) > 1], *filter(None, [self.signing_key]))
 
 

@@ -254,9 +254,7 @@ def test_an_id_is_passed_for_good_only_after_it_settled_and_never_beyond_one_tha
 
 SUBJECTS = [check(f"2011-01-{day:02}", name) for day in (4, 5, 6) for name in ("contract", "accounting")]
 STEPS = st.one_of(
-    st.tuples(
-        st.just("see"), st.sampled_from(SUBJECTS), st.sampled_from([None, WARN, ERROR]), st.integers(0, 400)
-    ),
+    st.tuples(st.just("see"), st.sampled_from(SUBJECTS), st.sampled_from([None, WARN, ERROR]), st.integers(0, 400)),
     st.tuples(st.just("tick"), st.sampled_from(["works", "dead", "killed"]), st.just(None), st.integers(0, 400)),
 )
 
