@@ -141,7 +141,16 @@ def test_every_table_is_an_asset_in_its_group(closed):
     assert groups == {
         "bronze": {"raw_invoices"},
         "silver": {"quarantined_invoices", "clean_transactions", "customer_month_activity"},
-        "gold": {"customer_rfm", "customer_segments", "daily_metrics", "geo_metrics", "monthly_activity"},
+        "gold": {
+            "customer_rfm",
+            "customer_segments",
+            "daily_metrics",
+            "geo_metrics",
+            "monthly_activity",
+            "product_metrics",
+            "category_metrics",
+            "product_affinities",
+        },
         "ml": {"segment_model", "churn_scores"},
     }
     assert all(asset.key == AssetKey(["online_retail", name]) for name, asset in closed.items())
