@@ -149,6 +149,9 @@ def test_every_table_is_an_asset_in_its_group(closed):
             "daily_metrics",
             "geo_metrics",
             "monthly_activity",
+            "product_metrics",
+            "category_metrics",
+            "product_affinities",
         },
         "ml": {"segment_model", "churn_scores"},
     }
