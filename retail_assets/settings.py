@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from retail_assets.databricks.settings import DatabricksSettings
+    from retail_assets.operations.alerts.settings import AlertSettings
 
 ON_CLUSTER = "RETAIL_ON_CLUSTER"
 """Set to 1 where a step of the databricks deployment runs, by what started it there."""
@@ -87,6 +88,12 @@ class Settings:
     """The workspace, on the host of the databricks deployment."""
     pseudonym_key: str | None = field(default=None, repr=False)
     """The secret key of customers' pseudonyms in gold and ml; without one their ids stay as they are."""
+    ui_url: str = "http://localhost:3000"
+    """Where people open the Dagster UI: what alerts link to."""
+    alerts: "AlertSettings | None" = None
+    """Who hears of failures and recoveries; nobody, if it is not set."""
+    log_format: str = "colored"
+    """How runs and services write their logs: for people, or as one JSON object a line."""
 
     @staticmethod
     def read(environment: Mapping[str, str] | None = None) -> "Settings":
@@ -118,6 +125,9 @@ class Settings:
             clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
             databricks=_workspace(environment) if remote and not on_cluster else None,
             pseudonym_key=_key(environment, "RETAIL_PSEUDONYM_KEY"),
+            ui_url=_ui_url(environment),
+            alerts=None if on_cluster else _alerts(environment),
+            log_format=_choice(environment, "RETAIL_LOG_FORMAT", ("colored", "json")),
         )
         if settings.databricks:
             _refuse_key_that_stays_behind(settings.databricks, settings.pseudonym_key)
@@ -134,6 +144,7 @@ class Settings:
             "RETAIL_LAYOUT": "clustered" if self.clustered else "partitioned",
             "RETAIL_ENGINE": self.engine,
             "RETAIL_DISCOUNT_RATE": str(self.discount_rate),
+            "RETAIL_LOG_FORMAT": self.log_format,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             **self.calendars,
         }
@@ -170,6 +181,21 @@ def _workspace(environment: Mapping[str, str]) -> "DatabricksSettings":
     from retail_assets.databricks.settings import DatabricksSettings
 
     return DatabricksSettings.read(environment)
+
+
+def _alerts(environment: Mapping[str, str]) -> "AlertSettings | None":
+    from retail_assets.operations.alerts.settings import read_alerts
+
+    return read_alerts(environment)
+
+
+def _ui_url(environment: Mapping[str, str]) -> str:
+    value = environment.get("RETAIL_UI_URL", "http://localhost:3000").rstrip("/")
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+        raise SettingError(
+            "RETAIL_UI_URL is not an address of the Dagster UI such as https://dagster.example.org, without a password."
+        )
+    return value
 
 
 def _key(environment: Mapping[str, str], variable: str) -> str | None:

@@ -1,6 +1,7 @@
 """The tables of Online Retail, in the order of the data."""
 
 from retail_assets.online_retail import (
+    category_metrics,
     churn_scores,
     clean_transactions,
     clv_holdout,
@@ -11,6 +12,8 @@ from retail_assets.online_retail import (
     daily_metrics,
     geo_metrics,
     monthly_activity,
+    product_affinities,
+    product_metrics,
     quarantined_invoices,
     raw_invoices,
     segment_model,
@@ -31,6 +34,9 @@ TABLES = [
     clv_holdout.build,
     geo_metrics.build,
     monthly_activity.build,
+    product_metrics.build,
+    category_metrics.build,
+    product_affinities.build,
 ]
 
 __all__ = ["SOURCE", "TABLES"]

@@ -17,6 +17,7 @@ from retail_assets.lakehouse.checks import Audit, Verdict
 from retail_assets.lakehouse.contracts import Contract, conform, partition_column, unique_key
 from retail_assets.lakehouse.evaluation import PartitionEvaluation, evaluate
 from retail_assets.lakehouse.table import Table
+from retail_assets.online_retail.category_metrics import CategoryMetrics, category_metrics
 from retail_assets.online_retail.churn_scores import AUC_CEILING, AUC_FLOOR, ChurnScores
 from retail_assets.online_retail.clean_transactions import CleanTransactions, clean_transactions
 from retail_assets.online_retail.clv_holdout import LEAST, MOST, ClvHoldout
@@ -27,6 +28,8 @@ from retail_assets.online_retail.customer_segments import CustomerSegments, cust
 from retail_assets.online_retail.daily_metrics import DailyMetrics, daily_metrics
 from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
 from retail_assets.online_retail.monthly_activity import MonthlyActivity, monthly_activity
+from retail_assets.online_retail.product_affinities import ProductAffinities
+from retail_assets.online_retail.product_metrics import ProductMetrics, product_metrics
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices, quarantined_invoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.online_retail.segment_model import SegmentModel
@@ -298,6 +301,25 @@ FAULTS = [
     Fault("monthly_activity", "contract", "user neither new nor not", more(active_users=1), broken("users_add_up")),
     Fault("monthly_activity", "contract", "month twice", repeated(net_sales=0), REPEATED),
     Fault("monthly_activity", "reconciliation", "net sales", more(net_sales=-MILLI)),
+    Fault("product_metrics", "contract", "fourth class", changed(abc_class="D"), broken("abc_class_isin")),
+    Fault("product_metrics", "contract", "unknown category", changed(category="Hats"), broken("category_isin")),
+    Fault("product_metrics", "contract", "product twice", repeated(revenue=0, returns_value=0, units=0), REPEATED),
+    Fault("product_metrics", "reconciliation", "revenue", more(revenue=MILLI)),
+    Fault("product_metrics", "reconciliation", "returns", more(returns_value=MILLI)),
+    Fault("product_metrics", "reconciliation", "units", more(units=1)),
+    Fault("product_metrics", "reconciliation", "product lost", without()),
+    Fault("category_metrics", "contract", "rank 0", changed(revenue_rank=0),
+          broken("revenue_rank_greater_than_or_equal_to")),
+    Fault("category_metrics", "contract", "category twice", repeated(revenue=0, returns_value=0, units=0), REPEATED),
+    Fault("category_metrics", "reconciliation", "revenue", more(revenue=-MILLI)),
+    Fault("category_metrics", "reconciliation", "returns", more(returns_value=MILLI)),
+    Fault("category_metrics", "reconciliation", "units", more(units=1)),
+    Fault("product_affinities", "contract", "no more than chance", changed(lift=1.0), broken("lift_greater_than")),
+    Fault("product_affinities", "contract", "more than either", changed(together_baskets=18), broken("counts_nest")),
+    Fault("product_affinities", "contract", "rule twice", lambda s: s.rows.append(s.rows[0]), REPEATED),
+    Fault("product_affinities", "baskets_agree", "basket lost", changed(baskets=18), {"wrong_baskets": 2}),
+    Fault("product_affinities", "baskets_agree", "product miscounted",
+          lambda s: s.rows[0].update(antecedent_baskets=15, together_baskets=15), {"wrong_products": 1}),
 ]  # fmt: skip
 PLANTED = {name: [fault for fault in FAULTS if fault.table == name] for name in BY_NAME}
 
@@ -323,6 +345,14 @@ def clusters(month: date) -> Rows:
     shared = {"clusters": 2, "customers": 1, "share": 0.5, "silhouette": 0.2, "snapshot_month": month}
     spread = [(0, "Best customers", 1.0), (1, "Dormant", 2.0)]
     return [shared | {"cluster": n, "label": label} | dict.fromkeys(numbers, place) for n, label, place in spread]
+
+
+def rule(product: dict[str, Any]) -> dict[str, Any]:
+    """A rule from a product to itself: what the month's one product can have; its counts are the product's own."""
+    counts = {f"{of}baskets": product["orders"] for of in ("", "antecedent_", "consequent_", "together_")}
+    sides = dict.fromkeys(("antecedent", "consequent"), product["stock_code"])
+    shares = {"support": 1.0, "confidence": 1.0, "lift": 1.5, "rule_rank": 1}
+    return {"snapshot_month": product["snapshot_month"], **sides, **counts, **shares}
 
 
 @dataclass(frozen=True)
@@ -358,6 +388,9 @@ def made(spark: SparkSession) -> Made:
     keep(GeoMetrics, geo_metrics(clean, activity, rfm))
     months = spark.createDataFrame([(month,) for month in MONTHS], "snapshot_month date")
     keep(MonthlyActivity, monthly_activity(clean, activity, months))
+    products = keep(ProductMetrics, product_metrics(clean))
+    keep(CategoryMetrics, category_metrics(products, clean))
+    rows[ProductAffinities] = [rule(row) for row in rows[ProductMetrics]]
     rows[ChurnScores] = [
         row | {"monetary": 5.0, "churn_probability": 0.5, "churn_prediction": True, "churn_risk": "Low"}
         for row in rows[CustomerRfm]
