@@ -24,6 +24,7 @@ from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.online_retail.clv_holdout import holdouts
 from retail_assets.online_retail.customer_clv import MODELLED, CustomerClv, _frame, customer_clv
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
+from retail_assets.settings import Settings
 from retail_assets_tests.online_retail.frames import bought, frame
 from retail_assets_tests.workbench import Workbench
 
@@ -118,8 +119,11 @@ def drawn(customers: int = 400, months: int = 10) -> list[dict[str, Any]]:
 class Lake:
     """customer_month_activity as given, and what the two tables make of it."""
 
-    def __init__(self, directory: Path, spark: SparkSession, activity: list[dict[str, Any]]) -> None:
+    def __init__(self, directory: Path, spark: SparkSession, activity: list[dict[str, Any]], store: Path) -> None:
         self.workbench = Workbench(directory, spark, last_day="2010-10-31")
+        self.workbench.settings = Settings.read(
+            {**self.workbench.environment, "MLFLOW_TRACKING_URI": f"sqlite:///{store / 'mlflow.db'}"}
+        )
         self.workbench.drop("2010-01-01", [])
         self.workbench.drop("2010-10-27", [])
         self.put(activity)
@@ -153,9 +157,15 @@ Made = tuple[Lake, ExecuteInProcessResult]
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[Made]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where models are tracked: to make such a store takes seconds."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, store: Path) -> Iterator[Made]:
     """Five months of both tables, made in one run."""
-    lake = Lake(tmp_path_factory.mktemp("lifetime"), spark, drawn())
+    lake = Lake(tmp_path_factory.mktemp("lifetime"), spark, drawn(), store)
     yield lake, lake.run(FIRST, LAST, "customer_clv", "clv_holdout")
     lake.workbench.instance.dispose()
 
@@ -221,8 +231,8 @@ def test_what_is_bought_after_a_month_changes_nothing_of_it(lake: Made):
     assert of.rows("customer_clv", "2010-09-01")["mean_value"].max() > 1_000  # it was planted
 
 
-def test_too_few_customers_have_no_model_and_the_check_says_so(tmp_path: Path, spark: SparkSession):
-    of = Lake(tmp_path, spark, [bought("a", "2010-01"), bought("a", "2010-02"), bought("b", "2010-05")])
+def test_too_few_customers_have_no_model_and_the_check_says_so(tmp_path: Path, spark: SparkSession, store: Path):
+    of = Lake(tmp_path, spark, [bought("a", "2010-01"), bought("a", "2010-02"), bought("b", "2010-05")], store)
     result = of.run("2010-06-01", "2010-06-01", "customer_clv", "clv_holdout")
     assert result.success
     failed = {found.asset_key.path[-1]: found for found in result.get_asset_check_evaluations() if not found.passed}
