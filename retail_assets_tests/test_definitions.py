@@ -233,7 +233,7 @@ def test_a_closed_calendar_ends_at_its_last_day(closed):
     assert (days[0], days[-1], len(days)) == ("2009-12-01", "2011-12-09", 739)
     assert (months[0], months[-1], len(months)) == ("2009-12-01", "2011-12-01", 25)
     assert partitions(closed["churn_scores"])[0] == "2010-05-01"
-    assert partitions(closed["customer_clv"])[0] == "2010-02-01"
+    assert partitions(closed["customer_clv"])[0] == "2010-05-01"
     assert partitions(closed["clv_holdout"])[0] == "2010-05-01"
 
 

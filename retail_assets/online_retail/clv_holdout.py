@@ -28,7 +28,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
-from retail_assets.online_retail.customer_clv import MONTHS_OF_HISTORY, model_figures, models_fitted
+from retail_assets.online_retail.customer_clv import MONTHS_OF_HISTORY, MONTHS_TO_FIT, model_figures, models_fitted
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.snapshots import snapshots
 from retail_assets.operations.partitions import monthly_after, months_so_far
@@ -52,7 +52,7 @@ class ClvHoldout(Contract):
     made, and no row knows anything later. For each window one row for all customers, one for each decile of predicted
     value, and one for each month, summed up from the as-of date (cumulative tracking). The naive projection is spend
     per day so far, on and on. In a running month windows end with the newest drop. The first five months have no
-    partition: three must be known before the as-of date, and the shortest window takes three.
+    partition: three must be known before the as-of date, and the shortest window takes three more.
     """
 
     horizon_months: Integer = column("Calendar months of the window, the last as far as it is landed", isin=HORIZONS)
@@ -93,7 +93,7 @@ def holdouts(month: date, end: date, first_month: date) -> list[Holdout]:
     for horizon in HORIZONS:
         months = pd.date_range(end=month, periods=horizon, freq="MS")
         known = pd.date_range(first_month, months[0], freq="MS")[:-1]
-        if len(known) > MONTHS_OF_HISTORY:
+        if len(known) >= MONTHS_TO_FIT:
             found.append(Holdout(months[0].date(), (*(day.date() for day in months[1:]), end)))
     return found
 
@@ -228,7 +228,7 @@ def _value_where(condition: str) -> Column:
 
 @table(
     ClvHoldout,
-    monthly_after(MONTHS_OF_HISTORY + min(HORIZONS)),
+    monthly_after(MONTHS_OF_HISTORY),
     group="gold",
     kinds=["mlflow"],
     reads={"activity": (CustomerMonthActivity, months_so_far)},

@@ -39,9 +39,12 @@ from retail_assets.online_retail.customer_month_activity import CustomerMonthAct
 from retail_assets.online_retail.snapshots import snapshots, so_far
 from retail_assets.operations.partitions import monthly_after, months_so_far
 
-MONTHS_OF_HISTORY = 2
-"""The first snapshot knows three months. On Online Retail II a model of one month foresaw 0.3 of the purchases of the
-next three, of two months 0.85, of three 0.92."""
+MONTHS_TO_FIT = 3
+"""Months known before a model is asked anything. On Online Retail II a model of one month foresaw 0.3 of the purchases
+of the next three, of two months 0.85, of three 0.92."""
+
+MONTHS_OF_HISTORY = 5
+"""Months without a partition: with the sixth the first model can be held against three months that came after it."""
 
 _FIRST = (CustomerMonthActivity, "first_purchase_date")
 _LAST = (CustomerMonthActivity, "last_purchase_date")
@@ -59,8 +62,8 @@ class CustomerClv(Contract):
 
     A purchase is a day with purchases. How often comes from a BG/NBD, for how much from a Gamma-Gamma, both fitted for
     each month to all customers as they were then. The naive projection stands beside it: spend per day so far, on and
-    on. Months whose models cannot be fitted have the naive projection only. The first two months have no partition:
-    one month of history foresees a third of what comes.
+    on. Months whose models cannot be fitted have the naive projection only. The first five months have no partition:
+    three must be known to fit to, and three more to see in clv_holdout what such a fit is worth.
     """
 
     customer_id: Text = column("Customer", origin=(CustomerMonthActivity, "customer_id"))

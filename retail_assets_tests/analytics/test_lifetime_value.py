@@ -171,8 +171,8 @@ def by_integration(model: BgNbd, horizon: float, frequency: int, recency: float,
 
 
 @pytest.mark.parametrize("a", [0.3, 0.793, 1.0, 1.00001, 1.5, 2.0, 3.0, 50.0])
-@pytest.mark.parametrize("b", [0.4, 2.426, 80.0])
-@pytest.mark.parametrize("r", [0.243, 1.0, 5.0, 40.0])
+@pytest.mark.parametrize("b", [0.4, 2.426, 80.0, 160_000.0])
+@pytest.mark.parametrize("r", [0.243, 1.0, 5.0, 50.0])
 def test_expected_purchases_are_right_where_the_published_formula_overflows_too(a: float, b: float, r: float):
     model = BgNbd(r, 4.414, a, b, 0.0, 0)
     for frequency, age, horizon in [(0, 1.0, 5000.0), (1, 40.0, 39.0), (60, 1.0, 5000.0), (400, 400.0, 39.0)]:
@@ -261,6 +261,16 @@ def test_where_nobody_is_seen_to_leave_everyone_is_alive_and_it_is_said_that_thi
     # What is left is the NBD: rates of Gamma(r + x, alpha + T).
     nbd = 30 * (model.r + frequency) / (model.alpha + age)
     assert model.expected_purchases(30, frequency, recency, age) == pytest.approx(nbd, rel=1e-3)
+
+
+def test_where_customers_are_all_alike_in_leaving_the_model_says_so_and_still_foresees():
+    """Everyone leaves with the same chance: the likelihood grows as the spread of the chances goes to nothing."""
+    alike = made(model=BgNbd(r=0.9, alpha=6.0, a=1500.0, b=8500.0, log_likelihood=0.0, customers=0))
+    model = fit_bg_nbd(alike["frequency"], alike["recency"], alike["age"])
+    assert model.at_bounds == ("a",)
+    assert model.mean_chance_of_leaving == pytest.approx(0.15, abs=0.02)
+    foreseen = model.expected_purchases(39, alike["frequency"], alike["recency"], alike["age"])
+    assert foreseen.sum() == pytest.approx(alike["later"].sum(), rel=0.1)
 
 
 def test_where_all_values_are_alike_they_are_expected_to_stay_so():

@@ -54,7 +54,7 @@ def test_one_run_makes_every_partition_of_every_table(whole: Whole):
     first = date.fromisoformat(whole.manifest["first_drop"])
     daily = (LAST_DAY - first).days + 1
     expected = {name_of(table): 7 if name_of(table) in monthly else daily for table in TABLES}
-    assert made == expected | {"churn_scores": 2}
+    assert made == expected | {"churn_scores": 2, "customer_clv": 2, "clv_holdout": 2}
 
 
 def test_another_reader_finds_every_table(whole: Whole):
@@ -133,7 +133,7 @@ def test_every_customer_that_was_made_is_found_in_every_customer_table(whole: Wh
     for table in ("clean_transactions", "customer_month_activity", "customer_rfm", "customer_segments", "churn_scores"):
         assert reader.row(f"select count(distinct customer_id) from {table}") == (manifest["customers"],), table
     newest = "where snapshot_month = '2011-07-01'"
-    for table in ("customer_rfm", "customer_segments", "churn_scores"):
+    for table in ("customer_rfm", "customer_segments", "churn_scores", "customer_clv"):
         assert reader.row(f"select count(*) from {table} {newest}") == (manifest["customers"],), table
     assert reader.row(f"select sum(customers)::int from segment_model {newest}") == (manifest["customers"],)
     without = "select count(*) from clean_transactions where customer_id is null"

@@ -155,6 +155,30 @@ def test_every_table_holds_the_same_money(lakehouse: IndependentReader):
     assert lakehouse.row(f"select count(*), sum(monetary) from customer_segments {newest}") == (5_853, known)
     assert lakehouse.row(f"select sum(customers) from segment_model {newest}") == (5_853,)
     assert lakehouse.row(f"select count(*) from churn_scores {newest}") == (5_853,)
+    bought = "sum(mean_value * (frequency + 1))::decimal(18, 3)"
+    assert lakehouse.row(f"select count(*), {bought} from customer_clv {newest}") == (5_853, known)
+
+
+@pytest.mark.long
+def test_lifetime_value_is_foreseen_as_promised(lakehouse: IndependentReader):
+    """The issue's windows that end with a month; 2010-12-09 is in the tests of analytics."""
+    windows = {
+        (as_of, months): figures
+        for as_of, months, *figures in lakehouse.rows(
+            """select as_of_date, horizon_months, predicted_value / actual_value::double,
+            naive_value / actual_value::double, rank_correlation, naive_rank_correlation,
+            predicted_purchases / actual_purchases
+            from clv_holdout where slice = 'all' and window_end <= '2011-12-01'"""
+        )
+    }
+    assert len(windows) == 19 + 16 + 10
+    promised = {(date(2010, 9, 1), 12): 1.04, (date(2011, 3, 1), 3): 1.31, (date(2011, 6, 1), 6): 0.87}
+    assert {window: round(windows[window][0], 2) for window in promised} == promised
+    for (_, months), (value, naive, ranked, ranked_naively, _) in windows.items():
+        assert ranked > ranked_naively
+        if months == 12:
+            assert abs(value - 1) < abs(naive - 1)
+    assert windows[date(2011, 6, 1), 6][4] == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.long

@@ -39,6 +39,7 @@ MONTHLY = [
     "monthly_activity",
 ]
 CHURN = "churn_scores"
+LIFETIME = ["customer_clv", "clv_holdout"]  # with as many months of history
 
 Due = Mapping[AssetKey, list[str]]
 
@@ -172,7 +173,7 @@ def test_a_changed_drop_makes_due_its_day_and_what_reads_it_and_nothing_else(lon
         "daily_metrics": days(day, following),
         "customer_month_activity": from_its_month[:1],
         **each(MONTHLY[1:], from_its_month),
-        CHURN: [month for month in from_its_month if month >= first_score],
+        **each([CHURN, *LIFETIME], [month for month in from_its_month if month >= first_score]),
     }
 
 
