@@ -20,17 +20,23 @@ from retail_assets.lakehouse.session import MEANING, spark_config
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
-from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
+from retail_assets.operations import pipeline_metrics
+from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.settings import Settings
 
 
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     calendar = calendar_of(settings, online_retail.SOURCE.name)
+    maintenance = maintenance_job(
+        settings,
+        [table.key for table in online_retail.TABLES],
+        {pipeline_metrics.KEY: pipeline_metrics.place(settings.lakehouse)},
+    )
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
     return Definitions(
-        assets=[*(table.asset(calendar) for table in online_retail.TABLES), pipeline_metrics_asset()],
+        assets=[*(table.asset(calendar) for table in online_retail.TABLES), pipeline_metrics.pipeline_metrics_asset()],
         resources={
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(
@@ -48,8 +54,9 @@ def build_definitions(settings: Settings) -> Definitions:
             ),
             "step_launcher": step_launcher(settings),
         },
-        jobs=governance(settings),
-        sensors=[pipeline_metrics_sensor(settings.lakehouse)],
+        jobs=[*governance(settings), maintenance],
+        schedules=[maintenance_schedule(maintenance)],
+        sensors=[pipeline_metrics.pipeline_metrics_sensor(settings.lakehouse)],
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else in_process_executor,
