@@ -6,7 +6,7 @@ whose upkeep fails, as when another's commit came in between, is named at the en
 theirs; next week's run does it again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from dagster import (
     AssetKey,
@@ -25,20 +25,23 @@ from dagster import (
 
 from retail_assets.lakehouse.asset_metadata import pool_of
 from retail_assets.lakehouse.maintenance import Upkeep, maintain_in_catalog, maintain_path
+from retail_assets.operations import pipeline_metrics
 from retail_assets.settings import Settings
 
 WEEKLY = "0 3 * * 0"
 """Sundays at 03:00 UTC."""
 
 
-def maintenance_job(settings: Settings, keys: Sequence[AssetKey], beside: Mapping[AssetKey, str]) -> JobDefinition:
-    """The job over the tables `keys`, and over those that lie on the host in any deployment: `beside`, key -> place.
+def maintenance_job(settings: Settings, keys: Sequence[AssetKey]) -> JobDefinition:
+    """The job over the tables `keys` and over pipeline_metrics, which lies on the host in any deployment.
 
     Loading it needs neither Spark nor the deltalake package.
     """
-    places = {key: "/".join([settings.lakehouse.rstrip("/"), *key.path]) for key in keys}
-    local = dict(beside) if settings.catalog else {**places, **beside}
-    steps = [_local_step(key, place, settings.retention_days) for key, place in local.items()]
+    local = [pipeline_metrics.KEY] if settings.catalog else [*keys, pipeline_metrics.KEY]
+    steps = [
+        _local_step(key, "/".join([settings.lakehouse.rstrip("/"), *key.path]), settings.retention_days)
+        for key in local
+    ]
     if settings.catalog:
         steps.append(_catalog_step(settings.catalog, keys, settings.retention_days))
 

@@ -126,7 +126,7 @@ def test_the_job_shows_at_each_table_what_was_done(place, tmp_path):
     write_days(place, range(1, 6))
     settings = Settings.read({"RETAIL_LAKEHOUSE": str(tmp_path / "lakehouse"), "RETAIL_LANDING": str(tmp_path)})
     never_made = AssetKey(["shop", "returns"])
-    job = maintenance_job(settings, [SALES, never_made], {})
+    job = maintenance_job(settings, [SALES, never_made])
     with home_of(tmp_path / "home") as instance:
         assert job.execute_in_process(instance=instance).success
         shown = observed(instance, SALES)
