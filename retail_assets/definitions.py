@@ -23,6 +23,7 @@ from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
 from retail_assets.operations.alerts.sensor import alert_sensors
+from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
 from retail_assets.settings import Settings
 
@@ -30,6 +31,7 @@ from retail_assets.settings import Settings
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     calendar = calendar_of(settings, online_retail.SOURCE.name)
+    maintenance = maintenance_job(settings, [table.key for table in online_retail.TABLES])
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
     assets = [table.asset(calendar) for table in online_retail.TABLES]
@@ -53,7 +55,8 @@ def build_definitions(settings: Settings) -> Definitions:
             "discounting": Discounting(yearly_rate=settings.discount_rate),
             "step_launcher": step_launcher(settings),
         },
-        jobs=governance(settings),
+        jobs=[*governance(settings), maintenance],
+        schedules=[maintenance_schedule(maintenance)],
         sensors=[
             pipeline_metrics_sensor(settings.lakehouse),
             *alert_sensors(settings.alerts, settings.ui_url, assets),

@@ -17,6 +17,12 @@ ON_CLUSTER = "RETAIL_ON_CLUSTER"
 
 SHORTEST_KEY = 32
 
+RETENTION_DAYS = 30
+"""A month to notice a mistake and to read the table as it was before."""
+
+SHORTEST_RETENTION_DAYS = 7
+"""Delta's own bound: below it, vacuum could take files from under a query or a write that goes on."""
+
 
 class SettingError(ValueError):
     """A setting that cannot be used; the message names the variable, its value and what would do."""
@@ -56,6 +62,16 @@ def required(environment: Mapping[str, str], variable: str, wanted: str) -> str:
     return value
 
 
+def _retention(environment: Mapping[str, str], variable: str) -> int:
+    days = positive(environment, variable, RETENTION_DAYS)
+    if days < SHORTEST_RETENTION_DAYS:
+        raise SettingError(
+            f"{variable}={days} is too short: below {SHORTEST_RETENTION_DAYS} days, clean-up could take files from "
+            f"under a query that goes on. Set {SHORTEST_RETENTION_DAYS} or more, or unset it for {RETENTION_DAYS}."
+        )
+    return days
+
+
 def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
     value = environment.get(variable, default)
     if not re.fullmatch(r"[1-9][0-9]*[kmgt]", value):
@@ -86,6 +102,8 @@ class Settings:
     """Whether new tables of the catalog are laid out by liquid clustering instead of in directories."""
     databricks: "DatabricksSettings | None" = None
     """The workspace, on the host of the databricks deployment."""
+    retention_days: int = RETENTION_DAYS
+    """For how many days every version of a table can be read, at least."""
     pseudonym_key: str | None = field(default=None, repr=False)
     """The secret key of customers' pseudonyms in gold and ml; without one their ids stay as they are."""
     ui_url: str = "http://localhost:3000"
@@ -124,6 +142,7 @@ class Settings:
             catalog=_catalog(environment) if remote else None,
             clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
             databricks=_workspace(environment) if remote and not on_cluster else None,
+            retention_days=_retention(environment, "RETAIL_RETENTION_DAYS"),
             pseudonym_key=_key(environment, "RETAIL_PSEUDONYM_KEY"),
             ui_url=_ui_url(environment),
             alerts=None if on_cluster else _alerts(environment),
@@ -143,6 +162,7 @@ class Settings:
             "RETAIL_CATALOG": self.catalog or "",
             "RETAIL_LAYOUT": "clustered" if self.clustered else "partitioned",
             "RETAIL_ENGINE": self.engine,
+            "RETAIL_RETENTION_DAYS": str(self.retention_days),
             "RETAIL_DISCOUNT_RATE": str(self.discount_rate),
             "RETAIL_LOG_FORMAT": self.log_format,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,

@@ -18,14 +18,12 @@ from retail_assets.databricks.settings import DatabricksSettings, is_unity_catal
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
 from retail_assets.lakehouse.delta_tables import literal, quoted
+from retail_assets.lakehouse.maintenance import retention
 from retail_assets.lakehouse.pseudonyms import ID_COLUMNS, PSEUDONYMOUS_GROUPS
 from retail_assets.lakehouse.table import Table
-from retail_assets.settings import Settings
+from retail_assets.settings import RETENTION_DAYS, Settings
 
 PROPERTIES = {
-    # A month to notice a mistake and to read the table as it was before.
-    "delta.deletedFileRetentionDuration": "interval 30 days",
-    "delta.logRetentionDuration": "interval 30 days",
     # A partition's rows come from several tasks and would make as many small files.
     "delta.autoOptimize.optimizeWrite": "true",
 }
@@ -43,14 +41,16 @@ class Described:
     column_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def wanted_description(contract: type[Contract], group: str, pseudonyms: bool) -> Described:
+def wanted_description(
+    contract: type[Contract], group: str, pseudonyms: bool, retention_days: int = RETENTION_DAYS
+) -> Described:
     """What a contract has the catalog say. `pseudonyms`: whether gold and ml hold them in place of ids."""
     kind = "pseudonym" if pseudonyms and group in PSEUDONYMOUS_GROUPS else "identifier"
     schema = spark_schema(contract)
     return Described(
         comment=" ".join((contract.__doc__ or "").split()),
         columns={item.name: item.metadata["comment"] for item in schema},
-        properties=PROPERTIES,
+        properties=retention(retention_days) | PROPERTIES,
         tags={LAYER: group},
         column_tags={name: {PERSONAL: kind} for name in schema.fieldNames() if name in ID_COLUMNS},
     )
@@ -114,7 +114,13 @@ def current_description(spark: SparkSession, catalog: str, name: Sequence[str]) 
     )
 
 
-def describe_tables(spark: SparkSession, catalog: str, tables: Iterable[Table], pseudonyms: bool) -> dict[str, Any]:
+def describe_tables(
+    spark: SparkSession,
+    catalog: str,
+    tables: Iterable[Table],
+    pseudonyms: bool,
+    retention_days: int = RETENTION_DAYS,
+) -> dict[str, Any]:
     """Brings every table that exists in line with its contract; what was done, as metadata."""
     done: list[str] = []
     absent: list[str] = []
@@ -126,7 +132,7 @@ def describe_tables(spark: SparkSession, catalog: str, tables: Iterable[Table], 
             continue
         for statement in statements(
             stored.identifier(name),
-            wanted_description(table.contract, table.group, pseudonyms),
+            wanted_description(table.contract, table.group, pseudonyms, retention_days),
             current_description(spark, catalog, name),
             tagged=is_unity_catalog(catalog),
         ):
@@ -202,7 +208,9 @@ def governance_job(settings: Settings, tables: Sequence[Table]) -> JobDefinition
     )
     def describe(context: OpExecutionContext) -> None:
         spark = context.resources.pyspark.spark_session
-        shown = describe_tables(spark, str(settings.catalog), tables, bool(settings.pseudonym_key))
+        shown = describe_tables(
+            spark, str(settings.catalog), tables, bool(settings.pseudonym_key), settings.retention_days
+        )
         context.add_output_metadata(shown)
 
     @op(

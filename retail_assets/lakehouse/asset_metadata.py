@@ -33,6 +33,11 @@ def asset_key(contract: type[Contract]) -> AssetKey:
     return AssetKey(list(table_name(contract)))
 
 
+def pool_of(key: AssetKey) -> str:
+    """The pool of all that writes a table: one at a time, as Delta on a local file system needs it."""
+    return f"write_{'_'.join(key.path)}"
+
+
 def layout(contract: type[Contract]) -> dict[str, str]:
     """How the table lies on disk, as the I/O manager wants to know it."""
     directory = column_in_role(contract, "directory")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from retail_assets.lakehouse.jars import CLASS_ARCHIVE, jar_files
@@ -15,6 +16,30 @@ MEANING: dict[str, str] = {
 """What the tables' code relies on wherever it runs. A session that is there already, as on a cluster, takes these."""
 
 
+LOGGING = Path(__file__).with_name("log4j2.properties")
+
+
+def on_this_machine(logging: Path, java_options: Sequence[str] = ()) -> dict[str, str]:
+    """Properties of any driver on this machine: Delta from the locked jars, every core, quiet, reached by nobody."""
+    # -Xlog would print into the user's terminal.
+    options = ["-XX:+UseParallelGC", "-XX:ReservedCodeCacheSize=256m", "-Xlog:disable", *java_options]
+    options.append(f"-Dlog4j2.configurationFile={logging}")
+    if CLASS_ARCHIVE.exists():
+        options.append(f"-XX:SharedArchiveFile={CLASS_ARCHIVE}")
+    return {
+        "spark.master": f"local[{os.cpu_count()}]",
+        # On the driver's own class path, not spark.jars: only there can class-data sharing see them.
+        "spark.driver.extraClassPath": ":".join(str(jar) for jar in jar_files()),
+        "spark.driver.extraJavaOptions": " ".join(options),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    }
+
+
 def spark_config(settings: Settings, short: bool = False) -> dict[str, str]:
     """Spark properties of the one session that a run uses. Needs no JVM to build.
 
@@ -24,10 +49,8 @@ def spark_config(settings: Settings, short: bool = False) -> dict[str, str]:
     """
     # Spark takes its workers' Python from the environment only, and would take the system's own.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    # -Xlog would print into the user's terminal.
-    java_options = ["-XX:+UseParallelGC", "-XX:ReservedCodeCacheSize=256m", "-Xlog:disable"]
     # A million page faults fewer in a day's run.
-    java_options.append("-XX:+UseTransparentHugePages")
+    java_options = ["-XX:+UseTransparentHugePages"]
     if short:
         java_options += ["-XX:TieredStopAtLevel=1", "-XX:CompileThresholdScaling=0.1"]
     else:
@@ -38,22 +61,10 @@ def spark_config(settings: Settings, short: bool = False) -> dict[str, str]:
             "-XX:Tier4CompileThreshold=90000",
             "-XX:Tier4BackEdgeThreshold=120000",
         ]
-    java_options.append(f"-Dlog4j2.configurationFile={Path(__file__).parent / 'log4j2.properties'}")
-    if CLASS_ARCHIVE.exists():
-        java_options.append(f"-XX:SharedArchiveFile={CLASS_ARCHIVE}")
     return {
-        "spark.master": f"local[{os.cpu_count()}]",
+        **on_this_machine(LOGGING, java_options),
         "spark.app.name": "retail_assets",
         "spark.driver.memory": settings.driver_memory,
-        # On the driver's own class path, not spark.jars: only there can class-data sharing see them.
-        "spark.driver.extraClassPath": ":".join(str(jar) for jar in jar_files()),
-        "spark.driver.extraJavaOptions": " ".join(java_options),
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         # Tables are small next to a cluster's defaults (200 and 50): each task would cost more than its rows.
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.databricks.delta.snapshotPartitions": "1" if short else "2",

@@ -41,7 +41,7 @@ from pyspark import StorageLevel
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 
-from retail_assets.lakehouse.asset_metadata import asset_key, column_lineage, definition_metadata, layout
+from retail_assets.lakehouse.asset_metadata import asset_key, column_lineage, definition_metadata, layout, pool_of
 from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, contract_check
 from retail_assets.lakehouse.contracts import (
     Contract,
@@ -143,7 +143,7 @@ class Table:
             ],
             required_resource_keys=resources | {"io_manager", "step_launcher"},
             metadata=definition_metadata(self.contract, self.build),
-            pool=f"write_{'_'.join(self.key.path)}",
+            pool=pool_of(self.key),
         )
         def step(context: AssetExecutionContext, **inputs: DataFrame) -> Iterator[Any]:
             window = PartitionWindow(list(context.partition_keys))

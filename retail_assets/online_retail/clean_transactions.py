@@ -133,6 +133,20 @@ def clean_transactions(raw: DataFrame) -> DataFrame:
 _TYPED = ("invoice_no", "stock_code", "quantity", "unit_price", "invoice_ts", "customer_id")
 
 
+def sums_of_lines(transactions: DataFrame, name: str, group: Column, *measures: str) -> DataFrame:
+    """Of clean transactions per `group`, which is called `name`: what the tables made of them reconcile with.
+
+    Measures: `revenue`, `returns_value` (pounds, positive), `units`, `lines`; NULL where nothing is summed.
+    """
+    sums = {
+        "revenue": F.sum(F.expr("CASE WHEN line_type = 'product' THEN line_total END")),
+        "returns_value": F.sum(F.expr("CASE WHEN line_type = 'cancellation' THEN -line_total END")),
+        "units": F.sum(F.expr("CASE WHEN line_type = 'product' THEN quantity END")),
+        "lines": F.count("*"),
+    }
+    return transactions.groupBy(group.alias(name)).agg(*(sums[measure].alias(measure) for measure in measures))
+
+
 def is_product_code() -> Column:
     """Whether a line's stock code is that of a product, and not of postage, fees or the like."""
     return F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*$") | (F.col("stock_code") == "PADS")

@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from retail_assets.lakehouse.checks import all_known, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Text, Texts, column, partition
 from retail_assets.lakehouse.table import table
-from retail_assets.online_retail.clean_transactions import CleanTransactions
+from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.operations.partitions import monthly, same_window
 
 _TOTALS = [(CleanTransactions, "line_total", "line_type")]
@@ -58,11 +58,7 @@ def customer_month_activity(transactions: DataFrame) -> DataFrame:
 
 def _sums_of_known_customers(transactions: DataFrame) -> DataFrame:
     known = transactions.filter("customer_id IS NOT NULL")
-    return known.groupBy(F.trunc("invoice_date", "MM").alias("activity_month")).agg(
-        F.sum(F.expr("CASE WHEN line_type = 'product' THEN line_total END")).alias("revenue"),
-        F.sum(F.expr("CASE WHEN line_type = 'cancellation' THEN -line_total END")).alias("returns_value"),
-        F.count("*").alias("lines"),
-    )
+    return sums_of_lines(known, "activity_month", F.trunc("invoice_date", "MM"), "revenue", "returns_value", "lines")
 
 
 @table(

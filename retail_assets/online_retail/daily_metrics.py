@@ -16,7 +16,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
 )
 from retail_assets.lakehouse.table import PartitionWindow, table
-from retail_assets.online_retail.clean_transactions import CleanTransactions
+from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.operations.partitions import daily, preceding
 
 DAYS_BEFORE = 366 + 31
@@ -121,14 +121,13 @@ def _every_day(transactions: DataFrame, days: DataFrame) -> DataFrame:
                 "returns_value": lambda: F.sum("returns_value"),
                 "units": lambda: F.sum("units"),
             },
-            theirs=lambda audit: (
-                audit.inputs["transactions"]
-                .groupBy("invoice_date")
-                .agg(
-                    F.sum(F.expr("CASE WHEN line_type = 'product' THEN line_total END")).alias("revenue"),
-                    F.sum(F.expr("CASE WHEN line_type = 'cancellation' THEN -line_total END")).alias("returns_value"),
-                    F.sum(F.expr("CASE WHEN line_type = 'product' THEN quantity END")).alias("units"),
-                )
+            theirs=lambda audit: sums_of_lines(
+                audit.inputs["transactions"],
+                "invoice_date",
+                F.col("invoice_date"),
+                "revenue",
+                "returns_value",
+                "units",
             ),
         )
     ],

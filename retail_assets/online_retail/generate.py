@@ -90,9 +90,12 @@ def generate(
 
 
 def _replace(path: Path, text: str) -> None:
-    """Readers see the whole file or none."""
+    """Readers see the whole file or none. A drop that would not change stays untouched, so its day is not due again."""
+    content = text.encode()
+    if path.exists() and path.stat().st_size == len(content) and path.read_bytes() == content:
+        return
     part = path.with_name(path.name + ".part")
-    part.write_bytes(text.encode())
+    part.write_bytes(content)
     part.replace(path)
 
 

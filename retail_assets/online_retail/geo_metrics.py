@@ -18,7 +18,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
 )
 from retail_assets.lakehouse.table import PartitionWindow, table
-from retail_assets.online_retail.clean_transactions import CleanTransactions
+from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.online_retail.countries import ISO_CODES
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.customer_rfm import CustomerRfm
@@ -146,12 +146,8 @@ def _segment_mix(rfm: DataFrame) -> DataFrame:
 
 
 def _revenue_of_the_month(audit: Audit) -> DataFrame:
-    lines = audit.inputs["transactions"].groupBy(F.trunc("invoice_date", "MM").alias("snapshot_month"))
-    return lines.agg(
-        F.sum(F.expr("CASE WHEN line_type = 'product' THEN line_total END")).alias("revenue"),
-        F.sum(F.expr("CASE WHEN line_type = 'cancellation' THEN -line_total END")).alias("returns_value"),
-        F.sum(F.expr("CASE WHEN line_type = 'product' THEN quantity END")).alias("units"),
-    )
+    month = F.trunc("invoice_date", "MM")
+    return sums_of_lines(audit.inputs["transactions"], "snapshot_month", month, "revenue", "returns_value", "units")
 
 
 @table(

@@ -9,7 +9,7 @@ from retail_assets.analytics.categories import CATEGORIES, category
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, partition
 from retail_assets.lakehouse.table import PartitionWindow, table
-from retail_assets.online_retail.clean_transactions import CleanTransactions, is_product_code
+from retail_assets.online_retail.clean_transactions import CleanTransactions, is_product_code, sums_of_lines
 from retail_assets.operations.partitions import monthly, preceding
 
 A_SHARE = 0.80
@@ -121,15 +121,8 @@ def _money(amount: Column) -> Column:
 
 def sums_of_products(audit: Audit) -> DataFrame:
     """Revenue, returns and units of all products of each month in silver."""
-    return (
-        _of_products(audit.inputs["transactions"])
-        .groupBy("snapshot_month")
-        .agg(
-            F.sum(F.expr("CASE WHEN line_type = 'product' THEN line_total END")).alias("revenue"),
-            F.sum(F.expr("CASE WHEN line_type = 'cancellation' THEN -line_total END")).alias("returns_value"),
-            F.sum(F.expr("CASE WHEN line_type = 'product' THEN quantity END")).alias("units"),
-        )
-    )
+    lines, month = _of_products(audit.inputs["transactions"]), F.col("snapshot_month")
+    return sums_of_lines(lines, "snapshot_month", month, "revenue", "returns_value", "units")
 
 
 @table(

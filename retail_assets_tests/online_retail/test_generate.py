@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -186,6 +187,19 @@ def test_the_same_arguments_give_the_same_bytes_in_another_process(tmp_path):
 
 def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_drops_that_would_not_change_stay_untouched(tmp_path):
+    """Their days are not due again: a drop's fingerprint has its time of modification."""
+    generate(tmp_path, lines=2_000, days=20, last_day=LAST_DAY, seed=1)
+    drops = sorted(tmp_path.glob("*.csv"))
+    content = {drop: drop.read_bytes() for drop in drops}
+    for drop in drops:
+        os.utime(drop, (1_000_000_000, 1_000_000_000))
+    drops[3].write_bytes(b"something else")
+    generate(tmp_path, lines=2_000, days=20, last_day=LAST_DAY, seed=1)
+    assert {drop: drop.read_bytes() for drop in drops} == content
+    assert [drop for drop in drops if drop.stat().st_mtime != 1_000_000_000] == [drops[3]]
 
 
 def test_an_interrupted_call_leaves_no_manifest_and_is_repeated_by_calling_again(tmp_path, monkeypatch):

@@ -1,12 +1,10 @@
 """How Spark is configured on a cluster of the rehearsal: Databricks' defaults, in the size of this machine."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from retail_assets.lakehouse import session
-from retail_assets.lakehouse.jars import CLASS_ARCHIVE, jar_files
+from retail_assets.lakehouse.session import LOGGING, on_this_machine
 
 
 def cluster_configuration(
@@ -16,24 +14,11 @@ def cluster_configuration(
 
     Puts what the JVM has to read, and could not see in the checkout, into the cluster's `directory`.
     """
-    logging = shutil.copy(Path(session.__file__).with_name("log4j2.properties"), directory)
-    java_options = ["-XX:+UseParallelGC", "-XX:ReservedCodeCacheSize=256m", "-Xlog:disable"]
-    java_options.append(f"-Dlog4j2.configurationFile={logging}")
-    if CLASS_ARCHIVE.exists():
-        java_options.append(f"-XX:SharedArchiveFile={CLASS_ARCHIVE}")
     return {
-        "spark.master": f"local[{os.cpu_count()}]",
+        # Databricks brings Delta as the format of every table, and a catalog that outlives the cluster.
+        **on_this_machine(Path(shutil.copy(LOGGING, directory))),
         "spark.app.name": "Databricks Shell",
         "spark.driver.memory": "4g",
-        "spark.driver.extraClassPath": ":".join(str(jar) for jar in jar_files()),
-        "spark.driver.extraJavaOptions": " ".join(java_options),
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        # Databricks brings Delta as the format of every table, and a catalog that outlives the cluster.
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.sources.default": "delta",
         "spark.sql.catalogImplementation": "hive",
         "spark.hadoop.hive.metastore.uris": metastore,
