@@ -79,6 +79,7 @@ class Settings:
     """Where people open the Dagster UI: what alerts link to."""
     alerts: "AlertSettings | None" = None
     """Who hears of failures and recoveries; nobody, if it is not set."""
+    code_server_port: int = 4000
     log_format: str = "colored"
     """How runs and services write their logs: for people, or as one JSON object a line."""
 
@@ -113,6 +114,7 @@ class Settings:
             pseudonym_key=_key(environment, "RETAIL_PSEUDONYM_KEY"),
             ui_url=_ui_url(environment),
             alerts=None if on_cluster else _alerts(environment),
+            code_server_port=positive(environment, "RETAIL_CODE_SERVER_PORT", 4000),
             log_format=_choice(environment, "RETAIL_LOG_FORMAT", ("colored", "json")),
         )
         if settings.databricks:
