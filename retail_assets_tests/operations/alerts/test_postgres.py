@@ -107,7 +107,7 @@ def test_an_event_that_becomes_visible_after_one_with_a_higher_id_is_still_told(
     """PostgreSQL gives ids before it commits: two writers' events may appear in the other order."""
     row = failed_row(instance, "2011-01-05")
     listener = Listener(instance, endpoint)
-    with instance.event_log_storage._engine.connect().execution_options(isolation_level="READ COMMITTED") as slow:
+    with engine_of(instance).connect().execution_options(isolation_level="READ COMMITTED") as slow:
         slow.execute(sqlalchemy.text(INSERT), row)  # has its id, and is not committed
         make(instance, "2011-01-06")
         assert listener.tick() == [("failed", "check", SALES, ["2011-01-06"])]
@@ -115,6 +115,11 @@ def test_an_event_that_becomes_visible_after_one_with_a_higher_id_is_still_told(
     assert listener.tick(later=SETTLED_AFTER_SECONDS / 2) == [("failed", "check", SALES, ["2011-01-05"])]
     assert listener.tick(later=SETTLED_AFTER_SECONDS) == []
     assert listener.tick(later=SETTLED_AFTER_SECONDS) == []
+
+
+def engine_of(instance: DagsterInstance) -> sqlalchemy.Engine:
+    assert isinstance(instance.event_log_storage, PostgresEventLogStorage)
+    return instance.event_log_storage._engine
 
 
 COLUMNS = "run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition"
@@ -126,7 +131,7 @@ def failed_row(instance: DagsterInstance, day: str) -> dict[str, Any]:
     shop.FAULTS[shop.REFUSED_DAYS] = {"2011-02-01"}
     make(instance, "2011-02-01")
     query = f"SELECT {COLUMNS} FROM event_logs WHERE dagster_event_type = 'ASSET_CHECK_EVALUATION' ORDER BY id DESC"
-    with instance.event_log_storage._engine.connect() as connection:
+    with engine_of(instance).connect() as connection:
         rows = [dict(row._mapping) for row in connection.execute(sqlalchemy.text(query)) if '"contract"' in row.event]
     shop.FAULTS[shop.REFUSED_DAYS] = {"2011-01-06"}
     row = next(row for row in rows if "2011-02-01" in row["event"])
@@ -136,7 +141,7 @@ def failed_row(instance: DagsterInstance, day: str) -> dict[str, Any]:
 def test_the_time_of_a_tick_with_nothing_new_is_spent_on_a_few_queries(instance, endpoint):
     listener = Listener(instance, endpoint)
     statements: list[str] = []
-    engines = {instance.event_log_storage._engine, instance.run_storage._engine}
+    engines = {engine_of(instance), instance.run_storage._engine}  # type: ignore[attr-defined]
     for engine in engines:
         sqlalchemy.event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     listener.alerter.tick(instance, time.time() + 1)
