@@ -141,7 +141,7 @@ def failed_row(instance: DagsterInstance, day: str) -> dict[str, Any]:
 def test_the_time_of_a_tick_with_nothing_new_is_spent_on_a_few_queries(instance, endpoint):
     listener = Listener(instance, endpoint)
     statements: list[str] = []
-    engines = {engine_of(instance), instance.run_storage._engine}  # type: ignore[attr-defined]
+    engines = {engine_of(instance), instance.run_storage._engine}
     for engine in engines:
         sqlalchemy.event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     listener.alerter.tick(instance, time.time() + 1)
