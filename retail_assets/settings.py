@@ -37,6 +37,17 @@ def positive(environment: Mapping[str, str], variable: str, default: int) -> int
     return int(value)
 
 
+def _rate(environment: Mapping[str, str], variable: str, default: float) -> float:
+    value = environment.get(variable, str(default))
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < 1:
+        raise SettingError(f"{variable}={value!r} is no rate from 0 to below 1, such as 0.1. Unset it for {default}.")
+    return rate
+
+
 def required(environment: Mapping[str, str], variable: str, wanted: str) -> str:
     """A value that must be there, or SettingError that says what it should be."""
     value = environment.get(variable, "").strip()
@@ -65,6 +76,8 @@ class Settings:
     shuffle_partitions: int
     calendars: Mapping[str, str]
     """What the environment says of the sources' calendars: RETAIL_<SOURCE>_FIRST_DAY and _LAST_DAY."""
+    discount_rate: float
+    """What a customer's purchases are worth less for each year that they are away."""
     on_cluster: bool = False
     """Whether this process runs a step on the Databricks cluster: no credentials there, and nothing is launched."""
     catalog: str | None = None
@@ -107,6 +120,7 @@ class Settings:
                 for name, value in environment.items()
                 if name.startswith("RETAIL_") and name.endswith(("_FIRST_DAY", "_LAST_DAY"))
             },
+            discount_rate=_rate(environment, "RETAIL_DISCOUNT_RATE", 0.1),
             on_cluster=on_cluster,
             catalog=_catalog(environment) if remote else None,
             clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
@@ -131,6 +145,7 @@ class Settings:
             "RETAIL_CATALOG": self.catalog or "",
             "RETAIL_LAYOUT": "clustered" if self.clustered else "partitioned",
             "RETAIL_ENGINE": self.engine,
+            "RETAIL_DISCOUNT_RATE": str(self.discount_rate),
             "RETAIL_LOG_FORMAT": self.log_format,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             **self.calendars,
