@@ -3,6 +3,8 @@
 from typing import Any
 
 from dagster import (
+    AssetsDefinition,
+    AssetSpec,
     Definitions,
     EnvVar,
     InitResourceContext,
@@ -32,9 +34,10 @@ def build_definitions(settings: Settings) -> Definitions:
     calendar = calendar_of(settings, online_retail.SOURCE.name)
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
-    assets = [table.asset(calendar) for table in online_retail.TABLES]
+    tables = [table.asset(calendar) for table in online_retail.TABLES]
+    assets: list[AssetsDefinition | AssetSpec] = [*tables, pipeline_metrics_asset()]
     return Definitions(
-        assets=[*assets, pipeline_metrics_asset()],
+        assets=assets,
         resources={
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(

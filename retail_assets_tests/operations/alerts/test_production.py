@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from retail_assets.operations.alerts.messages import Links
+from retail_assets.operations.alerts.problems import Kind
 from retail_assets.settings import project_root
 from retail_assets_tests.operations.alerts.servers import Endpoint, MailServer, http_endpoint, mail_server, wait_for
 from retail_assets_tests.operations.postgres import Postgres
@@ -174,7 +176,7 @@ def test_a_failure_in_production_is_told_with_links_that_open_and_so_is_its_reco
             ]
             assert any("STEP_FAILURE" in json.dumps(each) for each in lines)
             assert all(deployment.log_lines(name) for name in ("webserver", "daemon"))
-            open_links(item["links"], run_id)
+            open_links(item["links"], run_id, Links(deployment.environment["RETAIL_UI_URL"], ""))
 
             deployment.drop(HEADER)
             deployment.make()
@@ -197,8 +199,8 @@ def ticked(deployment: Deployment, sensor: str) -> bool:
     return bool(found) and found["sensorState"]["ticks"] != []
 
 
-def open_links(links: dict[str, str], run_id: str) -> None:
-    """In a browser: the page of the table's failed partitions, and the page of the run."""
+def open_links(links: dict[str, str], run_id: str, all_links: Links) -> None:
+    """In a browser: the pages of the table's failed partitions, of the run, and of a check."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
@@ -213,4 +215,6 @@ def open_links(links: dict[str, str], run_id: str) -> None:
         page.goto(links["run"])
         page.get_by_text(run_id[:8]).first.wait_for(timeout=60_000)
         page.get_by_text("STEP_FAILURE").first.wait_for(timeout=60_000)
+        page.goto(all_links.asset("online_retail/raw_invoices", Kind.CHECK, "contract"))
+        page.get_by_text("Every row keeps every rule of RawInvoices").first.wait_for(timeout=60_000)
         browser.close()
