@@ -11,7 +11,6 @@ from dagster import (
     JobDefinition,
     ResourceDefinition,
     in_process_executor,
-    json_console_logger,
     multiprocess_executor,
     resource,
 )
@@ -61,7 +60,6 @@ def build_definitions(settings: Settings) -> Definitions:
             pipeline_metrics_sensor(settings.lakehouse),
             *alert_sensors(settings.alerts, settings.ui_url, assets),
         ],
-        loggers={"console": json_console_logger} if settings.log_format == "json" else None,
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else in_process_executor,

@@ -93,8 +93,9 @@ class Settings:
     alerts: "AlertSettings | None" = None
     """Who hears of failures and recoveries; nobody, if it is not set."""
     code_server_port: int = 4000
+    """Where the code server of a deployment listens."""
     log_format: str = "colored"
-    """How runs and services write their logs: for people, or as one JSON object a line."""
+    """How the services of a deployment write their logs: for people, or as one JSON object a line."""
 
     @staticmethod
     def read(environment: Mapping[str, str] | None = None) -> "Settings":
@@ -146,7 +147,6 @@ class Settings:
             "RETAIL_LAYOUT": "clustered" if self.clustered else "partitioned",
             "RETAIL_ENGINE": self.engine,
             "RETAIL_DISCOUNT_RATE": str(self.discount_rate),
-            "RETAIL_LOG_FORMAT": self.log_format,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             **self.calendars,
         }

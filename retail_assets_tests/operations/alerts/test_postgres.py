@@ -1,8 +1,10 @@
 """The production storage: alerts and the bookkeeping of tables on a real PostgreSQL server, restarted in between."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -50,13 +52,27 @@ def endpoint() -> Iterator[Endpoint]:
         planted.clear()
 
 
-def test_production_differs_from_the_local_default_in_its_storage_alone():
+def test_production_differs_from_the_local_default_in_its_storage_and_its_logs_alone():
     local, production = (
         yaml.safe_load(path.read_text()) for path in (project_root() / "dagster.yaml", DEPLOY / "dagster.yaml")
     )
     assert local.pop("event_log_storage")["class"] == "OpenSqliteEventLogStorage"
     assert set(production.pop("storage")) == {"postgres"}
+    assert set(production.pop("python_logs")) == {"dagster_handler_config"}
     assert local == production
+
+
+def test_what_a_run_logs_is_also_one_json_object_a_line(instance, capfd):
+    shop.FAULTS[shop.BROKEN] = {shop.BROKEN}
+    run = make(instance, "2011-01-03")
+    shop.FAULTS[shop.BROKEN].clear()
+    lines = [json.loads(row) for row in capfd.readouterr().err.splitlines() if row.startswith("{")]
+    assert {each["run_id"] for each in lines} == {run.run_id}
+    assert [each["event"] for each in lines if "event" in each][-1] == "RUN_FAILURE"
+    (failure,) = [each for each in lines if each.get("event") == "STEP_FAILURE"]
+    assert (failure["level"], failure["step"], failure["partition"]) == ("error", "shop__sales", "2011-01-03")
+    assert "ValueError: the till is locked" in failure["error"]
+    assert datetime.fromisoformat(failure["timestamp"]).tzinfo == UTC
 
 
 def test_a_range_of_partitions_is_recorded_whether_or_not_its_events_can_be_stored_together(instance):
