@@ -3,13 +3,14 @@
 from typing import Any
 
 from dagster import (
+    AssetsDefinition,
+    AssetSpec,
     Definitions,
     EnvVar,
     InitResourceContext,
     JobDefinition,
     ResourceDefinition,
     in_process_executor,
-    json_console_logger,
     multiprocess_executor,
     resource,
 )
@@ -34,9 +35,10 @@ def build_definitions(settings: Settings) -> Definitions:
     maintenance = maintenance_job(settings, [table.key for table in online_retail.TABLES])
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
-    assets = [table.asset(calendar) for table in online_retail.TABLES]
+    tables = [table.asset(calendar) for table in online_retail.TABLES]
+    assets: list[AssetsDefinition | AssetSpec] = [*tables, pipeline_metrics_asset()]
     return Definitions(
-        assets=[*assets, pipeline_metrics_asset()],
+        assets=assets,
         resources={
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(
@@ -61,7 +63,6 @@ def build_definitions(settings: Settings) -> Definitions:
             pipeline_metrics_sensor(settings.lakehouse),
             *alert_sensors(settings.alerts, settings.ui_url, assets),
         ],
-        loggers={"console": json_console_logger} if settings.log_format == "json" else None,
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else in_process_executor,

@@ -110,8 +110,10 @@ class Settings:
     """Where people open the Dagster UI: what alerts link to."""
     alerts: "AlertSettings | None" = None
     """Who hears of failures and recoveries; nobody, if it is not set."""
+    code_server_port: int = 4000
+    """Where the code server of a deployment listens."""
     log_format: str = "colored"
-    """How runs and services write their logs: for people, or as one JSON object a line."""
+    """How the services of a deployment write their logs: for people, or as one JSON object a line."""
 
     @staticmethod
     def read(environment: Mapping[str, str] | None = None) -> "Settings":
@@ -146,6 +148,7 @@ class Settings:
             pseudonym_key=_key(environment, "RETAIL_PSEUDONYM_KEY"),
             ui_url=_ui_url(environment),
             alerts=None if on_cluster else _alerts(environment),
+            code_server_port=positive(environment, "RETAIL_CODE_SERVER_PORT", 4000),
             log_format=_choice(environment, "RETAIL_LOG_FORMAT", ("colored", "json")),
         )
         if settings.databricks:
@@ -164,7 +167,6 @@ class Settings:
             "RETAIL_ENGINE": self.engine,
             "RETAIL_RETENTION_DAYS": str(self.retention_days),
             "RETAIL_DISCOUNT_RATE": str(self.discount_rate),
-            "RETAIL_LOG_FORMAT": self.log_format,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             **self.calendars,
         }

@@ -13,6 +13,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetKey,
     AssetsDefinition,
+    AssetSpec,
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
@@ -83,9 +84,10 @@ class AssetGraph:
 
     @staticmethod
     def of(definitions: Sequence[Any]) -> "AssetGraph":
-        """The graph of these assets definitions; what else is among them makes nothing."""
+        """The graph of these definitions and specs of assets."""
         found = [each for each in definitions if isinstance(each, AssetsDefinition)]
         specs = [spec for each in found for spec in each.specs]
+        specs += [each for each in definitions if isinstance(each, AssetSpec)]
         children: dict[str, set[str]] = {}
         for spec in specs:
             for dependency in spec.deps:
@@ -99,7 +101,7 @@ class AssetGraph:
                 )
                 for spec in specs
             },
-            checks=frozenset((path_of(key.asset_key), key.name) for each in definitions for key in each.check_keys),
+            checks=frozenset((path_of(key.asset_key), key.name) for each in found for key in each.check_keys),
             partitions={path_of(spec.key): spec.partitions_def for spec in specs},
             assets_of_step={
                 each.node_def.name: tuple(path_of(key) for key in each.keys) for each in found if each.is_executable

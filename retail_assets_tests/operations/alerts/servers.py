@@ -105,9 +105,10 @@ class MailServer:
         """Called by aiosmtpd for each mail."""
         if self.answers:
             return self.answers.pop(0)
-        self.mails.append(cast(EmailMessage, message_from_bytes(cast(bytes, envelope.content), policy=policy.default)))
+        self.mails.append(message_from_bytes(cast(bytes, envelope.content), policy=policy.default))
         self.recipients.append(list(envelope.rcpt_tos))
-        self.encrypted.append(session.ssl is not None or server.transport.get_extra_info("sslcontext") is not None)
+        transport = server.transport
+        self.encrypted.append(transport is not None and transport.get_extra_info("sslcontext") is not None)
         return "250 OK"
 
 
