@@ -8,6 +8,7 @@ from dagster import (
     InitResourceContext,
     JobDefinition,
     ResourceDefinition,
+    SensorDefinition,
     in_process_executor,
     multiprocess_executor,
     resource,
@@ -17,9 +18,12 @@ from dagster_pyspark import LazyPySparkResource
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.session import MEANING, spark_config
-from retail_assets.landing.calendar import calendar_of
+from retail_assets.landing.calendar import Calendar, calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
+from retail_assets.online_retail.arrivals import inbox
+from retail_assets.operations.arrival_sensor import arrival_sensor
+from retail_assets.operations.automation import automated, following_sensor, month_end
 from retail_assets.settings import Settings
 
 
@@ -28,8 +32,9 @@ def build_definitions(settings: Settings) -> Definitions:
     calendar = calendar_of(settings, online_retail.SOURCE.name)
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
+    assets = [automated(table.asset(calendar), settings) for table in online_retail.TABLES]
     return Definitions(
-        assets=[table.asset(calendar) for table in online_retail.TABLES],
+        assets=assets,
         resources={
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(
@@ -40,7 +45,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 # By name, so that the UI shows the name and not the key.
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
             ),
-            "landing": LandingZone(settings.landing),
+            "landing": LandingZone(settings.landing, settings.drop_marker),
             "mlflow": MlflowTracking(
                 tracking_uri=settings.mlflow_tracking_uri,
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,
@@ -48,6 +53,8 @@ def build_definitions(settings: Settings) -> Definitions:
             "step_launcher": step_launcher(settings),
         },
         jobs=governance(settings),
+        sensors=[following_sensor(settings), *arrival_sensors(settings, calendar)],
+        schedules=[month_end(assets)],
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else in_process_executor,
@@ -66,6 +73,13 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
         return make_launcher(settings)
 
     return databricks_step_launcher
+
+
+def arrival_sensors(settings: Settings, calendar: Calendar) -> list[SensorDefinition]:
+    """The sensor of each source's landing zone; none where only the cluster can list it."""
+    if settings.landing.startswith("/Volumes/"):
+        return []
+    return [arrival_sensor(inbox(settings, calendar), settings.days_per_run, settings.tick_seconds)]
 
 
 def governance(settings: Settings) -> list[JobDefinition]:

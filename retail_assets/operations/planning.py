@@ -22,6 +22,10 @@ from dagster import (
 
 Partition = tuple[AssetKey, str]
 
+Landed = Callable[[Mapping[str, int]], tuple[set[str], str | None]]
+"""What is asked about a table that reads the landing zone: given the storage id of each partition's newest
+materialization, the partitions whose drops changed since, and the newest landed day."""
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -107,7 +111,7 @@ def due_partitions(
     graph: Graph,
     instance: DagsterInstance,
     request: Request,
-    landed: Mapping[AssetKey, Callable[[Mapping[str, int]], tuple[set[str], str | None]]],
+    landed: Mapping[AssetKey, Landed],
 ) -> dict[AssetKey, list[str]]:
     """Table -> its due partitions, in order of time.
 
