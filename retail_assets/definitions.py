@@ -32,9 +32,8 @@ def build_definitions(settings: Settings) -> Definitions:
     calendar = calendar_of(settings, online_retail.SOURCE.name)
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
-    assets = [automated(table.asset(calendar), settings) for table in online_retail.TABLES]
     return Definitions(
-        assets=assets,
+        assets=[automated(table.asset(calendar), settings) for table in online_retail.TABLES],
         resources={
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(
@@ -54,7 +53,7 @@ def build_definitions(settings: Settings) -> Definitions:
         },
         jobs=governance(settings),
         sensors=[following_sensor(settings), *arrival_sensors(settings, calendar)],
-        schedules=[month_end(assets)],
+        schedules=[month_end()],
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else in_process_executor,

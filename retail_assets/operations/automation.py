@@ -30,14 +30,24 @@ from dagster import (
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
 from dagster._core.definitions.declarative_automation.operands.subset_automation_condition import (
     SubsetAutomationCondition,
 )
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._record import record
 
 from retail_assets.operations.main_job import is_under_way
-from retail_assets.operations.planning import Graph, Landed, Partition, Request, due_partitions, without_blocked
+from retail_assets.operations.planning import (
+    Graph,
+    Landed,
+    Request,
+    due_partitions,
+    is_monthly,
+    next_run,
+    without_blocked,
+)
 from retail_assets.settings import Settings
 
 MONTH_END = "0 6 1 * *"
@@ -214,44 +224,39 @@ def following_sensor(settings: Settings) -> AutomationConditionSensorDefinition:
     )
 
 
-def month_end(assets: list[AssetsDefinition]) -> ScheduleDefinition:
+def month_end() -> ScheduleDefinition:
     """On the first of a month at 06:00, the snapshots of the month that has ended, whatever the gate of the snapshots
-    says: those that are due and can be made, in one run. Nothing, if they are current."""
-    monthly = [asset.key for asset in assets if isinstance(asset.partitions_def, MonthlyPartitionsDefinition)]
+    says: those that are due and can be made, in one run; what reads them follows. Nothing, if they are current."""
 
     def close(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         assert context.repository_def is not None
         graph = Graph(list(context.repository_def.asset_graph.assets_defs))
-        ended = context.scheduled_execution_time.date().replace(day=1) - timedelta(days=1)
-        return closing(graph, context.instance, ended)
+        return closing(graph, context.instance, context.scheduled_execution_time.date() - timedelta(days=1))
 
     return ScheduleDefinition(
         name="month_end",
         description="Makes the snapshots of the month that has ended, if they are not current.",
         cron_schedule=MONTH_END,
-        target=AssetSelection.assets(*monthly),
+        # A job of its own could not have tables whose months begin at different ones.
+        job_name=IMPLICIT_ASSET_JOB_NAME,
         execution_fn=close,
         default_status=DefaultScheduleStatus.RUNNING,
     )
 
 
-def closing(graph: Graph, instance: DagsterInstance, month: date) -> RunRequest | SkipReason:
-    """The run that makes the month's snapshots, or why there is none. `month` is any day of it."""
-    first = month.replace(day=1).isoformat()
+def closing(graph: Graph, instance: DagsterInstance, day: date) -> RunRequest | SkipReason:
+    """The run that makes the snapshots of the day's month, or why there is none."""
+    month = day.replace(day=1).isoformat()
     if is_under_way(instance):
         return SkipReason("retail run is at work: it makes whatever is due.")
     due = Plan(graph, instance, {}).due
-    wanted: dict[AssetKey, list[str]] = {}
-    others: set[Partition] = set()
-    for key, partitions in due.items():
-        monthly = isinstance(graph.partitions_def(key), MonthlyPartitionsDefinition)
-        if monthly and first in partitions:
-            wanted[key] = [first]
-        others |= {(key, partition) for partition in partitions if not (monthly and partition == first)}
-    ready, _ = without_blocked(graph, wanted, others)
-    if ready:
-        return RunRequest(partition_key=first, asset_selection=list(ready))
-    if wanted:
-        waiting = ", ".join(sorted(key.path[-1] for key in wanted))
-        return SkipReason(f"{waiting} of {first} wait for partitions that they read and that are not current.")
-    return SkipReason(f"Every snapshot of {first} is current, or nothing of it has landed.")
+    closed = {key: [month] for key, months in due.items() if is_monthly(graph, key) and month in months}
+    others = {(key, p) for key, partitions in due.items() for p in partitions if p not in closed.get(key, [])}
+    ready, _ = without_blocked(graph, closed, others)
+    run = next_run(graph, ready)
+    if run:
+        return RunRequest(tags={PARTITION_NAME_TAG: month}, asset_selection=list(run.keys))
+    if closed:
+        waiting = ", ".join(sorted(key.path[-1] for key in closed))
+        return SkipReason(f"{waiting} of {month} wait for partitions that they read and that are not current.")
+    return SkipReason(f"Every snapshot of {month} is current, or nothing of it has landed.")

@@ -168,7 +168,7 @@ def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKe
     wanted: dict[AssetKey, set[str]] = {key: set() for key in graph.assets}
     for key in reversed(list(graph.assets)):
         made = [p for p in graph.partitions(key) if p <= newest[key]]
-        wanted[key] |= set(made[-1:] if _is_monthly(graph, key) else made)
+        wanted[key] |= set(made[-1:] if is_monthly(graph, key) else made)
         for parent in graph.parents(key):
             for partition, span in graph.reads(key, parent).items():
                 if partition in wanted[key]:
@@ -176,7 +176,8 @@ def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKe
     return wanted
 
 
-def _is_monthly(graph: Graph, key: AssetKey) -> bool:
+def is_monthly(graph: Graph, key: AssetKey) -> bool:
+    """Whether the table's partitions are months."""
     keys = graph.partitions(key)
     return len(keys) < 2 or (date.fromisoformat(keys[1]) - date.fromisoformat(keys[0])).days > 1
 
@@ -184,7 +185,7 @@ def _is_monthly(graph: Graph, key: AssetKey) -> bool:
 def _requested(partition: str, request: Request, graph: Graph, key: AssetKey) -> bool:
     day = date.fromisoformat(partition)
     if request.first_day is not None:
-        first = request.first_day.replace(day=1) if _is_monthly(graph, key) else request.first_day
+        first = request.first_day.replace(day=1) if is_monthly(graph, key) else request.first_day
         if day < first:
             return False
     return request.last_day is None or day <= request.last_day
