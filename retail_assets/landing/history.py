@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from retail_assets.landing.calendar import Calendar, current_day, keep_calendar, last_day_of
-from retail_assets.landing.drop_reader import Block, DropRefused, Header, inspect, opened
+from retail_assets.landing.drop_lines import Block, Header
+from retail_assets.landing.drop_reader import DropRefused, inspect, opened
 from retail_assets.landing.drops import LandingZone, day_of
 from retail_assets.landing.layout import SourceLayout
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dagster import AssetKey, DagsterInstance
 
-from retail_assets.lakehouse.table import asset_key
+from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.calendar import Calendar, calendar_of
 from retail_assets.landing.drops import LandingZone, settled
 from retail_assets.online_retail.raw_invoices import RawInvoices

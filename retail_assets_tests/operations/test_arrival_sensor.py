@@ -20,7 +20,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG, SENSOR_N
 from dagster._core.test_utils import create_run_for_test
 
 from retail_assets.definitions import build_definitions
-from retail_assets.lakehouse.table import asset_key
+from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.operations import arrival_sensor
