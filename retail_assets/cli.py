@@ -254,6 +254,7 @@ def _make_what_is_due(
 
     from retail_assets.online_retail.arrivals import arrivals
     from retail_assets.operations.main_job import AlreadyRunning, run_main_job
+    from retail_assets.operations.pipeline_metrics import keep_pipeline_metrics
     from retail_assets.operations.progress import Progress, report
 
     try:
@@ -273,6 +274,8 @@ def _make_what_is_due(
                 warm_up=lambda partitions: _warm_up(settings, partitions),
                 whole=_whole_job() if settings.databricks else None,
             )
+            if summary.tables:
+                keep_pipeline_metrics(instance, settings.lakehouse)
     except (AlreadyRunning, SettingError) as error:
         raise Refusal(str(error)) from None
     report(console, summary, settings)

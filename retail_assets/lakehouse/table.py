@@ -64,6 +64,9 @@ from retail_assets.lakehouse.io_manager import (
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
 """Parameter name -> the table it is read from, and which of its partitions."""
 
+REFUSED = "refused_partitions"
+"""In the metadata of a step's failure: how many partitions failed a blocking check. Their evaluations tell more."""
+
 OWNERS = {
     "bronze": "team:data-engineering",
     "silver": "team:data-engineering",
@@ -227,7 +230,8 @@ def _materialize(
             yield Output(Rows(frame, provenance))
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
     if refused:
-        raise Failure(_explained(contract, refused, verdicts, len(window.keys)), allow_retries=False)
+        explained = _explained(contract, refused, verdicts, len(window.keys))
+        raise Failure(explained, metadata={REFUSED: len(refused)}, allow_retries=False)
 
 
 _OWN_ERROR = re.compile(r"^retail_assets\.[\w.]+: (.+)$", re.MULTILINE)
