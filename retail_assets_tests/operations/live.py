@@ -161,6 +161,7 @@ def running(live: Live) -> Iterator[Live]:
     """Started, and killed at the end."""
     live.start()
     try:
+        live.ask("{ version }")
         yield live
     finally:
         live.kill()

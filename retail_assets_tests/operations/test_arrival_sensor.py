@@ -18,6 +18,8 @@ from dagster import (
 )
 from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG, SENSOR_NAME_TAG
 from dagster._core.test_utils import create_run_for_test
+from moto.server import ThreadedMotoServer
+from upath import UPath
 
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.asset_metadata import asset_key
@@ -45,8 +47,8 @@ class Landing:
             }
         )
         self.zone = LandingZone(self.settings.landing, self.settings.drop_marker)
-        self.directory = directory / "landing" / "online_retail"
-        self.directory.mkdir(parents=True)
+        self.directory = UPath(self.zone.directory("online_retail"))
+        self.directory.mkdir(parents=True, exist_ok=True)
         self.instance = instance
         self.cursor: str | None = None
         self.said = ""
@@ -62,7 +64,8 @@ class Landing:
             path = self.directory / f"{name}_{day}.csv"
             path.write_text(f"{day}{content}")
             self.moment += 1  # files written at once may have the same time of modification
-            os.utime(path, (self.moment, self.moment))
+            if isinstance(path, Path):
+                os.utime(path, (self.moment, self.moment))
 
     def tick(self) -> list[RunRequest]:
         """What the sensor asks for now."""
@@ -258,3 +261,41 @@ def test_drops_outside_the_calendar_are_named(landing):
     landing.drop("2009-12-31")
     assert landing.tick() == []
     assert "online_retail_2009-12-31.csv" in landing.said
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A landing zone in an object store: a server on this machine that speaks S3."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    UPath("s3://shop").fs.mkdir("shop")
+    yield "s3://shop/landing"
+    server.stop()
+
+
+def test_an_object_store_is_a_landing_zone_like_another(tmp_path, bucket):
+    with DagsterInstance.ephemeral() as instance:
+        landing = Landing(tmp_path, instance, root=bucket, RETAIL_ONLINE_RETAIL_FIRST_DAY="2010-01-04")
+        assert landing.settle() == []
+        landing.drop("2010-01-04", "2010-01-06")
+        assert landing.tick() == []
+        (request,) = landing.tick()
+        assert asked(request) == ["2010-01-04", "2010-01-05", "2010-01-06"]
+        landing.make(request)
+        landing.drop("2010-01-06", content="corrected")
+        assert landing.settle() == ["2010-01-06"]
+        landing.directory.fs.mv(
+            f"{landing.directory.path}/online_retail_2010-01-04.csv", f"{landing.directory.path}/again_2010-01-04.csv"
+        )
+        assert landing.settle() == []
+        assert "left alone: 2010-01-04" in landing.said
+        (landing.directory / "again_2010-01-04.csv").unlink()
+        assert landing.settle() == ["2010-01-04"]
