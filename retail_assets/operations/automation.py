@@ -75,7 +75,7 @@ class Plan:
         """Due partitions that a run was to make after everything that they read was made."""
         due = set(self.due.get(key, []))
         planned = self._instance.event_log_storage.get_latest_storage_id_by_partition(
-            key, DagsterEventType.ASSET_MATERIALIZATION_PLANNED, due or None
+            key, DagsterEventType.ASSET_MATERIALIZATION_PLANNED
         )
         newest = dict.fromkeys(due, -1)
         for parent in self._graph.parents(key):
