@@ -445,6 +445,30 @@ def _wait_for_code_server(port: int) -> None:
 
 
 @main.command()
+@click.option("--day", type=DAY, help="Only drops of this day.")
+@click.pass_obj
+def drops(settings: Settings, day: datetime | None) -> None:
+    """What was ingested, newest first: every drop, as the commit that wrote its rows says."""
+    from retail_assets.lakehouse.contracts import table_name
+    from retail_assets.lakehouse.provenance import origins
+    from retail_assets.online_retail.raw_invoices import RawInvoices
+
+    path = Path(settings.lakehouse, *table_name(RawInvoices))
+    if settings.catalog or not (path / "_delta_log").is_dir():
+        where = "in `userMetadata` of DESCRIBE HISTORY" if settings.catalog else "once something was made: retail run"
+        raise Refusal(f"Nothing to show of {settings.catalog or path}; what was ingested is told {where}.")
+    click.echo("day         version  ingested at (UTC)       rows       bytes  content       drop")
+    for origin in origins(str(path)):
+        if day and origin.partition != str(day.date()):
+            continue
+        for drop in origin.says:
+            click.echo(
+                f"{origin.partition}  {origin.version:>7}  {origin.written_at:%Y-%m-%d %H:%M:%S}  {drop['rows']:>9,}  "
+                f"{drop['size']:>10,}  {drop['content_hash'][:12]}  {drop['path']}"
+            )
+
+
+@main.command()
 def dictionary() -> None:
     """Print the data dictionary (docs/tables.md) from the contracts."""
     from retail_assets.lakehouse.dictionary import data_dictionary

@@ -10,6 +10,7 @@ from dagster import (
     InitResourceContext,
     JobDefinition,
     ResourceDefinition,
+    SensorDefinition,
     in_process_executor,
     multiprocess_executor,
     resource,
@@ -20,10 +21,13 @@ from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.session import MEANING, spark_config
-from retail_assets.landing.calendar import calendar_of
+from retail_assets.landing.calendar import Calendar, calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
+from retail_assets.online_retail.arrivals import inbox
 from retail_assets.operations.alerts.sensor import alert_sensors
+from retail_assets.operations.arrival_sensor import arrival_sensor
+from retail_assets.operations.automation import automated, following_sensor, month_end
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
 from retail_assets.settings import Settings
@@ -35,7 +39,7 @@ def build_definitions(settings: Settings) -> Definitions:
     maintenance = maintenance_job(settings, [table.key for table in online_retail.TABLES])
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
-    tables = [table.asset(calendar) for table in online_retail.TABLES]
+    tables = [automated(table.asset(calendar), settings) for table in online_retail.TABLES]
     assets: list[AssetsDefinition | AssetSpec] = [*tables, pipeline_metrics_asset()]
     return Definitions(
         assets=assets,
@@ -49,7 +53,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 # By name, so that the UI shows the name and not the key.
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
             ),
-            "landing": LandingZone(settings.landing),
+            "landing": LandingZone(settings.landing, settings.drop_marker),
             "mlflow": MlflowTracking(
                 tracking_uri=settings.mlflow_tracking_uri,
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,
@@ -58,8 +62,10 @@ def build_definitions(settings: Settings) -> Definitions:
             "step_launcher": step_launcher(settings),
         },
         jobs=[*governance(settings), maintenance],
-        schedules=[maintenance_schedule(maintenance)],
+        schedules=[month_end(), maintenance_schedule(maintenance)],
         sensors=[
+            *arrival_sensors(settings, calendar),
+            following_sensor(settings),
             pipeline_metrics_sensor(settings.lakehouse),
             *alert_sensors(settings.alerts, settings.ui_url, assets),
         ],
@@ -81,6 +87,13 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
         return make_launcher(settings)
 
     return databricks_step_launcher
+
+
+def arrival_sensors(settings: Settings, calendar: Calendar) -> list[SensorDefinition]:
+    """The sensor of each source's landing zone; none where only the cluster can list it."""
+    if settings.landing.startswith("/Volumes/"):
+        return []
+    return [arrival_sensor(inbox(settings, calendar), settings.days_per_run, settings.tick_seconds)]
 
 
 def governance(settings: Settings) -> list[JobDefinition]:

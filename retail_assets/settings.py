@@ -79,6 +79,17 @@ def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
     return value
 
 
+def _cron(environment: Mapping[str, str], variable: str, default: str) -> str:
+    value = environment.get(variable) or default
+    if value == default:
+        return value
+    from dagster._utils.schedules import is_valid_cron_string  # Dagster takes a second to import
+
+    if not is_valid_cron_string(value):
+        raise SettingError(f"{variable}={value!r} is no cron schedule such as 0 3 * * *. Unset it for {default!r}.")
+    return value
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where things lie and how they run. Local paths are absolute; object-store URIs stay as they are."""
@@ -94,6 +105,15 @@ class Settings:
     """What the environment says of the sources' calendars: RETAIL_<SOURCE>_FIRST_DAY and _LAST_DAY."""
     discount_rate: float
     """What a customer's purchases are worth less for each year that they are away."""
+    drop_marker: str | None = None
+    """What a file beside a drop is called, after the drop's own name, to say that the drop is complete."""
+    tick_seconds: int = 30
+    """How often the daemon looks at the landing zone, and at what follows what."""
+    days_per_run: int = 366
+    months_per_run: int = 24
+    """How many partitions one run of an arrival or of a backfill makes at most: it bounds memory."""
+    snapshots_cron: str = "*/10 * * * *"
+    """Between two of its ticks, in UTC, a month's snapshot is made by itself at most once."""
     on_cluster: bool = False
     """Whether this process runs a step on the Databricks cluster: no credentials there, and nothing is launched."""
     catalog: str | None = None
@@ -140,6 +160,11 @@ class Settings:
                 if name.startswith("RETAIL_") and name.endswith(("_FIRST_DAY", "_LAST_DAY"))
             },
             discount_rate=_rate(environment, "RETAIL_DISCOUNT_RATE", 0.1),
+            drop_marker=environment.get("RETAIL_DROP_MARKER") or None,
+            tick_seconds=positive(environment, "RETAIL_TICK_SECONDS", 30),
+            days_per_run=positive(environment, "RETAIL_DAYS_PER_RUN", 366),
+            months_per_run=positive(environment, "RETAIL_MONTHS_PER_RUN", 24),
+            snapshots_cron=_cron(environment, "RETAIL_SNAPSHOTS_CRON", "*/10 * * * *"),
             on_cluster=on_cluster,
             catalog=_catalog(environment) if remote else None,
             clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
@@ -162,6 +187,7 @@ class Settings:
             "RETAIL_DEPLOYMENT": self.deployment,
             ON_CLUSTER: "1",
             "RETAIL_LANDING": self.landing,
+            "RETAIL_DROP_MARKER": self.drop_marker or "",
             "RETAIL_CATALOG": self.catalog or "",
             "RETAIL_LAYOUT": "clustered" if self.clustered else "partitioned",
             "RETAIL_ENGINE": self.engine,

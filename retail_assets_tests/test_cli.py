@@ -280,6 +280,12 @@ def test_the_main_job_ends_with_a_summary_and_then_finds_nothing_to_do(retail):
     assert f"The lakehouse: {retail.lakehouse}" in said
     assert "Next: make ui, then open http://localhost:3000" in said
 
+    listed = output(retail("drops")).splitlines()
+    assert len(listed) == 1 + len(drops(retail))
+    one_day = output(retail("drops", "--day", manifest["last_drop"])).splitlines()[1:]
+    assert [row.split()[0] for row in one_day] == [manifest["last_drop"]]
+    assert str(retail.zone) in one_day[0]
+
     again = output(retail("run"))
     assert "Nothing to do: everything that has landed is up to date." in again
     assert ROW.findall(again) == []

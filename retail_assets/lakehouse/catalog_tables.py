@@ -3,13 +3,16 @@
 Everything goes through SQL and the catalog: a table's files may be where nobody but the catalog can read them.
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import types as T
 
 from retail_assets.lakehouse.delta_tables import Tables, Written, quoted
+from retail_assets.lakehouse.provenance import PROVENANCE
 
 _COMMITS_SEARCHED = 20
 """How far back a write is looked for: on Databricks its own compaction may have committed after it."""
@@ -47,19 +50,21 @@ class CatalogTables(Tables):
     def _schema(self, name: Sequence[str]) -> T.StructType:
         return self._spark.read.table(self.identifier(name)).schema
 
-    def _create(self, name: Sequence[str], schema: T.StructType, partition: str, directory: str) -> None:
+    def _create(
+        self, name: Sequence[str], schema: T.StructType, partition: str, directory: str, remembers: bool = False
+    ) -> None:
         # Asked first: who may write tables need not be allowed to create schemas.
         if not self._spark.catalog.databaseExists(self.identifier(name[:-1])):
             self._spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.identifier(name[:-1])}")
-        super()._create(name, schema, partition, directory)
+        super()._create(name, schema, partition, directory, remembers)
 
     def _layout(self, partition: str, directory: str) -> tuple[str, Mapping[str, str]]:
         if self._clustered:
             return f"CLUSTER BY ({quoted(partition)})", {"delta.dataSkippingStatsColumns": partition}
         return super()._layout(partition, directory)
 
-    def _write(self, name: Sequence[str], writer: DataFrameWriter) -> Written:
-        mark = f"retail_assets {uuid.uuid4()}"
+    def _write(self, name: Sequence[str], writer: DataFrameWriter, provenance: Mapping[str, Any]) -> Written:
+        mark = json.dumps({"retail_assets": str(uuid.uuid4()), PROVENANCE: provenance})
         writer.option("userMetadata", mark).saveAsTable(self.identifier(name))
         history = self._spark.sql(f"DESCRIBE HISTORY {self.identifier(name)} LIMIT {_COMMITS_SEARCHED}")
         (commit,) = history.filter(history.userMetadata == mark).select("version", "operationMetrics").collect()

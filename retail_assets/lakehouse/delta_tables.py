@@ -18,8 +18,14 @@ from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from retail_assets.lakehouse.provenance import PROVENANCE
+
 REQUIRED = "required"
 """Metadata of a frame's column: whether the table that is created for it has it NOT NULL."""
+
+
+REMEMBERED_FOR = "interval 3650 days"
+"""How long the log of a table keeps its commits that say where rows are from. A commit takes a few kilobytes."""
 
 
 class WriteRefused(Exception):
@@ -85,8 +91,9 @@ class Tables(ABC):
         """The columns of a table that exists."""
 
     @abstractmethod
-    def _write(self, name: Sequence[str], writer: DataFrameWriter) -> Written:
-        """Runs the write that has been prepared; the version it made, Delta's metrics of it, the table's rows."""
+    def _write(self, name: Sequence[str], writer: DataFrameWriter, provenance: Mapping[str, Any]) -> Written:
+        """Runs the write that has been prepared, its provenance in the commit's own metadata; the version it made,
+        Delta's metrics of it, the table's rows."""
 
     def replace(
         self,
@@ -95,17 +102,19 @@ class Tables(ABC):
         partition: str,
         keys: Sequence[date],
         directory: str | None = None,
+        provenance: Mapping[str, Any] | None = None,
     ) -> Commit:
         """Replaces the partitions `keys` by the frame's rows, atomically; every other row stays as it is.
 
-        New columns are added to the table. Raises WriteRefused for rows outside `keys`, for no keys at all, for NULL
-        where the table must not have it, and for columns that went missing or changed their type.
+        New columns are added to the table. `provenance`, by partition, becomes part of the commit: see provenance.py.
+        Raises WriteRefused for rows outside `keys`, for no keys at all, for NULL where the table must not have it, and
+        for columns that went missing or changed their type.
         """
         if not keys:
             raise WriteRefused(f"{'.'.join(name)}: no partition to write was given, so nothing was written.")
         began = time.monotonic()
         if not self.exists(name):
-            self._create(name, frame.schema, partition, directory or partition)
+            self._create(name, frame.schema, partition, directory or partition, remembers=bool(provenance))
         self._refuse_incompatible(name, frame.schema)
         writer = (
             frame.write.format("delta")
@@ -114,7 +123,7 @@ class Tables(ABC):
             .option("mergeSchema", "true")
         )
         try:
-            version, metrics, table_rows = self._write(name, writer)
+            version, metrics, table_rows = self._write(name, writer, provenance or {})
         except AnalysisException as error:
             if "NOT_NULL_CONSTRAINT_VIOLATED" in str(error):  # wrapped in a mismatch, too
                 raise WriteRefused(
@@ -134,7 +143,9 @@ class Tables(ABC):
             table_rows=table_rows,
         )
 
-    def _create(self, name: Sequence[str], schema: T.StructType, partition: str, directory: str) -> None:
+    def _create(
+        self, name: Sequence[str], schema: T.StructType, partition: str, directory: str, remembers: bool = False
+    ) -> None:
         columns = ", ".join(
             f"{quoted(column.name)} {column.dataType.simpleString()}"
             f"{' NOT NULL' if column.metadata.get(REQUIRED) else ''}"
@@ -142,6 +153,8 @@ class Tables(ABC):
             for column in schema
         )
         laid_out, properties = self._layout(partition, directory)
+        if remembers:  # Delta forgets commits after 30 days, unless it is told otherwise
+            properties = {**properties, "delta.logRetentionDuration": REMEMBERED_FOR}
         listed = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())
         self._spark.sql(
             f"CREATE TABLE IF NOT EXISTS {self.identifier(name)} ({columns}) USING DELTA {laid_out} "
@@ -209,11 +222,13 @@ class DeltaTables(Tables):
         stored = json.loads(DeltaTable(self.place(name), without_files=True).schema().to_json())
         return T.StructType.fromJson(stored)
 
-    def _write(self, name: Sequence[str], writer: DataFrameWriter) -> Written:
+    def _write(self, name: Sequence[str], writer: DataFrameWriter, provenance: Mapping[str, Any]) -> Written:
         import pyarrow as pa
         import pyarrow.compute as pc
         from deltalake import DeltaTable
 
+        if provenance:
+            writer = writer.option("userMetadata", json.dumps({PROVENANCE: provenance}))
         writer.save(self.place(name))
         # By the deltalake package: asking Spark would be two more jobs for every write. One writes at a time.
         table = DeltaTable(self.place(name))

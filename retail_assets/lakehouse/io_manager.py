@@ -6,7 +6,8 @@ reads return the partitions that the asset's partition mapping asks for. Where n
 write is refused: the public Delta I/O manager overwrites the whole table in that case (dagster#34064).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -35,6 +36,15 @@ class NotMaterialized(Exception):
     """A table that is read before it was ever made; the message names it and says what to do."""
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What a table's step hands over: the rows of its partitions, and what is to be remembered of where they are from,
+    by partition key, in the same commit."""
+
+    frame: DataFrame
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
 def as_days(keys: Sequence[str]) -> list[date]:
     """Daily and monthly partition keys alike are ISO dates, the first day they cover."""
     return [date.fromisoformat(key) for key in keys]
@@ -59,16 +69,21 @@ class DeltaIOManager(ConfigurableIOManager):
             return CatalogTables(self.pyspark.spark_session, self.catalog, self.clustered)
         return DeltaTables(self.pyspark.spark_session, self.root)
 
-    def publish(self, name: Sequence[str], layout: dict[str, Any], frame: DataFrame, keys: Sequence[str]) -> Commit:
-        """Replaces the partitions `keys` of table `name` by the frame's rows and returns what the commit did."""
+    def publish(
+        self, name: Sequence[str], layout: dict[str, Any], rows: DataFrame | Rows, keys: Sequence[str]
+    ) -> Commit:
+        """Replaces the partitions `keys` of table `name` by the rows and returns what the commit did."""
         if PARTITION not in layout:
             raise WriteRefused(
                 f"{'.'.join(name)}: its definition metadata has no {PARTITION!r}, so the partitions to replace are "
                 "unknown and nothing was written. Declare the asset with @table, or name its partition column."
             )
-        return self.tables.replace(name, frame, layout[PARTITION], as_days(keys), layout.get(DIRECTORY))
+        rows = rows if isinstance(rows, Rows) else Rows(rows)
+        return self.tables.replace(
+            name, rows.frame, layout[PARTITION], as_days(keys), layout.get(DIRECTORY), rows.provenance
+        )
 
-    def handle_output(self, context: OutputContext, obj: DataFrame) -> None:
+    def handle_output(self, context: OutputContext, obj: DataFrame | Rows) -> None:
         """Writes the partitions of this run; the Delta version becomes the data version."""
         if not context.has_asset_partitions:
             raise WriteRefused(

@@ -31,6 +31,7 @@ from dagster import (
     MetadataValue,
     Output,
     PartitionMapping,
+    RetryPolicy,
     TimeWindowPartitionsDefinition,
     asset,
 )
@@ -55,6 +56,7 @@ from retail_assets.lakehouse.delta_tables import within
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.io_manager import (
     DATA_VERSION_TAG,
+    Rows,
     as_days,
     commit_metadata,
 )
@@ -73,16 +75,23 @@ OWNERS = {
 }
 
 
+ONE_MORE_TRY = RetryPolicy(max_retries=1, delay=5)
+"""For what may pass by itself, such as a disk that was full or a server that did not answer. What a check refuses, and
+what cannot be read, would fail again and is not tried again; see `allow_retries` below."""
+
+
 @dataclass(frozen=True)
 class Built:
     """What a table function may return instead of a bare frame: rows, with more to show and to judge.
 
-    `findings` are handed to the checks; `metadata` is shown per partition key in the UI.
+    `findings` are handed to the checks; `metadata` is shown per partition key in the UI. `provenance` says, of each
+    partition key, what its rows were made from; it is written into the table's own log by the commit that writes them.
     """
 
     frame: DataFrame
     findings: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    provenance: Callable[[Audit], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,7 @@ class Table:
             required_resource_keys=resources | {"io_manager", "step_launcher"},
             metadata=definition_metadata(self.contract, self.build),
             pool=pool_of(self.key),
+            retry_policy=ONE_MORE_TRY,
         )
         def step(context: AssetExecutionContext, **inputs: DataFrame) -> Iterator[Any]:
             window = PartitionWindow(list(context.partition_keys))
@@ -207,15 +217,17 @@ def _materialize(
             for key in window.keys
         }
         published = [key for key in window.keys if key not in refused]
+        provenance = built.provenance(audit) if built.provenance else {}
         if published:
             # The UI takes a table's lineage from its newest materialization; once is enough.
             shown[published[-1]]["dagster/column_lineage"] = column_lineage(contract)
         if refused:
-            yield from _publish_part(context, contract, frame, published, shown)
+            told = {key: provenance[key] for key in published if key in provenance}
+            yield from _publish_part(context, contract, Rows(frame, told), published, shown)
         else:
             for key, metadata in shown.items():
                 context.add_asset_metadata(metadata, partition_key=key)
-            yield Output(frame)
+            yield Output(Rows(frame, provenance))
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
     if refused:
         explained = _explained(contract, refused, verdicts, len(window.keys))
@@ -234,7 +246,7 @@ def _own_errors_told(contract: type[Contract]) -> Iterator[None]:
         own = _OWN_ERROR.findall(str(error))
         if not own:
             raise
-        raise Failure(f"{'.'.join(table_name(contract))}: {own[-1]}") from error
+        raise Failure(f"{'.'.join(table_name(contract))}: {own[-1]}", allow_retries=False) from error
 
 
 @contextmanager
@@ -259,7 +271,7 @@ def _refused(
 def _publish_part(
     context: AssetExecutionContext,
     contract: type[Contract],
-    frame: DataFrame,
+    rows: Rows,
     keys: list[str],
     shown: Mapping[str, dict[str, Any]],
 ) -> Iterator[AssetMaterialization]:
@@ -267,7 +279,7 @@ def _publish_part(
     if not keys:
         return
     manager, name = context.resources.io_manager, table_name(contract)
-    good = frame.filter(within(partition_column(contract), as_days(keys)))
+    good = Rows(rows.frame.filter(within(partition_column(contract), as_days(keys))), rows.provenance)
     commit = manager.publish(name, layout(contract), good, keys)
     metadata = commit_metadata(commit, manager.tables.place(name))
     for key in keys:

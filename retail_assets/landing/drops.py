@@ -49,9 +49,13 @@ class Oddity:
 
 @dataclass(frozen=True)
 class LandingZone:
-    """The drops of all sources: `<root>/<source>/…YYYY-MM-DD….csv[.gz]`, on a disk or in an object store."""
+    """The drops of all sources: `<root>/<source>/…YYYY-MM-DD….csv[.gz]`, on a disk or in an object store.
+
+    With a `marker`, such as .done, a drop is one only once a file of its name and the marker lies beside it.
+    """
 
     root: str
+    marker: str | None = None
 
     def directory(self, source: str) -> str:
         """Where the source's drops lie."""
@@ -82,11 +86,16 @@ class LandingZone:
         if any(entry["type"] == "file" and _is_itself(directory, entry) for entry in listing):
             yield Oddity(str(directory), "is a file where a directory should be", "put the drops in a directory there")
             return
-        for entry in listing:
-            name = entry["name"].rstrip("/").rpartition("/")[2]
+        names = {entry["name"].rstrip("/").rpartition("/")[2]: entry for entry in listing}
+        for name, entry in names.items():
             # Some object stores list the directory among its files.
-            if not _is_itself(directory, entry) and not _IGNORED.search(name):
-                yield _classified(directory, name, entry)
+            if _is_itself(directory, entry) or _IGNORED.search(name) or (self.marker and name.endswith(self.marker)):
+                continue
+            found = _classified(directory, name, entry)
+            if self.marker and isinstance(found, Drop) and name + self.marker not in names:
+                remedy = f"put {name}{self.marker} beside it once it is"
+                found = Oddity(found.path, "is not said to be complete", remedy)
+            yield found
 
 
 def _is_itself(directory: UPath, entry: dict[str, Any]) -> bool:

@@ -1,5 +1,7 @@
 """raw_invoices: every row of every drop, as landed. Nothing is dropped, nothing is interpreted."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dagster import AssetCheckSeverity, MetadataValue
@@ -19,15 +21,15 @@ from retail_assets.lakehouse.contracts import (
     month_directory,
     partition,
 )
+from retail_assets.lakehouse.delta_tables import within
+from retail_assets.lakehouse.io_manager import as_days
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drop_reader import DropRefused, content_hash, inspect
 from retail_assets.landing.drop_rows import drop_rows
 from retail_assets.landing.drops import Drop, LandingZone
 from retail_assets.online_retail.source import INVOICES
+from retail_assets.operations.arrival import CONTENTS, DROPS, fingerprints
 from retail_assets.operations.partitions import daily
-
-DROPS = "drops"
-"""Metadata: the fingerprints of the drops a partition was made from; they tell a corrected drop from a known one."""
 
 BYTES_PER_TASK = 32 * 1024 * 1024
 
@@ -107,46 +109,94 @@ def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkRes
             landed[drop.day.isoformat()].append(drop)
     refused: dict[str, str] = {}
     notes: dict[str, list[str]] = {}
-    readable: list[Drop] = []
+    inspected: dict[str, list[InspectedDrop]] = {}
     for key, drops in landed.items():
         try:
-            kept, noted = _inspected(drops)
+            inspected[key], noted = _inspected(drops)
         except DropRefused as refusal:
             refused[key] = str(refusal)
         else:
-            readable += kept
             if noted:
                 notes[key] = noted
+    readable = [found.drop for of_day in inspected.values() for found in of_day if not found.same_as]
     return Built(
         raw_invoices(_frame(pyspark.spark_session, readable)),
         findings={"refused": refused, "notes": notes},
-        metadata={key: {DROPS: MetadataValue.json(fingerprints(drops))} for key, drops in landed.items()},
+        metadata={
+            key: {
+                DROPS: MetadataValue.json(fingerprints(drops)),
+                CONTENTS: MetadataValue.json(sorted({found.content for found in inspected.get(key, [])})),
+            }
+            for key, drops in landed.items()
+        },
+        provenance=_provenance(inspected),
     )
 
 
-def fingerprints(drops: list[Drop]) -> list[str]:
-    """What identifies the content of a day's drops, without reading them."""
-    return [drop.fingerprint for drop in drops]
+@dataclass(frozen=True)
+class InspectedDrop:
+    """A drop that can be read, the hash of what is in it, and the name of another drop of its day that holds the same
+    and is read instead."""
+
+    drop: Drop
+    content: str
+    same_as: str | None = None
 
 
-def _inspected(drops: list[Drop]) -> tuple[list[Drop], list[str]]:
-    """The drops of one day to read, each content once, and what is noteworthy about them. Raises DropRefused."""
-    notes, hashes = [], {}
+def _inspected(drops: list[Drop]) -> tuple[list[InspectedDrop], list[str]]:
+    """The drops of one day, each content to be read once, and what is noteworthy about them. Raises DropRefused."""
+    notes: list[str] = []
+    found: list[InspectedDrop] = []
+    first: dict[str, str] = {}
     for drop in drops:
         header = inspect(drop.path, INVOICES)
-        # A gzip is read to its end here: found broken only by a worker, it would take all other days along.
-        if header.compressed or len(drops) > 1:
-            hashes[drop.path] = content_hash(drop.path)
         if header.extra_columns:
             notes.append(f"{drop.name}: unknown columns {', '.join(header.extra_columns)} (kept in extra_columns)")
-    if len(drops) < 2:
-        return drops, notes
-    kept: dict[str, Drop] = {}
-    for drop in drops:
-        first = kept.setdefault(hashes[drop.path], drop)
-        if first is not drop:
-            notes.append(f"{drop.name}: the same content as {first.name}, read once")
-    return list(kept.values()), notes
+        # Read to its end here: a gzip found broken only by a worker would take all other days along.
+        content = content_hash(drop.path)
+        same_as = first.get(content)
+        if same_as:
+            notes.append(f"{drop.name}: the same content as {same_as}, read once")
+        else:
+            first[content] = drop.name
+        found.append(InspectedDrop(drop, content, same_as))
+    return found, notes
+
+
+def _provenance(inspected: Mapping[str, list[InspectedDrop]]) -> Callable[[Audit], Mapping[str, Any]]:
+    """What each day was made from, drop by drop, for the commit that writes the day's rows."""
+
+    def of_days(audit: Audit) -> dict[str, Any]:
+        rows = _rows_by_drop(audit, inspected)
+        return {
+            key: [
+                {
+                    "path": found.drop.path,
+                    "size": found.drop.size,
+                    "content_hash": found.content,
+                    "rows": 0 if found.same_as else rows.get((key, found.drop.name), 0),
+                }
+                for found in inspected.get(key, [])
+            ]
+            for key in audit.keys
+        }
+
+    return of_days
+
+
+def _rows_by_drop(audit: Audit, inspected: Mapping[str, list[InspectedDrop]]) -> dict[tuple[str, str], int]:
+    """(day, name) -> rows. Where a day has one drop, its rows are the day's: counted already."""
+    several = [key for key, found in inspected.items() if len(found) > 1]
+    rows = {
+        (key, found[0].drop.name): audit.evaluations[key].rows
+        for key, found in inspected.items()
+        if len(found) == 1 and key in audit.evaluations
+    }
+    if several:
+        of_days = audit.frame.filter(within("invoice_date", as_days(several)))
+        counted = of_days.groupBy("invoice_date", "source_file").agg(F.count("*").alias("landed"))
+        rows |= {(str(row["invoice_date"]), row["source_file"]): row["landed"] for row in counted.collect()}
+    return rows
 
 
 def _frame(spark: Any, drops: list[Drop]) -> DataFrame:

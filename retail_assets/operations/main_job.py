@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 from dagster import (
     AssetCheckSeverity,
@@ -38,6 +38,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from retail_assets.operations.planning import (
     Graph,
+    Landed,
     Partition,
     PlannedRun,
     Request,
@@ -47,10 +48,11 @@ from retail_assets.operations.planning import (
 )
 from retail_assets.settings import project_root
 
+LOCK = "main_job.lock"
+_TRIES = 5
+
 PROCESS_TAG = "retail/process"
 """On every run of the main job: the process that makes it, so that a run whose process died can be told."""
-
-Landed = Mapping[AssetKey, Callable[[Mapping[str, int]], tuple[set[str], str | None]]]
 
 
 class AlreadyRunning(Exception):
@@ -100,7 +102,7 @@ class Observer:
 def run_main_job(
     definitions: Definitions,
     instance: DagsterInstance,
-    landed: Landed,
+    landed: Mapping[AssetKey, Landed],
     request: Request,
     observer: Observer,
     warm_up: Callable[[int], object] = lambda partitions: None,
@@ -239,14 +241,34 @@ def _alone(instance: DagsterInstance) -> Iterator[None]:
     if not path.is_dir():
         yield
         return
-    with (path / "main_job.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with (path / LOCK).open("w") as file:
+        # Who asks whether the lock is held, holds it for a moment.
+        for _ in range(_TRIES):
+            if _locked(file, fcntl.LOCK_EX):
+                break
+            time.sleep(0.2)
+        else:
             raise AlreadyRunning(
                 f"Another main job is running on {path}. Wait until it is done, or stop it; nothing was changed."
-            ) from None
+            )
         yield
+
+
+def is_under_way(instance: DagsterInstance) -> bool:
+    """Whether a main job is at work on this Dagster home: what it finds due, nobody else needs to make."""
+    path = Path(instance.root_directory if instance.is_persistent else os.devnull) / LOCK
+    if not path.exists():
+        return False
+    with path.open("r") as file:
+        return not _locked(file, fcntl.LOCK_SH)
+
+
+def _locked(file: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _clear_dead_runs(instance: DagsterInstance) -> None:

@@ -22,6 +22,10 @@ from dagster import (
 
 Partition = tuple[AssetKey, str]
 
+Landed = Callable[[Mapping[str, int]], tuple[set[str], str | None]]
+"""What is asked about a table that reads the landing zone: given the storage id of each partition's newest
+materialization, the partitions whose drops changed since, and the newest landed day."""
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -108,7 +112,7 @@ def due_partitions(
     graph: Graph,
     instance: DagsterInstance,
     request: Request,
-    landed: Mapping[AssetKey, Callable[[Mapping[str, int]], tuple[set[str], str | None]]],
+    landed: Mapping[AssetKey, Landed],
 ) -> dict[AssetKey, list[str]]:
     """Table -> its due partitions, in order of time.
 
@@ -165,7 +169,7 @@ def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKe
     wanted: dict[AssetKey, set[str]] = {key: set() for key in graph.assets}
     for key in reversed(list(graph.assets)):
         made = [p for p in graph.partitions(key) if p <= newest[key]]
-        wanted[key] |= set(made[-1:] if _is_monthly(graph, key) else made)
+        wanted[key] |= set(made[-1:] if is_monthly(graph, key) else made)
         for parent in graph.parents(key):
             for partition, span in graph.reads(key, parent).items():
                 if partition in wanted[key]:
@@ -173,7 +177,8 @@ def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKe
     return wanted
 
 
-def _is_monthly(graph: Graph, key: AssetKey) -> bool:
+def is_monthly(graph: Graph, key: AssetKey) -> bool:
+    """Whether the table's partitions are months."""
     keys = graph.partitions(key)
     return len(keys) < 2 or (date.fromisoformat(keys[1]) - date.fromisoformat(keys[0])).days > 1
 
@@ -181,7 +186,7 @@ def _is_monthly(graph: Graph, key: AssetKey) -> bool:
 def _requested(partition: str, request: Request, graph: Graph, key: AssetKey) -> bool:
     day = date.fromisoformat(partition)
     if request.first_day is not None:
-        first = request.first_day.replace(day=1) if _is_monthly(graph, key) else request.first_day
+        first = request.first_day.replace(day=1) if is_monthly(graph, key) else request.first_day
         if day < first:
             return False
     return request.last_day is None or day <= request.last_day

@@ -333,7 +333,7 @@ def test_a_drop_that_changes_between_the_look_at_it_and_its_reading_is_told_in_o
     path = workbench.drop("2011-01-04", rows_of("2011-01-04", 500401))
     look = raw_invoices._inspected
 
-    def look_while_more_arrives(drops: list[Drop]) -> tuple[list[Drop], list[str]]:
+    def look_while_more_arrives(drops: list[Drop]) -> tuple[list[raw_invoices.InspectedDrop], list[str]]:
         seen = look(drops)
         with path.open("a") as file:
             file.write(line("500402") + "\n")

@@ -1,103 +1,79 @@
-"""The UI with its daemon: a range backfill, launched as the UI launches it, completes."""
+"""The UI with its daemon: a backfill of the whole graph, launched as the UI launches it, completes in bounded runs."""
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from dagster import AssetKey
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from retail_assets.settings import project_root
-from retail_assets_tests.workbench import HEADER, line
+from retail_assets.operations.planning import Graph
+from retail_assets_tests.operations.command import RetailCommand
+from retail_assets_tests.operations.live import Live, running
+from retail_assets_tests.workbench import line
 
 pytestmark = pytest.mark.long
 
 DAYS = [f"2011-01-{day:02}" for day in range(4, 9)]
-DAILY = ["raw_invoices", "quarantined_invoices", "clean_transactions", "daily_metrics"]
-PATIENCE_SECONDS = 420
+DAYS_PER_RUN = 3
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """The address of a webserver with daemon and code server, over a landing zone with five drops."""
-    zone = tmp_path / "landing" / "online_retail"
-    zone.mkdir(parents=True)
-    for number, day in enumerate(DAYS):
-        rows = [HEADER, line(f"50000{number}", when=f"{day} 10:00:00"), ""]
-        (zone / f"online_retail_{day}.csv").write_text("\n".join(rows))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        "RETAIL_LANDING": str(tmp_path / "landing"),
-        "RETAIL_LAKEHOUSE": str(tmp_path / "lakehouse"),
+def live(tmp_path: Path) -> Iterator[Live]:
+    """Webserver, daemon and code server over a landing zone with five drops; sensors have one look, and no other."""
+    command = RetailCommand(tmp_path)
+    command.environment |= {
         "RETAIL_ONLINE_RETAIL_LAST_DAY": "2011-01-31",
-        "RETAIL_SPARK_DRIVER_MEMORY": "2g",
-        "DAGSTER_HOME": str(tmp_path / "dagster"),
+        "RETAIL_DAYS_PER_RUN": str(DAYS_PER_RUN),
+        "RETAIL_TICK_SECONDS": "86400",
     }
-    with (tmp_path / "ui.log").open("wb") as log:
-        ui = subprocess.Popen(
-            [sys.executable, "-m", "retail_assets.cli", "ui", "--port", str(port)],
-            env=environment,
-            cwd=project_root(),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            yield f"http://127.0.0.1:{port}/graphql"
-        finally:
-            os.killpg(ui.pid, signal.SIGINT)
-            ui.wait(timeout=60)
+    for number, day in enumerate(DAYS):
+        command.drop(day, [line(f"50000{number}", when=f"{day} 10:00:00", customer=f"1308{number}")])
+    with running(Live(command)) as started:
+        yield started
 
 
-def ask(address: str, query: str, variables: dict[str, Any] | None = None) -> Any:
-    """The data of a GraphQL answer; waits while the webserver is still starting."""
-    body = json.dumps({"query": query, "variables": variables or {}}).encode()
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.load(answer)["data"]
-        except (urllib.error.URLError, ConnectionError):
-            assert time.monotonic() < deadline, "the webserver did not answer"
-            time.sleep(0.5)
+def downstream(graph: Graph, days: list[str]) -> dict[AssetKey, set[str]]:
+    """The days, and every partition that reads one of them, directly or not."""
+    found: dict[AssetKey, set[str]] = {}
+    for key in graph.assets:
+        parents = list(graph.parents(key))
+        found[key] = set() if parents else set(days)
+        for parent in parents:
+            read = graph.partitions(parent)
+            for partition, span in graph.reads(key, parent).items():
+                if found[parent].intersection(read[span]):
+                    found[key].add(partition)
+    return found
 
 
-def test_a_range_backfill_launched_by_the_uis_own_api_completes(address: str):
-    launched = ask(
-        address,
+def test_a_backfill_of_the_whole_graph_launched_by_the_uis_own_api_completes(live: Live):
+    graph = live.graph()
+    launched = live.ask(
         "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) "
         "{ __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }",
-        {"p": {"assetSelection": [{"path": ["online_retail", name]} for name in DAILY], "partitionNames": DAYS}},
+        {"p": {"assetSelection": [{"path": key.path} for key in graph.assets], "partitionNames": DAYS}},
     )["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
-    status, deadline = "REQUESTED", time.monotonic() + PATIENCE_SECONDS
-    while status == "REQUESTED" and time.monotonic() < deadline:
-        time.sleep(1)
-        found = ask(
-            address,
+
+    def status() -> str:
+        found = live.ask(
             "query($id: String!) { partitionBackfillOrError(backfillId: $id) "
             "{ ... on PartitionBackfill { status } ... on PythonError { message } } }",
             {"id": launched["backfillId"]},
         )
-        status = found["partitionBackfillOrError"]["status"]
-    assert status == "COMPLETED_SUCCESS"
-    # Days later in the calendar read these days for their averages: Dagster makes them as well.
-    for name, days in {**dict.fromkeys(DAILY, len(DAYS)), "daily_metrics": 28}.items():
-        node = ask(
-            address,
-            "query($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) "
-            "{ ... on AssetNode { partitionStats { numMaterialized } } } }",
-            {"k": {"path": ["online_retail", name]}},
-        )
-        assert node["assetNodeOrError"]["partitionStats"]["numMaterialized"] == days, name
+        return str(found["partitionBackfillOrError"]["status"])
+
+    live.wait_until("the end of the backfill", lambda: status() not in ("REQUESTED", "COMPLETING"))
+    assert status() == "COMPLETED_SUCCESS"
+    # Days later in the calendar read these days for their averages: Dagster makes them as well, and the month.
+    expected = {(key.path[-1], partition) for key, found in downstream(graph, DAYS).items() for partition in found}
+    assert ("daily_metrics", "2011-01-31") in expected
+    assert ("customer_rfm", "2011-01-01") in expected
+    assert set(live.made()) == expected
+    with live.instance() as instance:
+        tags = [run.tags for run in instance.get_runs()]
+    spans = {(of.get(ASSET_PARTITION_RANGE_START_TAG, ""), of.get(ASSET_PARTITION_RANGE_END_TAG, "")) for of in tags}
+    assert {("2011-01-04", "2011-01-06"), ("2011-01-07", "2011-01-08")} <= spans
+    lengths = [int(last[-2:]) - int(first[-2:]) + 1 for first, last in spans if first]
+    assert max(lengths) == DAYS_PER_RUN

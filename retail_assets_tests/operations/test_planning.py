@@ -17,8 +17,8 @@ from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.online_retail.churn_scores import MONTHS_OF_HISTORY
 from retail_assets.online_retail.daily_metrics import DAYS_BEFORE
-from retail_assets.online_retail.raw_invoices import DROPS, fingerprints
 from retail_assets.online_retail.tables import TABLES
+from retail_assets.operations.arrival import DROPS, fingerprints
 from retail_assets.operations.planning import (
     Graph,
     PlannedRun,

@@ -1,0 +1,153 @@
+"""Arrival: which days' drops are new, changed or gone since their day was ingested. Knows no source.
+
+What was ingested is told by the table itself: every materialization of a day carries the fingerprints of the drops it
+was made from and the hashes of their content. `retail run` and the arrival sensor both ask here.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, MetadataValue
+
+from retail_assets.landing.calendar import Calendar
+from retail_assets.landing.drop_reader import DropRefused, content_hash
+from retail_assets.landing.drops import Drop, LandingZone
+from retail_assets.operations.planning import Landed
+
+DROPS = "drops"
+"""Metadata: the fingerprints of the drops a partition was made from; they tell a corrected drop from a known one."""
+
+CONTENTS = "drop_contents"
+"""Metadata: the hashes of what was in these drops; they tell a drop that was only renamed from a corrected one."""
+
+# Records of the event log asked for at once: SQL statements have a longest length.
+_RECORDS_AT_ONCE = 5000
+
+
+def fingerprints(drops: Collection[Drop]) -> list[str]:
+    """What identifies the content of a day's drops, without reading them."""
+    return [drop.fingerprint for drop in drops]
+
+
+def state(found: Collection[str]) -> str:
+    """The fingerprints of a day in one short text; of no drop, too."""
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """Where a source's drops arrive, the table that ingests them, and the days that this table can have."""
+
+    source: str
+    table: AssetKey
+    zone: LandingZone
+    calendar: Calendar
+
+    def by_day(self, drops: Collection[Drop]) -> dict[str, list[Drop]]:
+        """The drops within the calendar, by day."""
+        found: dict[str, list[Drop]] = {}
+        for drop in drops:
+            if self.calendar.includes(drop.day):
+                found.setdefault(drop.day.isoformat(), []).append(drop)
+        return found
+
+    def notices(self, drops: Collection[Drop]) -> list[str]:
+        """What people should know of drops that are left alone."""
+        outside = [drop for drop in drops if not self.calendar.includes(drop.day)]
+        if not outside:
+            return []
+        named = ", ".join(drop.name for drop in outside[:5]) + (" …" if len(outside) > 5 else "")
+        return [
+            f"{len(outside)} drops lie outside the calendar, {self.calendar.first_day} to {self.calendar.newest_day}, "
+            f"and are left alone: {named}. If their dates are right, land them (retail land FILE…) or set "
+            f"RETAIL_{self.source.upper()}_FIRST_DAY and _LAST_DAY; a day in the future waits until it is over."
+        ]
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What a day was last made from: the fingerprints and the content hashes of its drops."""
+
+    fingerprints: list[str]
+    contents: list[str]
+
+    @property
+    def state(self) -> str:
+        """Of the day's fingerprints."""
+        return state(self.fingerprints)
+
+
+def ingested(
+    instance: DagsterInstance,
+    table: AssetKey,
+    made: Mapping[str, int],
+    remembered: dict[int, Ingested | None] | None = None,
+) -> dict[str, Ingested]:
+    """Day -> what it was made from, as its newest materialization says; days of which none says so are left out.
+
+    `made` are the days' materializations by storage id; what is `remembered` of them is not looked up again.
+    """
+    remembered = {} if remembered is None else remembered
+    unknown = sorted(set(made.values()) - remembered.keys())
+    for start in range(0, len(unknown), _RECORDS_AT_ONCE):
+        numbers = unknown[start : start + _RECORDS_AT_ONCE]
+        wanted = AssetRecordsFilter(table, storage_ids=numbers)
+        for record in instance.fetch_materializations(wanted, limit=len(numbers)).records:
+            materialization = record.asset_materialization
+            assert materialization is not None
+            remembered[record.storage_id] = _said(materialization.metadata)
+    found = {day: remembered.get(number) for day, number in made.items()}
+    return {day: known for day, known in found.items() if known is not None}
+
+
+def _said(metadata: Mapping[str, MetadataValue]) -> Ingested | None:
+    told: dict[str, Any] = {name: metadata[name].value for name in (DROPS, CONTENTS) if name in metadata}
+    return Ingested(list(told[DROPS]), list(told.get(CONTENTS, []))) if DROPS in told else None
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The drops of a source by day, as they lie there now. `held_back` are days that must not be made yet, as a drop of
+    theirs is still being written; `unchanged` are days known to hold what was ingested, under other names."""
+
+    by_day: Mapping[str, list[Drop]]
+    held_back: Collection[str] = frozenset()
+    unchanged: set[str] = field(default_factory=set)
+
+    def landed(self, known: Callable[[Mapping[str, int]], Mapping[str, Ingested]]) -> Landed:
+        """What the planner asks about the table that ingests these drops; `known` is what it ingested, by day."""
+
+        def changed(made: Mapping[str, int]) -> tuple[set[str], str | None]:
+            differing = {
+                day
+                for day, before in known(made).items()
+                if before.fingerprints != fingerprints(self.by_day.get(day, []))
+                and day not in self.held_back
+                and day not in self.unchanged
+                and not self._holds(day, before)
+            }
+            # A newest drop that is gone leaves its day to be made anew, and what reads it, though nothing lies there
+            # now. A new day whose drop is still being written must not be made as an empty one: it waits, and what
+            # follows it.
+            waiting = min(set(self.held_back) - set(made), default=None)
+            days = [day for day in (*self.by_day, *made) if waiting is None or day < waiting]
+            return differing, max(days, default=None)
+
+        return changed
+
+    def _holds(self, day: str, known: Ingested) -> bool:
+        """Whether the day's drops hold what was ingested, to the byte: renamed, packed, or delivered once more."""
+        try:
+            same = bool(known.contents) and known.contents == contents(self.by_day.get(day, []))
+        except DropRefused:
+            return False
+        if same:
+            self.unchanged.add(day)
+        return same
+
+
+def contents(drops: Collection[Drop]) -> list[str]:
+    """The hashes of what is in a day's drops, each once. Raises DropRefused for one that cannot be read."""
+    return sorted({content_hash(drop.path) for drop in drops})

@@ -1,0 +1,219 @@
+"""What follows what by itself: Dagster's own evaluation of the conditions, over a real event log."""
+
+import fcntl
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dagster import (
+    AssetKey,
+    BackfillPolicy,
+    DagsterEvent,
+    DagsterInstance,
+    RunRequest,
+    SkipReason,
+    build_schedule_context,
+    evaluate_automation_conditions,
+)
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
+from dagster._core.events import AssetMaterializationPlannedData
+from dagster._core.test_utils import create_run_for_test, freeze_time
+from dagster._time import get_current_datetime
+
+from retail_assets.definitions import build_definitions
+from retail_assets.operations.automation import closing
+from retail_assets.operations.main_job import LOCK
+from retail_assets_tests.operations.test_planning import DAILY, MONTHLY, Ledger, days, each, key, months
+
+RAW = key("raw_invoices")
+CALENDAR = ("2010-01-28", "2010-04-20")
+ALL_DAYS, ALL_MONTHS = days("2010-01-28", "2010-03-03"), months("2010-01-28", "2010-03-03")
+
+
+class Following:
+    """The daemon's looks at the conditions of a ledger's tables; what it asks for is only said to have been made."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.definitions = build_definitions(ledger.settings)
+        self.cursor: AssetDaemonCursor | None = None
+        self.now = get_current_datetime()
+
+    def look(self, minutes: float = 0.5) -> dict[str, list[str]]:
+        """What is asked for so many minutes after the look before."""
+        self.now += timedelta(minutes=minutes)
+        with freeze_time(self.now):
+            found = evaluate_automation_conditions(self.definitions, self.ledger.instance, cursor=self.cursor)
+        self.cursor = found.cursor
+        requested = {table: found.get_requested_partitions(table) for table in self.ledger.graph.assets}
+        return {table.path[-1]: sorted(map(str, keys)) for table, keys in requested.items() if keys}
+
+    def make(self, requested: dict[str, list[str]]) -> None:
+        self.ledger.make({key(table): partitions for table, partitions in requested.items()})
+
+    def make_raw(self) -> None:
+        due = self.ledger.due()
+        self.ledger.make({RAW: due[RAW]} if RAW in due else {})
+
+    def settle(self) -> dict[str, list[str]]:
+        """Looks, and makes what is asked for, until nothing is; all of it."""
+        asked: dict[str, list[str]] = {}
+        while requested := self.look(minutes=11):
+            self.make(requested)
+            for table, partitions in requested.items():
+                asked[table] = sorted([*asked.get(table, []), *partitions])
+        return asked
+
+    def tried(self, table: str, partition: str) -> None:
+        """A run that was to make the partition, and did not."""
+        job = self.definitions.resolve_implicit_global_asset_job_def().name
+        run = create_run_for_test(self.ledger.instance, job_name=job, asset_selection=frozenset({key(table)}))
+        what = AssetMaterializationPlannedData(key(table), partition=partition)
+        planned = DagsterEvent.build_asset_materialization_planned_event(job, "__".join(key(table).path), what)
+        self.ledger.instance.report_dagster_event(planned, run.run_id)
+        self.ledger.instance.report_run_failed(run)
+
+
+@pytest.fixture
+def following(tmp_path: Path) -> Iterator[Following]:
+    """Three months, in which some days have drops; nothing is made yet, and the daemon had its first look."""
+    ledger = Ledger(tmp_path, *CALENDAR)
+    ledger.drop("2010-01-28", "2010-02-01", "2010-03-03")
+    with ledger.instance:
+        made = Following(ledger)
+        assert made.look() == {}  # nothing was ingested
+        yield made
+
+
+def test_days_follow_their_bronze_at_once_and_months_follow_their_days(following):
+    following.make_raw()
+    first = following.look()
+    assert first == each(DAILY[1:], ALL_DAYS)
+    following.make(first)
+    assert following.settle() == each(MONTHLY, ALL_MONTHS)
+    assert following.ledger.due() == {}
+
+
+def test_what_the_main_job_made_is_not_asked_for(following):
+    following.ledger.make_all()
+    assert following.settle() == {}
+
+
+def test_a_look_without_a_cursor_asks_for_what_is_due_and_for_no_more(following):
+    following.ledger.make_all()
+    following.ledger.make({RAW: ["2010-02-01"]})
+    following.cursor = None
+    assert following.look() == each(DAILY[1:3], ["2010-02-01"]) | {"daily_metrics": days("2010-02-01", "2010-03-03")}
+
+
+def test_a_corrected_day_asks_for_its_months_snapshots_and_the_later_ones_and_nothing_else(following):
+    following.ledger.make_all()
+    following.ledger.drop("2010-02-01", content="corrected")
+    expected = following.ledger.due()
+    following.make_raw()
+    asked = following.settle()
+    assert asked["customer_month_activity"] == ["2010-02-01"]
+    assert asked["customer_rfm"] == ["2010-02-01", "2010-03-01"]
+    assert asked == {table.path[-1]: keys for table, keys in expected.items() if table != RAW}
+
+
+def test_months_are_asked_for_at_most_once_between_two_ticks_of_the_gate(following):
+    following.ledger.make_all()
+    following.now = following.now.replace(minute=1, second=0, microsecond=0) + timedelta(hours=1)
+    following.look(minutes=0)
+    asked = []
+    for turn in range(1, 8):  # a drop of the running month every four minutes, up to minute 29
+        following.ledger.drop("2010-03-03", content="x" * turn)
+        following.make_raw()
+        for _ in range(2):  # its day, and its month
+            requested = following.look(minutes=2)
+            following.make(requested)
+        if "customer_month_activity" in requested:
+            assert requested["customer_month_activity"] == ["2010-03-01"]
+            asked.append(following.now.minute // 10)
+    assert asked == [0, 1, 2]
+
+
+def test_nothing_is_asked_for_while_something_that_it_reads_waits_to_be_made(following):
+    following.make_raw()
+    following.make({"quarantined_invoices": ALL_DAYS, "clean_transactions": [d for d in ALL_DAYS if d != "2010-02-01"]})
+    following.tried("clean_transactions", "2010-02-01")
+    requested = following.look(minutes=11)
+    assert requested["customer_month_activity"] == ["2010-01-01", "2010-03-01"]
+    assert requested["customer_rfm"] == ["2010-01-01"]
+    assert requested["daily_metrics"] == days("2010-01-28", "2010-01-31")
+    assert "clean_transactions" not in requested
+
+
+def test_a_failure_is_not_asked_for_again_until_what_it_reads_was_made_anew(following):
+    following.make_raw()
+    assert "2010-01-28" in following.look()["quarantined_invoices"]
+    following.tried("quarantined_invoices", "2010-01-28")
+    assert "2010-01-28" not in following.look()["quarantined_invoices"]
+    following.make({"raw_invoices": ["2010-01-28"]})
+    assert "2010-01-28" in following.look()["quarantined_invoices"]
+
+
+def test_nothing_is_asked_for_while_the_main_job_is_at_work(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    with DagsterInstance.local_temp(str(home)) as instance:
+        ledger = Ledger(tmp_path, *CALENDAR)
+        ledger.instance = instance
+        ledger.drop("2010-01-28")
+        following = Following(ledger)
+        following.make_raw()
+        with (home / LOCK).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert following.look() == {}
+        assert following.look() == each(DAILY[1:], ["2010-01-28"])
+
+
+def test_every_table_that_reads_another_follows_it_and_every_backfill_is_bounded(following):
+    for asset in following.definitions.resolve_asset_graph().assets_defs:
+        (spec,) = asset.specs
+        assert (spec.automation_condition is not None) == bool(list(asset.asset_deps[asset.key])), asset.key
+        monthly = "Monthly" in type(asset.partitions_def).__name__
+        assert asset.backfill_policy == BackfillPolicy.multi_run(24 if monthly else 366), asset.key
+
+
+# The end of a month ---------------------------------------------------------------------------------------------------
+
+
+def test_the_month_that_has_ended_is_closed_by_one_run_and_then_current(following):
+    ledger = following.ledger
+    ledger.make({table: keys for table, keys in ledger.due().items() if table.path[-1] in DAILY})
+    ledger.make({key(table): ["2010-01-01"] for table in MONTHLY})
+    request = closing(ledger.graph, ledger.instance, date(2010, 2, 28))
+    assert isinstance(request, RunRequest)
+    assert request.tags["dagster/partition"] == "2010-02-01"
+    assert set(request.asset_selection or []) == {key(table) for table in MONTHLY}
+    ledger.make({table: ["2010-02-01"] for table in request.asset_selection or []})
+    done = closing(ledger.graph, ledger.instance, date(2010, 2, 28))
+    assert isinstance(done, SkipReason)
+    assert "current" in str(done.skip_message)
+
+
+def test_a_month_is_not_closed_over_days_that_failed(following):
+    ledger = following.ledger
+    due = ledger.due()
+    ledger.make({table: keys for table, keys in due.items() if table.path[-1] in DAILY[:2]})
+    ledger.make({key("clean_transactions"): [day for day in ALL_DAYS if day != "2010-02-01"]})
+    waiting = closing(ledger.graph, ledger.instance, date(2010, 2, 28))
+    assert isinstance(waiting, SkipReason)
+    assert "customer_month_activity" in str(waiting.skip_message)
+
+
+def test_the_schedule_looks_at_the_month_before_its_first(tmp_path):
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        ledger = Ledger(tmp_path, *CALENDAR)
+        ledger.instance = instance
+        ledger.drop("2010-01-28", "2010-02-01")
+        ledger.make({table: keys for table, keys in ledger.due().items() if table.path[-1] in DAILY})
+        repository = build_definitions(ledger.settings).get_repository_def()
+        context = build_schedule_context(instance, datetime(2010, 2, 1, 6), repository_def=repository)
+        found = repository.get_schedule_def("month_end").evaluate_tick(context)
+        assert found.run_requests is not None
+        assert [request.tags["dagster/partition"] for request in found.run_requests] == ["2010-01-01"]
+        assert AssetKey(["online_retail", "customer_rfm"]) in (found.run_requests[0].asset_selection or [])

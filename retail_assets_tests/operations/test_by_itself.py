@@ -1,0 +1,111 @@
+"""End to end with the real daemon: drops appear, are corrected, break a rule and are mended, and nobody clicks.
+
+Phases of one story, in order; each begins where the one before it ended.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from dagster import DagsterRunStatus
+
+from retail_assets_tests.operations.as_written import version
+from retail_assets_tests.operations.command import RetailCommand
+from retail_assets_tests.operations.live import Live, running
+from retail_assets_tests.workbench import HEADER, line
+
+pytestmark = pytest.mark.long
+
+FIRST, CORRECTED, NEWEST = "2010-08-02", "2010-11-15", "2011-02-02"
+SENSORS = ["following", "online_retail_arrivals"]
+CUSTOMERS = ["13085", "13086", "13087", "13090", "13091", "13092"]
+
+
+def invoices(day: str, price: str = "2.55") -> list[str]:
+    number = int(day.replace("-", "")[2:]) % 90000
+    return [
+        line(f"5{number + i:05}", quantity=i + 1, when=f"{day} 10:0{i}:00", price=price, customer=customer)
+        for i, customer in enumerate(CUSTOMERS)
+    ]
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """Webserver and daemon, up before anything has landed."""
+    command = RetailCommand(tmp_path_factory.mktemp("live"))
+    command.environment |= {
+        "RETAIL_ONLINE_RETAIL_FIRST_DAY": FIRST,
+        "RETAIL_ONLINE_RETAIL_LAST_DAY": "2011-02-28",
+        "RETAIL_TICK_SECONDS": "5",
+        "RETAIL_SNAPSHOTS_CRON": "* * * * *",
+    }
+    with running(Live(command)) as started:
+        started.wait_for_looks(SENSORS, 1)
+        yield started
+
+
+def settle(live: Live) -> None:
+    """Until everything that is due was made, and nothing is under way."""
+    live.wait_until("the last table", lambda: not live.due() and not live.at_work())
+
+
+def versions(live: Live) -> dict[str, int]:
+    """Of every table that was made."""
+    return {table: version(live.command.lakehouse, table) for table in {table for table, _ in live.made()}}
+
+
+def test_three_drops_appear_and_the_whole_graph_is_made(live):
+    assert live.made() == Counter()
+    for day in (FIRST, CORRECTED, NEWEST):
+        live.command.drop(day, invoices(day))
+    live.wait_until("what is due", lambda: bool(live.due()))
+    expected = live.due()
+    assert {table for table, _ in expected} == {key.path[-1] for key in live.graph().assets}
+    settle(live)
+    assert live.made() == Counter(expected)  # each once
+    assert live.runs(DagsterRunStatus.FAILURE) == 0
+
+
+def test_a_corrected_drop_rebuilds_what_depends_on_it_once_and_nothing_else(live):
+    before = live.made()
+    live.command.drop(CORRECTED, invoices(CORRECTED, price="3.75"))
+    expected = live.due()
+    assert ("clean_transactions", CORRECTED) in expected
+    assert ("customer_rfm", "2010-10-01") not in expected
+    assert {month for table, month in expected if table == "customer_rfm"} == {
+        f"{month}-01" for month in ("2010-11", "2010-12", "2011-01", "2011-02")
+    }
+    settle(live)
+    assert live.made() - before == Counter(expected)
+
+
+def test_a_drop_that_breaks_a_blocking_rule_leaves_everything_as_it_was_after_one_run(live):
+    made, before, failed = live.made(), versions(live), live.runs(DagsterRunStatus.FAILURE)
+    path = live.command.zone / f"online_retail_{NEWEST}.csv"
+    path.write_text("\n".join([HEADER.replace(",InvoiceDate", ""), "1,2,3"]) + "\n", encoding="utf-8")
+    live.wait_until("the failure", lambda: live.runs(DagsterRunStatus.FAILURE) > failed and not live.at_work())
+    live.wait_for_looks(SENSORS)
+    assert live.runs(DagsterRunStatus.FAILURE) == failed + 1
+    assert live.made() == made
+    assert versions(live) == before
+
+
+def test_the_mended_drop_brings_everything_up_to_date(live):
+    before = live.made()
+    live.command.drop(NEWEST, invoices(NEWEST, price="4.25"))
+    expected = live.due()
+    assert ("clean_transactions", NEWEST) in expected
+    settle(live)
+    assert live.made() - before == Counter(expected)
+
+
+def test_a_renamed_delivery_and_a_killed_daemon_make_nothing_again(live):
+    made, runs = live.made(), live.runs()
+    path = live.command.zone / f"online_retail_{NEWEST}.csv"
+    path.rename(path.with_name(f"second_delivery_{NEWEST}.csv"))
+    live.wait_for_looks(SENSORS)
+    live.kill()
+    live.start()
+    live.wait_for_looks(SENSORS)
+    assert live.made() == made
+    assert live.runs() == runs
