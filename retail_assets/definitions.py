@@ -20,6 +20,7 @@ from retail_assets.lakehouse.session import MEANING, spark_config
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
+from retail_assets.operations.freshness import with_freshness
 from retail_assets.settings import Settings
 
 
@@ -29,7 +30,12 @@ def build_definitions(settings: Settings) -> Definitions:
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
     return Definitions(
-        assets=[table.asset(calendar) for table in online_retail.TABLES],
+        assets=[
+            *with_freshness(
+                (table.asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES), calendar
+            ),
+            online_retail.RESULTS.asset(),
+        ],
         resources={
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(
@@ -74,7 +80,7 @@ def governance(settings: Settings) -> list[JobDefinition]:
         return []
     from retail_assets.databricks.unity_catalog import governance_job
 
-    return [governance_job(settings, online_retail.TABLES)]
+    return [governance_job(settings, [*online_retail.TABLES, online_retail.RESULTS])]
 
 
 defs = build_definitions(Settings.read())

@@ -19,6 +19,7 @@ from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
 from retail_assets.lakehouse.delta_tables import literal, quoted
 from retail_assets.lakehouse.pseudonyms import ID_COLUMNS, PSEUDONYMOUS_GROUPS
+from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.settings import Settings
 
@@ -114,7 +115,9 @@ def current_description(spark: SparkSession, catalog: str, name: Sequence[str]) 
     )
 
 
-def describe_tables(spark: SparkSession, catalog: str, tables: Iterable[Table], pseudonyms: bool) -> dict[str, Any]:
+def describe_tables(
+    spark: SparkSession, catalog: str, tables: Iterable[Table | ResultsTable], pseudonyms: bool
+) -> dict[str, Any]:
     """Brings every table that exists in line with its contract; what was done, as metadata."""
     done: list[str] = []
     absent: list[str] = []
@@ -135,7 +138,7 @@ def describe_tables(spark: SparkSession, catalog: str, tables: Iterable[Table], 
     return _shown(done, absent)
 
 
-def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[Table]) -> dict[str, Any]:
+def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[Table | ResultsTable]) -> dict[str, Any]:
     """Brings the grants in line with the policy; what was done, as metadata. `client`: the SDK's WorkspaceClient."""
     from databricks.sdk.errors import NotFound
     from databricks.sdk.service.catalog import PermissionsChange, Privilege
@@ -181,7 +184,7 @@ def _shown(done: Sequence[str], absent: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def governance_job(settings: Settings, tables: Sequence[Table]) -> JobDefinition:
+def governance_job(settings: Settings, tables: Sequence[Table | ResultsTable]) -> JobDefinition:
     """The job of the databricks deployment. Loading it needs neither network nor the SDK."""
 
     @op(

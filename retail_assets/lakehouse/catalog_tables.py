@@ -5,6 +5,7 @@ Everything goes through SQL and the catalog: a table's files may be where nobody
 
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import types as T
@@ -65,3 +66,12 @@ class CatalogTables(Tables):
         (commit,) = history.filter(history.userMetadata == mark).select("version", "operationMetrics").collect()
         # Delta counts rows from its log, without reading any.
         return commit.version, commit.operationMetrics, self.read(name, commit.version).count()
+
+    def _append(
+        self, name: Sequence[str], schema: T.StructType, rows: Sequence[tuple[Any, ...]], replaced: str | None
+    ) -> tuple[int, int]:
+        writer = self._spark.createDataFrame(list(rows), schema).write.format("delta").mode("append")
+        if replaced is not None:
+            writer = writer.mode("overwrite").option("replaceWhere", replaced)
+        version, _, table_rows = self._write(name, writer)
+        return version, table_rows

@@ -134,6 +134,31 @@ class Tables(ABC):
             table_rows=table_rows,
         )
 
+    def append(
+        self,
+        name: Sequence[str],
+        schema: T.StructType,
+        rows: Sequence[tuple[Any, ...]],
+        partition: str,
+        directory: str | None = None,
+        replaced: str | None = None,
+    ) -> Commit:
+        """Adds rows to a log-like table, which is created for them; rows that meet the SQL condition `replaced` go.
+
+        Unlike `replace` it may be called by several writers of one table at once.
+        """
+        began = time.monotonic()
+        if not self.exists(name):
+            self._create(name, schema, partition, directory or partition)
+        version, table_rows = self._append(name, schema, rows, replaced)
+        return Commit(version, len(rows), 1, 0, time.monotonic() - began, table_rows)
+
+    @abstractmethod
+    def _append(
+        self, name: Sequence[str], schema: T.StructType, rows: Sequence[tuple[Any, ...]], replaced: str | None
+    ) -> tuple[int, int]:
+        """Appends rows to a table that exists; its version and its rows afterwards."""
+
     def _create(self, name: Sequence[str], schema: T.StructType, partition: str, directory: str) -> None:
         columns = ", ".join(
             f"{quoted(column.name)} {column.dataType.simpleString()}"
@@ -219,6 +244,30 @@ class DeltaTables(Tables):
         table = DeltaTable(self.place(name))
         counts = pa.table(table.get_add_actions(flatten=True))["num_records"]
         return table.version(), table.history(1)[0].get("operationMetrics", {}), pc.sum(counts).as_py() or 0
+
+    def _append(
+        self, name: Sequence[str], schema: T.StructType, rows: Sequence[tuple[Any, ...]], replaced: str | None
+    ) -> tuple[int, int]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        from deltalake import DeltaTable, write_deltalake
+        from pyspark.sql.pandas.types import to_arrow_schema
+
+        # By the deltalake package: a write by Spark would cost every step a second, and Spark's commits to a local file
+        # system are not safe for several writers, which these are.
+        arrow = to_arrow_schema(schema)
+        columns = zip(*rows, strict=True) if rows else [()] * len(arrow)
+        data = pa.table(
+            [pa.array(values, field.type) for values, field in zip(columns, arrow, strict=True)], arrow.names
+        )
+        place = self.place(name)
+        if replaced is None:
+            write_deltalake(place, data, mode="append")
+        else:
+            write_deltalake(place, data, mode="overwrite", predicate=replaced)
+        table = DeltaTable(place)
+        counts = pa.table(table.get_add_actions(flatten=True))["num_records"]
+        return table.version(), pc.sum(counts).as_py() or 0
 
 
 def quoted(identifier: str) -> str:

@@ -6,7 +6,8 @@ reads return the partitions that the asset's partition mapping asks for. Where n
 write is refused: the public Delta I/O manager overwrites the whole table in that case (dagster#34064).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -40,6 +41,14 @@ def as_days(keys: Sequence[str]) -> list[date]:
     return [date.fromisoformat(key) for key in keys]
 
 
+@dataclass(frozen=True)
+class Audited:
+    """Rows to be written, and what is to be done between their commit and its being told to Dagster."""
+
+    frame: DataFrame
+    committed: Callable[[Commit], None]
+
+
 class DeltaIOManager(ConfigurableIOManager):
     """Stores each asset as a Delta table at `<root>/<asset key>`, or in a catalog as `<catalog>.<asset key>`.
 
@@ -68,7 +77,7 @@ class DeltaIOManager(ConfigurableIOManager):
             )
         return self.tables.replace(name, frame, layout[PARTITION], as_days(keys), layout.get(DIRECTORY))
 
-    def handle_output(self, context: OutputContext, obj: DataFrame) -> None:
+    def handle_output(self, context: OutputContext, obj: DataFrame | Audited) -> None:
         """Writes the partitions of this run; the Delta version becomes the data version."""
         if not context.has_asset_partitions:
             raise WriteRefused(
@@ -76,7 +85,10 @@ class DeltaIOManager(ConfigurableIOManager):
                 "unknown and nothing was written. Give the run a partition or a range of partitions."
             )
         layout = dict(context.definition_metadata or {})
-        commit = self.publish(context.asset_key.path, layout, obj, context.asset_partition_keys)
+        frame = obj.frame if isinstance(obj, Audited) else obj
+        commit = self.publish(context.asset_key.path, layout, frame, context.asset_partition_keys)
+        if isinstance(obj, Audited):
+            obj.committed(commit)
         context.add_output_metadata(commit_metadata(commit, self.tables.place(context.asset_key.path)))
         context.step_context.set_data_version(context.asset_key, DataVersion(str(commit.version)))
 

@@ -1,12 +1,16 @@
 """The tables of Online Retail, in the order of the data."""
 
 from retail_assets.online_retail import (
+    bronze_daily_quality,
+    bronze_silver_comparison,
     churn_scores,
     clean_transactions,
     customer_month_activity,
     customer_rfm,
     customer_segments,
+    daily_counts,
     daily_metrics,
+    dq_results,
     geo_metrics,
     monthly_activity,
     quarantined_invoices,
@@ -20,6 +24,9 @@ TABLES = [
     quarantined_invoices.build,
     clean_transactions.build,
     daily_metrics.build,
+    bronze_daily_quality.build,
+    bronze_silver_comparison.build,
+    daily_counts.build,
     customer_month_activity.build,
     customer_rfm.build,
     segment_model.build,
@@ -29,4 +36,7 @@ TABLES = [
     monthly_activity.build,
 ]
 
-__all__ = ["SOURCE", "TABLES"]
+RESULTS = dq_results.build
+"""The table that all of them write the results of their checks to."""
+
+__all__ = ["RESULTS", "SOURCE", "TABLES"]
