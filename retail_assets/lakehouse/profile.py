@@ -94,7 +94,8 @@ def suggestions(columns: Iterable[ColumnProfile], contract: type[Contract]) -> d
         found[column.name] = [text for rules_asked, text in _candidates(column) if not own & rules_asked]
     if not unique_key(contract):
         for column in columns:
-            if column.distinct == column.rows >= ENOUGH_ROWS:
+            # Money that never repeats is chance, not a key.
+            if column.distinct == column.rows >= ENOUGH_ROWS and column.kind in ("string", "int32", "int64"):
                 found.setdefault(column.name, []).append("unique")
     return {name: texts for name, texts in found.items() if texts}
 

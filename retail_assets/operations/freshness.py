@@ -17,7 +17,7 @@ MONTHLY = FreshnessPolicy.time_window(warn_window=timedelta(days=8), fail_window
 
 
 def with_freshness(assets: Iterable[Any], calendar: Calendar) -> Sequence[Any]:
-    """The assets with a policy each, by their cadence, where drops are still to come: a closed history is never late."""
+    """The assets with a policy each, by cadence, where drops are still to come: a closed history is never late."""
 
     def policy_of(spec: AssetSpec) -> AssetSpec:
         if spec.partitions_def is None:
