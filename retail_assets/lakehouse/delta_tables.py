@@ -251,16 +251,15 @@ class DeltaTables(Tables):
         import pyarrow as pa
         import pyarrow.compute as pc
         from deltalake import DeltaTable, write_deltalake
-        from pyspark.sql.pandas.types import to_arrow_schema
 
         # By the deltalake package: a write by Spark would cost every step a second, and Spark's commits to a local file
         # system are not safe for several writers, which these are.
-        arrow = to_arrow_schema(schema)
-        columns = zip(*rows, strict=True) if rows else [()] * len(arrow)
-        data = pa.table(
-            [pa.array(values, field.type) for values, field in zip(columns, arrow, strict=True)], arrow.names
-        )
         place = self.place(name)
+        stored = pa.schema(DeltaTable(place).schema().to_arrow())
+        fields = [stored.field(column) for column in schema.names]
+        columns = list(zip(*rows, strict=True)) or [()] * len(fields)
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, fields, strict=True)]
+        data = pa.table(arrays, pa.schema(fields))
         if replaced is None:
             write_deltalake(place, data, mode="append")
         else:
