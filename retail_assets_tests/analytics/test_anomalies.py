@@ -37,10 +37,10 @@ def test_a_weekday_that_was_mostly_closed_lets_nothing_be_expected():
 
 
 def test_bounds_are_wider_in_unsettled_times_and_for_small_numbers_and_never_let_nothing_pass():
-    assert volume_bounds(10_000, unsettled=False) == (3_800, 25_200)
-    assert volume_bounds(10_000, unsettled=True) == (1_800, 50_200)
+    assert volume_bounds(9_000, unsettled=False) == pytest.approx((4_000 - 2 * 9_000**0.5, 20_250 + 2 * 9_000**0.5))
+    assert volume_bounds(10_000, unsettled=True) == (2_300, 40_200)
     lower, upper = volume_bounds(4, unsettled=False)
-    assert (lower, upper) == (1, 14)
+    assert (lower, upper) == (1, 13)
 
 
 def test_a_rate_may_go_above_its_median_by_what_was_usual_by_chance_or_by_what_is_tolerated():
