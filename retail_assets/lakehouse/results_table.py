@@ -7,9 +7,10 @@ from typing import Any
 
 from dagster import AssetKey, AssetSpec
 
+from retail_assets.lakehouse.asset_metadata import asset_key, definition_metadata
 from retail_assets.lakehouse.checks import TableCheck
 from retail_assets.lakehouse.results import CheckResults
-from retail_assets.lakehouse.table import OWNERS, asset_key, definition_metadata
+from retail_assets.lakehouse.table import OWNERS
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,11 @@
 from retail_assets.online_retail import (
     bronze_daily_quality,
     bronze_silver_comparison,
+    category_metrics,
     churn_scores,
     clean_transactions,
+    clv_holdout,
+    customer_clv,
     customer_month_activity,
     customer_rfm,
     customer_segments,
@@ -13,6 +16,8 @@ from retail_assets.online_retail import (
     dq_results,
     geo_metrics,
     monthly_activity,
+    product_affinities,
+    product_metrics,
     quarantined_invoices,
     raw_invoices,
     segment_model,
@@ -32,8 +37,13 @@ TABLES = [
     segment_model.build,
     customer_segments.build,
     churn_scores.build,
+    customer_clv.build,
+    clv_holdout.build,
     geo_metrics.build,
     monthly_activity.build,
+    product_metrics.build,
+    category_metrics.build,
+    product_affinities.build,
 ]
 
 RESULTS = dq_results.build
