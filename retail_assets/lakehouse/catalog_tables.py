@@ -16,6 +16,15 @@ _COMMITS_SEARCHED = 20
 """How far back a write is looked for: on Databricks its own compaction may have committed after it."""
 
 
+class CommitLost(Exception):
+    """A write that is not in the table's history."""
+
+
+_APPEND_ATTEMPTS = 5
+"""On Databricks one of two commits at once wins, and the other is made after it. On the local disk of the rehearsal,
+whose clusters are processes, one may displace the other: then it is made again."""
+
+
 class CatalogTables(Tables):
     """The tables of one catalog, each `<catalog>.<source>.<table>`; a schema is created when first written to.
 
@@ -63,7 +72,10 @@ class CatalogTables(Tables):
         mark = f"retail_assets {uuid.uuid4()}"
         writer.option("userMetadata", mark).saveAsTable(self.identifier(name))
         history = self._spark.sql(f"DESCRIBE HISTORY {self.identifier(name)} LIMIT {_COMMITS_SEARCHED}")
-        (commit,) = history.filter(history.userMetadata == mark).select("version", "operationMetrics").collect()
+        commits = history.filter(history.userMetadata == mark).select("version", "operationMetrics").collect()
+        if not commits:
+            raise CommitLost(f"{self.place(name)}: another writer's commit has taken the place of this one.")
+        (commit,) = commits
         # Delta counts rows from its log, without reading any.
         return commit.version, commit.operationMetrics, self.read(name, commit.version).count()
 
@@ -73,5 +85,12 @@ class CatalogTables(Tables):
         writer = self._spark.createDataFrame(list(rows), schema).write.format("delta").mode("append")
         if replaced is not None:
             writer = writer.mode("overwrite").option("replaceWhere", replaced)
-        version, _, table_rows = self._write(name, writer)
+        for attempt in range(1, _APPEND_ATTEMPTS + 1):
+            try:
+                version, _, table_rows = self._write(name, writer)
+            except CommitLost:
+                if attempt == _APPEND_ATTEMPTS:
+                    raise
+            else:
+                break
         return version, table_rows
