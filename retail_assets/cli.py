@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from retail_assets.inspection import profile, quarantine
 from retail_assets.settings import SettingError, Settings, project_root
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ def main() -> None:
         raise Refusal(str(error)) from None
     click.get_current_context().obj = settings
     prepare_dagster_home()
+
+
+main.add_command(profile)
+main.add_command(quarantine)
 
 
 def prepare_dagster_home() -> Path:
@@ -472,9 +477,9 @@ def drops(settings: Settings, day: datetime | None) -> None:
 def dictionary() -> None:
     """Print the data dictionary (docs/tables.md) from the contracts."""
     from retail_assets.lakehouse.dictionary import data_dictionary
-    from retail_assets.online_retail.tables import TABLES
+    from retail_assets.online_retail.tables import RESULTS, TABLES
 
-    click.echo(data_dictionary(TABLES), nl=False)
+    click.echo(data_dictionary([*TABLES, RESULTS]), nl=False)
 
 
 def _day(moment: datetime | None) -> date | None:

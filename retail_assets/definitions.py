@@ -28,6 +28,7 @@ from retail_assets.online_retail.arrivals import inbox
 from retail_assets.operations.alerts.sensor import alert_sensors
 from retail_assets.operations.arrival_sensor import arrival_sensor
 from retail_assets.operations.automation import automated, following_sensor, month_end
+from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
 from retail_assets.settings import Settings
@@ -36,11 +37,15 @@ from retail_assets.settings import Settings
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     calendar = calendar_of(settings, online_retail.SOURCE.name)
-    maintenance = maintenance_job(settings, [table.key for table in online_retail.TABLES])
+    maintenance = maintenance_job(settings, [table.key for table in (*online_retail.TABLES, online_retail.RESULTS)])
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
-    tables = [automated(table.asset(calendar), settings) for table in online_retail.TABLES]
-    assets: list[AssetsDefinition | AssetSpec] = [*tables, pipeline_metrics_asset()]
+    tables = (table.asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES)
+    assets: list[AssetsDefinition | AssetSpec] = [
+        *with_freshness((automated(table, settings) for table in tables), calendar),
+        online_retail.RESULTS.asset(),
+        pipeline_metrics_asset(),
+    ]
     return Definitions(
         assets=assets,
         resources={
@@ -102,7 +107,7 @@ def governance(settings: Settings) -> list[JobDefinition]:
         return []
     from retail_assets.databricks.unity_catalog import governance_job
 
-    return [governance_job(settings, online_retail.TABLES)]
+    return [governance_job(settings, [*online_retail.TABLES, online_retail.RESULTS])]
 
 
 defs = build_definitions(Settings.read())

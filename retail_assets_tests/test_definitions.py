@@ -29,6 +29,7 @@ from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.event_log import OpenSqliteEventLogStorage
 from retail_assets.landing.calendar import keep_calendar
 from retail_assets.online_retail.tables import TABLES
+from retail_assets.operations.freshness import DAILY, MONTHLY
 from retail_assets.settings import Settings, project_root
 
 YESTERDAY = datetime.now(tz=UTC).date() - timedelta(days=1)
@@ -154,6 +155,7 @@ def test_every_table_is_an_asset_in_its_group(closed):
             "product_affinities",
         },
         "ml": {"segment_model", "churn_scores"},
+        "quality": {"bronze_daily_quality", "bronze_silver_comparison", "daily_counts"},
     }
     assert all(asset.key == AssetKey(["online_retail", name]) for name, asset in closed.items())
 
@@ -187,6 +189,28 @@ def test_the_ui_has_all_there_is_to_say_of_a_table(closed, table):
     assert all(check.description for check in checks)
     (node,) = asset.op.pool if isinstance(asset.op.pool, tuple) else (asset.op.pool,)
     assert node == f"write_online_retail_{name}"
+
+
+def test_the_results_of_checks_are_an_asset_that_steps_of_others_write(tmp_path):
+    graph = build_definitions(Settings.read(environment(tmp_path))).resolve_asset_graph()
+    node = graph.get(AssetKey(["online_retail", "dq_results"]))
+    assert not node.is_executable
+    assert node.group_name == "quality"
+    assert node.description
+    assert node.owners
+    assert node.metadata["dagster/table_name"] == "online_retail.dq_results"
+    assert all(column.description for column in node.metadata["dagster/column_schema"].columns)
+
+
+def test_only_where_drops_are_still_to_come_is_a_table_late(closed, tmp_path):
+    assert all(asset.get_asset_spec(asset.key).freshness_policy is None for asset in closed.values())
+    keep_calendar(str(tmp_path / "landing"), "online_retail", YESTERDAY - timedelta(days=100), None)
+    policies = {
+        name: asset.get_asset_spec(asset.key).freshness_policy for name, asset in assets(environment(tmp_path)).items()
+    }
+    assert policies["raw_invoices"] == policies["daily_counts"] == DAILY
+    assert policies["customer_rfm"] == policies["churn_scores"] == MONTHLY
+    assert None not in policies.values()
 
 
 # Deployments ---------------------------------------------------------------------------------------------------------

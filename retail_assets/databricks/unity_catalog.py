@@ -20,6 +20,7 @@ from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
 from retail_assets.lakehouse.delta_tables import literal, quoted
 from retail_assets.lakehouse.maintenance import retention
 from retail_assets.lakehouse.pseudonyms import ID_COLUMNS, PSEUDONYMOUS_GROUPS
+from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.settings import RETENTION_DAYS, Settings
 
@@ -117,7 +118,7 @@ def current_description(spark: SparkSession, catalog: str, name: Sequence[str]) 
 def describe_tables(
     spark: SparkSession,
     catalog: str,
-    tables: Iterable[Table],
+    tables: Iterable[Table | ResultsTable],
     pseudonyms: bool,
     retention_days: int = RETENTION_DAYS,
 ) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def describe_tables(
     return _shown(done, absent)
 
 
-def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[Table]) -> dict[str, Any]:
+def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[Table | ResultsTable]) -> dict[str, Any]:
     """Brings the grants in line with the policy; what was done, as metadata. `client`: the SDK's WorkspaceClient.
 
     Raises Failure, after everything else is done, where Databricks refuses a grant: of a principal it does not know.
@@ -197,7 +198,7 @@ def _shown(done: Sequence[str], absent: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def governance_job(settings: Settings, tables: Sequence[Table]) -> JobDefinition:
+def governance_job(settings: Settings, tables: Sequence[Table | ResultsTable]) -> JobDefinition:
     """The job of the databricks deployment. Loading it needs neither network nor the SDK."""
 
     @op(

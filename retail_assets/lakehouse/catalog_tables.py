@@ -18,6 +18,15 @@ _COMMITS_SEARCHED = 20
 """How far back a write is looked for: on Databricks its own compaction may have committed after it."""
 
 
+class CommitLost(Exception):
+    """A write that is not in the table's history."""
+
+
+_APPEND_ATTEMPTS = 5
+"""On Databricks one of two commits at once wins, and the other is made after it. On the local disk of the rehearsal,
+whose clusters are processes, one may displace the other: then it is made again."""
+
+
 class CatalogTables(Tables):
     """The tables of one catalog, each `<catalog>.<source>.<table>`; a schema is created when first written to.
 
@@ -67,6 +76,25 @@ class CatalogTables(Tables):
         mark = json.dumps({"retail_assets": str(uuid.uuid4()), PROVENANCE: provenance})
         writer.option("userMetadata", mark).saveAsTable(self.identifier(name))
         history = self._spark.sql(f"DESCRIBE HISTORY {self.identifier(name)} LIMIT {_COMMITS_SEARCHED}")
-        (commit,) = history.filter(history.userMetadata == mark).select("version", "operationMetrics").collect()
+        commits = history.filter(history.userMetadata == mark).select("version", "operationMetrics").collect()
+        if not commits:
+            raise CommitLost(f"{self.place(name)}: another writer's commit has taken the place of this one.")
+        (commit,) = commits
         # Delta counts rows from its log, without reading any.
         return commit.version, commit.operationMetrics, self.read(name, commit.version).count()
+
+    def _append(
+        self, name: Sequence[str], schema: T.StructType, rows: Sequence[tuple[Any, ...]], replaced: str | None
+    ) -> tuple[int, int]:
+        writer = self._spark.createDataFrame(list(rows), schema).write.format("delta").mode("append")
+        if replaced is not None:
+            writer = writer.mode("overwrite").option("replaceWhere", replaced)
+        for attempt in range(1, _APPEND_ATTEMPTS + 1):
+            try:
+                version, _, table_rows = self._write(name, writer, {})
+            except CommitLost:
+                if attempt == _APPEND_ATTEMPTS:
+                    raise
+            else:
+                break
+        return version, table_rows

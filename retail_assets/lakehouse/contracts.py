@@ -194,6 +194,17 @@ def spark_schema(contract: type[Contract]) -> T.StructType:
     )
 
 
+def written_schema(contract: type[Contract]) -> T.StructType:
+    """The schema as `conform` gives it to what is written: nullable, as a frame cannot promise more; its metadata says
+    which columns the table must have."""
+    return T.StructType(
+        [
+            T.StructField(f.name, f.dataType, True, {**f.metadata, REQUIRED: not f.nullable})
+            for f in spark_schema(contract)
+        ]
+    )
+
+
 def described(field: Any) -> str:
     """A column's description with its unit."""
     unit = field.metadata["unit"]
@@ -223,9 +234,8 @@ def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
             f"{name} does not have the shape of its contract {contract.__name__}: {'; '.join(problems)}. "
             "Change the transform or the contract, so that both say the same."
         )
-    # A frame cannot promise that a column has no NULLs; its metadata says that the table must.
-    metadata = {f.name: {**f.metadata, REQUIRED: not f.nullable} for f in wanted}
-    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name, metadata=metadata[f.name]) for f in wanted])
+    written = written_schema(contract)
+    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in written])
 
 
 def _fits(have: T.DataType, wanted: T.DataType) -> bool:

@@ -3,25 +3,26 @@
 from collections.abc import Iterable
 
 from retail_assets.lakehouse.contracts import described, rules, spark_schema, table_name
+from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 
 
-def data_dictionary(tables: Iterable[Table]) -> str:
+def data_dictionary(tables: Iterable[Table | ResultsTable]) -> str:
     """Markdown of all tables, in the order given."""
     head = "# Data dictionary\n\nWritten by `retail dictionary` from the contracts; a test holds it current.\n"
     return "\n".join([head, *map(_section, tables)])
 
 
-def _section(table: Table) -> str:
+def _section(table: Table | ResultsTable) -> str:
     contract = table.contract
     fields = contract.to_schema().columns
-    read = ", ".join(f"`{'.'.join(table_name(upstream))}`" for upstream, _ in table.reads.values()) or "landed files"
+    read = ", ".join(f"`{'.'.join(table_name(upstream))}`" for upstream, _ in table.reads.values())
     lines = [
         f"## {'.'.join(table_name(contract))}",
         "",
         str(contract.__doc__).strip().replace("\n    ", "\n"),
         "",
-        f"Group {table.group}; reads {read}.",
+        f"Group {table.group}; {_source(table, read)}.",
         "",
         "| column | type | nullable | meaning | made from |",
         "| --- | --- | --- | --- | --- |",
@@ -40,6 +41,13 @@ def _section(table: Table) -> str:
     across = [f"`{rule.name}` ({rule.description})" for rule in rules(contract) if rule.column is None]
     if across:
         lines += ["", f"Rules across columns: {'; '.join(across)}."]
-    lines += ["", "| check | blocks | promise |", "| --- | --- | --- |"]
+    if table.checks:
+        lines += ["", "| check | blocks | promise |", "| --- | --- | --- |"]
     lines += [f"| `{c.name}` | {'yes' if c.blocking else 'no'} | {c.description} |" for c in table.checks]
     return "\n".join([*lines, ""])
+
+
+def _source(table: Table | ResultsTable, read: str) -> str:
+    if isinstance(table, ResultsTable):
+        return "written by the steps of all tables"
+    return f"reads {read or 'landed files'}"

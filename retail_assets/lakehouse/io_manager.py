@@ -6,7 +6,7 @@ reads return the partitions that the asset's partition mapping asks for. Where n
 write is refused: the public Delta I/O manager overwrites the whole table in that case (dagster#34064).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -38,11 +38,12 @@ class NotMaterialized(Exception):
 
 @dataclass(frozen=True)
 class Rows:
-    """What a table's step hands over: the rows of its partitions, and what is to be remembered of where they are from,
-    by partition key, in the same commit."""
+    """What a table's step hands over: the rows of its partitions, what is to be remembered of where they are from, by
+    partition key, in the same commit, and what is to be done between the commit and its being told to Dagster."""
 
     frame: DataFrame
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    committed: Callable[[Commit], None] | None = None
 
 
 def as_days(keys: Sequence[str]) -> list[date]:
@@ -79,9 +80,12 @@ class DeltaIOManager(ConfigurableIOManager):
                 "unknown and nothing was written. Declare the asset with @table, or name its partition column."
             )
         rows = rows if isinstance(rows, Rows) else Rows(rows)
-        return self.tables.replace(
+        commit = self.tables.replace(
             name, rows.frame, layout[PARTITION], as_days(keys), layout.get(DIRECTORY), rows.provenance
         )
+        if rows.committed:
+            rows.committed(commit)
+        return commit
 
     def handle_output(self, context: OutputContext, obj: DataFrame | Rows) -> None:
         """Writes the partitions of this run; the Delta version becomes the data version."""

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 from dagster import (
@@ -52,7 +52,7 @@ from retail_assets.lakehouse.contracts import (
     table_name,
     unique_key,
 )
-from retail_assets.lakehouse.delta_tables import within
+from retail_assets.lakehouse.delta_tables import Commit, within
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.io_manager import (
     DATA_VERSION_TAG,
@@ -60,6 +60,7 @@ from retail_assets.lakehouse.io_manager import (
     as_days,
     commit_metadata,
 )
+from retail_assets.lakehouse.results import CheckResults, Judged, keep_results, result_rows
 
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
 """Parameter name -> the table it is read from, and which of its partitions."""
@@ -72,6 +73,7 @@ OWNERS = {
     "silver": "team:data-engineering",
     "gold": "team:analytics",
     "ml": "team:data-science",
+    "quality": "team:data-engineering",
 }
 
 
@@ -123,8 +125,8 @@ class Table:
         """The asset key."""
         return asset_key(self.contract)
 
-    def asset(self, calendar: Any) -> AssetsDefinition:
-        """The asset, partitioned by the source's calendar."""
+    def asset(self, calendar: Any, results: type[CheckResults] | None = None) -> AssetsDefinition:
+        """The asset, partitioned by the source's calendar. `results`: the table that its checks' results go to."""
         partitions, parameters = self.cadence(calendar), set(inspect.signature(self.build).parameters)
         resources = parameters - set(self.reads) - {"window", "context"}
 
@@ -163,7 +165,9 @@ class Table:
 
             # A range makes thousands of events at once; they are written in a few transactions.
             with stored_together(context.instance):
-                yield from _materialize(context, self.contract, self.checks, self.build(**given), inputs, window)
+                yield from _materialize(
+                    context, self.contract, self.checks, self.build(**given), inputs, window, results
+                )
 
         return step
 
@@ -183,7 +187,7 @@ def table(
     `context` (Dagster's), and resources by name; tables read for a check only need not be parameters. Its rows must
     belong to the window's partitions. The contract's own check comes before `checks`.
     """
-    own = contract_check(contract.__name__, len(rules(contract)) + bool(unique_key(contract)))
+    own = contract_check(contract.__name__, rules(contract), keyed=bool(unique_key(contract)))
 
     def decorate(build: Callable[..., DataFrame | Built]) -> Table:
         return Table(
@@ -200,6 +204,7 @@ def _materialize(
     result: DataFrame | Built,
     inputs: Mapping[str, DataFrame],
     window: PartitionWindow,
+    results: type[CheckResults] | None,
 ) -> Iterator[Any]:
     built = result if isinstance(result, Built) else Built(result)
     with _kept(conform(built.frame, contract)) as frame, _own_errors_told(contract):
@@ -221,13 +226,18 @@ def _materialize(
         if published:
             # The UI takes a table's lineage from its newest materialization; once is enough.
             shown[published[-1]]["dagster/column_lineage"] = column_lineage(contract)
+        rows = {key: evaluation.rows for key, evaluation in evaluations.items()}
+        log = _ResultsLog(context, contract, results, Judged(checks, verdicts, rows, refused))
         if refused:
             told = {key: provenance[key] for key in published if key in provenance}
-            yield from _publish_part(context, contract, Rows(frame, told), published, shown)
+            yield from _publish_part(context, contract, Rows(frame, told, log.keep), published, shown)
+            if not published:
+                log.keep(None)
         else:
             for key, metadata in shown.items():
                 context.add_asset_metadata(metadata, partition_key=key)
-            yield Output(Rows(frame, provenance))
+            yield Output(Rows(frame, provenance, log.keep))
+        yield from log.told()
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
     if refused:
         explained = _explained(contract, refused, verdicts, len(window.keys))
@@ -279,7 +289,7 @@ def _publish_part(
     if not keys:
         return
     manager, name = context.resources.io_manager, table_name(contract)
-    good = Rows(rows.frame.filter(within(partition_column(contract), as_days(keys))), rows.provenance)
+    good = replace(rows, frame=rows.frame.filter(within(partition_column(contract), as_days(keys))))
     commit = manager.publish(name, layout(contract), good, keys)
     metadata = commit_metadata(commit, manager.tables.place(name))
     for key in keys:
@@ -289,6 +299,34 @@ def _publish_part(
             metadata=metadata | shown[key],
             tags={DATA_VERSION_TAG: str(commit.version)},
         )
+
+
+@dataclass
+class _ResultsLog:
+    """The results of a step's checks on their way into their table, where there is one."""
+
+    context: AssetExecutionContext
+    contract: type[Contract]
+    results: type[CheckResults] | None
+    judged: Judged
+    kept: Commit | None = None
+
+    def keep(self, commit: Commit | None) -> None:
+        """Writes them. `commit` is that of the step's own table; None if nothing was published."""
+        if self.results is None:
+            return
+        run_id, name = self.context.run_id, ".".join(table_name(self.contract))
+        version = commit.version if commit else None
+        rows = result_rows(run_id, name, self.judged, version, datetime.now(tz=UTC))
+        again = self.context.retry_number > 0
+        self.kept = keep_results(self.context.resources.io_manager.tables, self.results, run_id, name, again, rows)
+
+    def told(self) -> Iterator[AssetMaterialization]:
+        """Tells Dagster of them."""
+        if self.results is None or self.kept is None:
+            return
+        place = self.context.resources.io_manager.tables.place(table_name(self.results))
+        yield AssetMaterialization(asset_key(self.results), metadata=commit_metadata(self.kept, place))
 
 
 def _evaluations(
@@ -326,9 +364,9 @@ def _evaluations(
                 asset_key=key,
                 check_name=check.name,
                 passed=verdict.passed,
-                metadata=verdict.metadata,
+                metadata=check.told(verdict),
                 target_materialization_data=target,
-                severity=check.severity if not verdict.passed else AssetCheckSeverity.ERROR,
+                severity=check.severity_of(verdict) if not verdict.passed else AssetCheckSeverity.ERROR,
                 blocking=check.blocking,
                 partition=partition,
             )

@@ -1,9 +1,11 @@
 """clean_transactions: the usable rows, typed, each group of identical landed rows once."""
 
+from decimal import Decimal
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import RECONCILIATION, Audit, RuleResult, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import (
     Contract,
     Day,
@@ -182,11 +184,22 @@ def _every_row_accounted_for() -> TableCheck:
                 audit.measure(key, "copies"),
             )
             clean_money = audit.measure(key, "money_of_copies")
-            balanced = (
-                rows["landed"] == copies + rows["quarantined"] and money["landed"] == clean_money + money["quarantined"]
+            ours = {
+                "rows": copies + rows["quarantined"],
+                "money": Decimal(clean_money) + Decimal(money["quarantined"]),
+            }
+            results = [
+                RuleResult(of, ours[of] == landed_sum, ours[of], landed_sum, landed_sum)
+                for of, landed_sum in (("rows", rows["landed"]), ("money", Decimal(money["landed"])))
+            ]
+            lost = [result for result in results if not result.passed]
+            shown = (lost or results)[0]
+            told = "; ".join(
+                f"{result.rule}: {result.observed} clean, in quarantine or repeated, of {result.lower} landed"
+                for result in results
             )
             found[key] = Verdict(
-                balanced,
+                not lost,
                 {
                     "landed": rows["landed"],
                     "clean": clean,
@@ -196,6 +209,11 @@ def _every_row_accounted_for() -> TableCheck:
                     "money_clean": str(clean_money),
                     "money_quarantined": str(money["quarantined"]),
                 },
+                shown.observed,
+                shown.lower,
+                shown.upper,
+                told,
+                rules=results,
             )
         return found
 
@@ -207,6 +225,7 @@ def _every_row_accounted_for() -> TableCheck:
             "copies": lambda: F.sum("landed_rows"),
             "money_of_copies": lambda: F.sum(F.col("line_total") * F.col("landed_rows")),
         },
+        family=RECONCILIATION,
     )
 
 

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.lifetime_holdout import DECILES, Holdout, holdout_rows
 from retail_assets.analytics.lifetime_value import LifetimeModel, NotFitted, fit_lifetime, purchase_summaries
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, reconciles
+from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict, reconciles
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -172,6 +172,7 @@ def _total_foreseen() -> TableCheck:
         verdicts,
         blocking=False,
         severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
     )
 
 
@@ -191,6 +192,7 @@ def _better_than_naive() -> TableCheck:
         verdicts,
         blocking=False,
         severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
     )
 
 

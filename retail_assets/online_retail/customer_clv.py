@@ -21,7 +21,7 @@ from retail_assets.analytics.lifetime_value import (
     purchase_summaries,
 )
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, all_known, reconciles
+from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict, all_known, reconciles
 from retail_assets.lakehouse.contracts import (
     Contract,
     Day,
@@ -168,6 +168,7 @@ def models_fitted(of: str) -> TableCheck:
         verdicts,
         blocking=False,
         severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
     )
 
 

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.affinities import MIN_BASKETS, MIN_SUPPORT, pair_rules
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import RECONCILIATION, Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -122,6 +122,7 @@ def _baskets_agree() -> TableCheck:
         "baskets_agree",
         "Baskets are the month's invoices in silver, and each product's baskets its orders in product_metrics",
         verdicts,
+        family=RECONCILIATION,
     )
 
 

@@ -73,7 +73,8 @@ def _few_rows() -> TableCheck:
                 "rows": rows,
                 "landed": landed.get(key, 0),
             }
-            found[key] = Verdict(share <= SHARE_LIMIT, metadata)
+            told = f"{rows} of {landed.get(key, 0)} landed rows are in quarantine"
+            found[key] = Verdict(share <= SHARE_LIMIT, metadata, round(share, 4), None, SHARE_LIMIT, told)
         return found
 
     return TableCheck(

@@ -73,7 +73,10 @@ def _readable() -> TableCheck:
     def verdicts(audit: Audit) -> dict[str, Verdict]:
         refused = audit.findings["refused"]
         return {
-            key: Verdict(False, {"problem": refused[key]}) if key in refused else Verdict(True) for key in audit.keys
+            key: Verdict(False, {"problem": refused[key]}, explanation=refused[key])
+            if key in refused
+            else Verdict(True)
+            for key in audit.keys
         }
 
     return TableCheck("drops_readable", "Every drop of the day can be read and has the columns it must have", verdicts)
@@ -87,7 +90,8 @@ def _as_expected() -> TableCheck:
             malformed = audit.measure(key, "malformed_lines")
             if malformed:
                 notes.append(f"{malformed} malformed lines, now in quarantine")
-            found[key] = Verdict(not notes, {"notes": notes} if notes else {})
+            metadata = {"notes": notes} if notes else {}
+            found[key] = Verdict(not notes, metadata, len(notes), None, 0, explanation="; ".join(notes))
         return found
 
     return TableCheck(

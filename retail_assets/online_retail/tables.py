@@ -1,6 +1,8 @@
 """The tables of Online Retail, in the order of the data."""
 
 from retail_assets.online_retail import (
+    bronze_daily_quality,
+    bronze_silver_comparison,
     category_metrics,
     churn_scores,
     clean_transactions,
@@ -9,7 +11,9 @@ from retail_assets.online_retail import (
     customer_month_activity,
     customer_rfm,
     customer_segments,
+    daily_counts,
     daily_metrics,
+    dq_results,
     geo_metrics,
     monthly_activity,
     product_affinities,
@@ -25,6 +29,9 @@ TABLES = [
     quarantined_invoices.build,
     clean_transactions.build,
     daily_metrics.build,
+    bronze_daily_quality.build,
+    bronze_silver_comparison.build,
+    daily_counts.build,
     customer_month_activity.build,
     customer_rfm.build,
     segment_model.build,
@@ -39,4 +46,7 @@ TABLES = [
     product_affinities.build,
 ]
 
-__all__ = ["SOURCE", "TABLES"]
+RESULTS = dq_results.build
+"""The table that all of them write the results of their checks to."""
+
+__all__ = ["RESULTS", "SOURCE", "TABLES"]

@@ -200,6 +200,8 @@ def _was_interrupted(event: DagsterEvent) -> bool:
 def _account(event: DagsterEvent, key: AssetKey, table: TableSummary, made: set[Partition]) -> None:
     if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
         materialization = event.step_materialization_data.materialization
+        if materialization.asset_key != key:  # the results of its checks
+            return
         assert materialization.partition is not None
         made.add((key, materialization.partition))
         table.partitions.add(materialization.partition)

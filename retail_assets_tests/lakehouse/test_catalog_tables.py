@@ -30,6 +30,7 @@ from retail_assets_tests.lakehouse.test_delta_tables import (  # noqa: F401
     test_files_lie_in_a_directory_a_month,
     test_partitions_that_are_not_consecutive_are_replaced_and_those_between_are_kept,
     test_replacing_a_day_leaves_the_files_of_other_months_untouched,
+    test_rows_are_appended_and_take_the_place_of_those_that_meet_a_condition,
     test_rows_between_partitions_that_are_not_consecutive_are_refused,
     test_rows_of_other_partitions_are_refused_and_nothing_is_written,
     test_the_same_write_twice_gives_the_same_rows_and_a_version_of_its_own,

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.contracts import conform
+from retail_assets.lakehouse.contracts import conform, written_schema
 from retail_assets.lakehouse.delta_tables import Commit, DeltaTables, Tables, WriteRefused
 from retail_assets_tests.lakehouse.shop import Row, Sales, frame
 
@@ -188,3 +189,18 @@ def test_comments_and_not_null_are_kept_by_the_table_itself(filled: Lake):
     with pytest.raises(WriteRefused, match=r"must not have it.*NOT NULL constraint violated for column: ticket"):
         filled.write([(None, 1, "1.00", "food", DAYS[0])], DAYS[0])
     assert filled.delta.version() == version
+
+
+def test_rows_are_appended_and_take_the_place_of_those_that_meet_a_condition(lake: Lake):
+    def append(ticket: str, replaced: str | None = None) -> Commit:
+        row = (ticket, 1, Decimal("2.000"), None, date(2020, 1, 31), "2020-01")
+        return lake.tables.append(NAME, written_schema(Sales), [row, row], "day", "month", replaced)
+
+    assert [append("1").table_rows, append("2").table_rows] == [2, 4]
+    commit = append("1", replaced="ticket = '1'")
+    assert (commit.rows, commit.table_rows, commit.version) == (2, 4, 3)
+    rows = lake.tables.read(NAME).collect()
+    assert sorted((row.ticket, row.amount, row.kind, row.month) for row in rows) == [
+        (ticket, Decimal("2.000"), None, "2020-01") for ticket in ("1", "1", "2", "2")
+    ]
+    assert lake.tables.append(NAME, written_schema(Sales), [], "day", "month").table_rows == 4

@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, cast
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -128,9 +129,25 @@ def pandera_says(values: DataFrame, contract: type[Contract]) -> set[str]:
     return broken
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(values=rows())
+def given_frames(examples: int) -> Callable[[Any], Any]:
+    chosen = settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    return lambda test: chosen(given(values=rows())(test))
+
+
+@given_frames(4)
 def test_the_verdicts_are_those_of_pandera_rule_by_rule(spark: SparkSession, values: list[dict[str, Any]]):
+    assert_as_pandera(spark, values)
+
+
+@pytest.mark.long
+@given_frames(60)
+def test_the_verdicts_are_those_of_pandera_rule_by_rule_over_many_frames(
+    spark: SparkSession, values: list[dict[str, Any]]
+):
+    assert_as_pandera(spark, values)
+
+
+def assert_as_pandera(spark: SparkSession, values: list[dict[str, Any]]) -> None:
     found = evaluate(as_frame(spark, values), Everything)
     broken = {rule for evaluation in found.values() for rule in evaluation.failed}
     assert broken == pandera_says(as_frame(spark, values), Everything)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
@@ -13,10 +13,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from retail_assets.analytics.churn import ChurnModel, Validation
-from retail_assets.lakehouse.checks import Audit, Verdict
+from retail_assets.lakehouse.checks import FAMILIES, MODEL_QUALITY, Audit, Verdict
 from retail_assets.lakehouse.contracts import Contract, conform, partition_column, unique_key
 from retail_assets.lakehouse.evaluation import PartitionEvaluation, evaluate
 from retail_assets.lakehouse.table import Table
+from retail_assets.online_retail.bronze_daily_quality import BronzeDailyQuality, bronze_daily_quality
+from retail_assets.online_retail.bronze_silver_comparison import BronzeSilverComparison, bronze_silver_comparison
 from retail_assets.online_retail.category_metrics import CategoryMetrics, category_metrics
 from retail_assets.online_retail.churn_scores import AUC_CEILING, AUC_FLOOR, ChurnScores
 from retail_assets.online_retail.clean_transactions import CleanTransactions, clean_transactions
@@ -25,7 +27,9 @@ from retail_assets.online_retail.customer_clv import CustomerClv
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity, customer_month_activity
 from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
 from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
+from retail_assets.online_retail.daily_counts import DailyCounts, daily_counts
 from retail_assets.online_retail.daily_metrics import DailyMetrics, daily_metrics
+from retail_assets.online_retail.day_anomalies import ANOMALIES
 from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
 from retail_assets.online_retail.monthly_activity import MonthlyActivity, monthly_activity
 from retail_assets.online_retail.product_affinities import ProductAffinities
@@ -33,12 +37,17 @@ from retail_assets.online_retail.product_metrics import ProductMetrics, product_
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices, quarantined_invoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.online_retail.segment_model import SegmentModel
+from retail_assets.online_retail.source import INVOICES
 from retail_assets.online_retail.tables import TABLES
+from retail_assets_tests.online_retail import test_day_anomalies
 from retail_assets_tests.online_retail.frames import frame, landed
 
 MONTHS = [date(2011, month, 1) for month in range(1, 13)]
 DAYS = [month + timedelta(days=3) for month in MONTHS]
 """One day a month, so that daily and monthly tables are judged over the same lines."""
+
+EVERY_DAY = [date(2010, 11, 1) + timedelta(days=n) for n in range(430)]
+"""What the days of the anomaly checks are compared with."""
 
 BY_NAME = {table.key.path[-1]: table for table in TABLES}
 Rows = list[dict[str, Any]]
@@ -147,6 +156,19 @@ def model(roc_auc: float = 0.8) -> ChurnModel:
     return ChurnModel(cast(Any, None), (), (), 100, validation, {})
 
 
+def unlike(**changes: Any) -> Callable[[Sample], None]:
+    """A day unlike those before it."""
+
+    def plant(sample: Sample) -> None:
+        day = cast(Any, date.fromisoformat(sample.key))
+        sample.findings["days"][day] = replace(sample.findings["days"][day], **changes)
+
+    return plant
+
+
+NO_CUSTOMERS = dict.fromkeys(INVOICES.columns, 0) | {"customer_id": 1000}
+
+
 def valued(month: date, customer: Mapping[str, Any]) -> dict[str, Any]:
     """A customer's row of customer_clv; what is counted is that of silver, what is expected made up."""
     age = 1 + (month.month - 1) * 31
@@ -219,6 +241,25 @@ FAULTS = [
     Fault("daily_metrics", "reconciliation", "returns", more(returns_value=-MILLI)),
     Fault("daily_metrics", "reconciliation", "units", more(units=1)),
     Fault("daily_metrics", "reconciliation", "day lost", without()),
+    Fault("bronze_daily_quality", "contract", "better than perfect", changed(score=100.1), broken("score_in_range")),
+    Fault("bronze_daily_quality", "contract", "more unusable than landed", changed(unusable=21),
+          broken("unusable_within_records")),
+    Fault("bronze_daily_quality", "contract", "day twice", repeated(), REPEATED),
+    Fault("bronze_silver_comparison", "contract", "row gained", more(silver_records=1), broken("records_add_up")),
+    Fault("bronze_silver_comparison", "contract", "invoices gained", more(silver_invoices=9), broken("nothing_gained")),
+    Fault("bronze_silver_comparison", "contract", "day twice", repeated(), REPEATED),
+    Fault("daily_counts", "contract", "more repeated than landed", changed(duplicate_rate=1.1),
+          broken("duplicate_rate_in_range")),
+    Fault("daily_counts", "contract", "day twice", repeated(), REPEATED),
+    Fault("daily_counts", "volume", "four times the rows", unlike(rows=4000)),
+    Fault("daily_counts", "schema_drift", "unknown column", unlike(unknown_columns=frozenset(["Discount"])),
+          {"new": ["Discount"]}),
+    Fault("daily_counts", "distribution_drift", "all orders alike", unlike(order_values={"10": 100})),
+    Fault("daily_counts", "null_rates", "no customers", unlike(rows=1000, nulls=NO_CUSTOMERS),
+          {"failed_rules": ["customer_id_null_rate"]}),
+    Fault("daily_counts", "duplicate_rate", "every other row", unlike(rows=1000, duplicates=500)),
+    Fault("daily_counts", "groups", "no country", unlike(countries=frozenset()),
+          {"failed_rules": ["vanished_countries"]}),
     Fault("customer_month_activity", "contract", "negative days", changed(active_days=-1),
           broken("active_days_greater_than_or_equal_to")),
     Fault("customer_month_activity", "contract", "customer twice", repeated(revenue=0, returns_value=0, lines=1),
@@ -372,11 +413,15 @@ def made(spark: SparkSession) -> Made:
         return frame(spark, contract, rows[contract])
 
     raw = frame(spark, RawInvoices, rows[RawInvoices])
-    keep(QuarantinedInvoices, quarantined_invoices(raw))
+    quarantined = keep(QuarantinedInvoices, quarantined_invoices(raw))
     clean = keep(CleanTransactions, clean_transactions(raw))
     # The line of two landed rows first: the faults of copies are planted there.
     rows[CleanTransactions].sort(key=lambda row: (row["invoice_date"], -row["landed_rows"], row["invoice_no"]))
-    keep(DailyMetrics, daily_metrics(clean, spark.createDataFrame([(day,) for day in DAYS], "invoice_date date")))
+    days = spark.createDataFrame([(day,) for day in DAYS], "invoice_date date")
+    keep(DailyMetrics, daily_metrics(clean, days))
+    quality = keep(BronzeDailyQuality, bronze_daily_quality(raw, quarantined, days))
+    comparison = keep(BronzeSilverComparison, bronze_silver_comparison(quality, clean))
+    keep(DailyCounts, daily_counts(comparison))
     activity = keep(CustomerMonthActivity, customer_month_activity(clean))
     as_of = [(month, (month + timedelta(days=32)).replace(day=1)) for month in MONTHS]
     rfm = keep(
@@ -414,7 +459,8 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
         return [copy.copy(row) for row in made.rows[contract] if str(row[column])[:7] == month]
 
     models = {str(key): model() for key in keys}
-    findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models, "problems": {}}
+    days = cast(Any, {day: test_day_anomalies.usual(day) for day in EVERY_DAY})
+    findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models, "problems": {}, "days": days}
     return [
         Sample(
             str(key),
@@ -491,6 +537,7 @@ def test_what_keeps_a_partition_from_being_published_and_what_only_warns():
     assert warning == {
         ("raw_invoices", "drops_as_expected"),
         ("quarantined_invoices", "quarantine_share"),
+        *(("daily_counts", check.name) for check in ANOMALIES),
         ("segment_model", "model_floors"),
         ("churn_scores", "out_of_time_auc"),
         ("customer_clv", "models_fitted"),
@@ -498,6 +545,20 @@ def test_what_keeps_a_partition_from_being_published_and_what_only_warns():
         ("clv_holdout", "total_foreseen"),
         ("clv_holdout", "better_than_naive"),
     }
+
+
+def test_every_family_of_checks_has_a_fault_that_is_told_with_what_was_observed_and_why(
+    judged: Callable[[str], dict[str, dict[str, Verdict]]],
+):
+    seen: set[str] = set()
+    for fault in FAULTS:
+        (check,) = (check for check in BY_NAME[fault.table].checks if check.name == fault.check)
+        verdict = list(judged(fault.table).values())[PLANTED[fault.table].index(fault)][fault.check]
+        told = check.told(verdict)
+        assert told["explanation"]
+        assert told["family"] in FAMILIES
+        seen |= {rule.family or check.family for rule in verdict.rules if not rule.passed} or {check.family}
+    assert set(FAMILIES) - {MODEL_QUALITY} <= seen
 
 
 @pytest.mark.parametrize("name", ["raw_invoices", "quarantined_invoices", "clean_transactions"])

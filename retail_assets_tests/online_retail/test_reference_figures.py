@@ -52,6 +52,33 @@ def lakehouse(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, rea
 
 
 @pytest.mark.long
+def test_a_clean_backfill_raises_false_alarms_in_at_most_one_check_evaluation_of_a_hundred(
+    lakehouse: IndependentReader,
+):
+    of_checks = "select table_name, partition_key, check_name, bool_or(status = 'failed') as alarm from dq_results"
+    query = f"select check_name, count(*), count(*) filter (alarm) from ({of_checks} group by all) group by all"
+    found = {name: (evaluations, alarms) for name, evaluations, alarms in lakehouse.rows(query)}
+    evaluations, alarms = (sum(counts) for counts in zip(*found.values(), strict=True))
+    assert evaluations > 739 * 18
+    assert alarms <= evaluations / 100, found
+    # No blocking check may raise one at all: each would keep a day of real data from being published.
+    assert lakehouse.row("select count(*) from dq_results where status = 'failed' and blocking") == (0,)
+    for check in ("volume", "distribution_drift", "null_rates", "duplicate_rate", "groups", "schema_drift"):
+        assert found[check][0] == 739
+        assert found[check][1] <= 739 * 0.03, check
+
+
+@pytest.mark.long
+def test_the_quality_tables_have_the_figures_of_the_published_files(lakehouse: IndependentReader):
+    sums = "sum(records), sum(unusable), count(*) filter (records > 0), sum(null_customer_id), max(score)"
+    assert lakehouse.row(f"select {sums} from bronze_daily_quality") == (1_067_371, 3_462, 604, 243_007, 100.0)
+    query = "select sum(silver_rows), sum(quarantined_rows), sum(duplicate_rows), count(*) from daily_counts"
+    assert lakehouse.row(query) == (1_029_637, 3_462, 34_272, 739)
+    clean = lakehouse.row("select count(distinct (invoice_date, invoice_no)), sum(line_total) from clean_transactions")
+    assert lakehouse.row("select sum(silver_invoices), sum(silver_value) from bronze_silver_comparison") == clean
+
+
+@pytest.mark.long
 def test_every_landed_row_is_clean_or_quarantined_or_a_duplicate(lakehouse: IndependentReader):
     assert lakehouse.row("select count(*), count(distinct invoice_date) from raw_invoices") == (1_067_371, 604)
     clean, copies = lakehouse.row("select count(*), sum(landed_rows) from clean_transactions")

@@ -85,6 +85,11 @@ def assert_survived(command: RetailCommand, tables: Sequence[str], expected: dic
     for (table, number), seen in reader.seen.items():
         for partition, lines in seen.items():
             assert lines == expected[table][partition], f"{table}, version {number}, {partition} was seen half-written"
+    judged = DeltaTable(str(command.lakehouse / "online_retail" / "dq_results")).to_pyarrow_table().to_pylist()
+    results = [(r["run_id"], r["table_name"], r["partition_key"], r["check_name"], r["rule"]) for r in judged]
+    assert len(results) == len(set(results))
+    published = {(r["table_name"].removeprefix("online_retail."), r["partition_key"]) for r in judged if r["published"]}
+    assert {(table, key) for table in tables for key in expected[table]} <= published
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(command.home))  # the event log takes its place from there
         reference = InstanceRef.from_dir(str(command.home))

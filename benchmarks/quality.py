@@ -1,0 +1,105 @@
+"""What quality costs: the main job with it, without its tables, and without any check, in one run.
+
+    .venv/bin/python -m benchmarks.quality [--generated] [--repeat 1] [--months newest]
+
+The same history is landed for each variant, in a home of its own, and `retail run` is made in a fresh process, whose
+CPU time is measured with all it starts. The share of quality is what the job costs more than without any of it.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestants import RETAIL, land
+from benchmarks.datasets import REAL_ROWS, history
+from benchmarks.measure import measured
+
+PROMISE = 0.15
+VARIANTS = {
+    "everything": "as it is",
+    "no quality tables": "without bronze_daily_quality, bronze_silver_comparison, daily_counts and dq_results",
+    "no quality": "without any evaluation either: one check per table, which passes unseen",
+}
+
+
+def without_quality(evaluations_too: bool) -> None:
+    """Takes quality out of the definitions that this process is about to load."""
+    from retail_assets.lakehouse import table as machinery
+    from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+    from retail_assets.online_retail import tables
+
+    tables.TABLES[:] = [table for table in tables.TABLES if table.group != "quality"]
+    machinery._ResultsLog.keep = lambda self, commit: None  # type: ignore[method-assign,assignment]
+    if not evaluations_too:
+        return
+
+    def passes(audit: Audit) -> dict[str, Verdict]:
+        return {key: Verdict(True) for key in audit.keys}
+
+    unseen = TableCheck("contract", "Passes unseen", passes)
+    tables.TABLES[:] = [replace(table, checks=[unseen]) for table in tables.TABLES]
+    machinery.evaluate = lambda *arguments: {}  # type: ignore[assignment]
+
+
+def run_job(variant: str, arguments: list[str]) -> None:
+    """`retail run` in this process, as the variant has it."""
+    if variant != "everything":
+        without_quality(evaluations_too=variant == "no quality")
+    from retail_assets.cli import main
+
+    sys.argv = ["retail", "run", *arguments]
+    main()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--generated", action="store_true")
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--months", default="all")
+    parser.add_argument("--variant", help=argparse.SUPPRESS)
+    given, arguments = parser.parse_known_args()
+    if given.variant:
+        run_job(given.variant, ["--months", given.months, *arguments])
+        return
+    data = history(1, given.generated)
+    cpu: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    print(f"{data.description}, {data.rows:,} rows ({REAL_ROWS:,} real)", flush=True)
+    for turn in range(given.repeat):
+        for variant in list(VARIANTS)[:: -1 if turn % 2 else 1]:
+            with tempfile.TemporaryDirectory() as home:
+                environment = _environment(Path(home))
+                subprocess.run(land(data.whole), env=environment, check=True, stdout=subprocess.DEVNULL)
+                command = [sys.executable, "-m", "benchmarks.quality", "--variant", variant, "--months", given.months]
+                run = measured(command, environment, Path.cwd(), Path(home) / "log", 3600)
+                if run.exit_code:
+                    sys.exit((Path(home) / "log").read_text()[-3000:])
+            cpu[variant].append(run.cpu)
+            print(f"{variant:20}{run.wall:8.1f} s{run.cpu:8.1f} CPU-s", flush=True)
+    everything, no_tables, nothing = (statistics.median(cpu[variant]) for variant in VARIANTS)
+    share = 1 - nothing / everything
+    print(f"{RETAIL[0]} run --months {given.months}: medians of {given.repeat}")
+    for variant, meaning in VARIANTS.items():
+        print(f"  {variant}: {meaning}: {statistics.median(cpu[variant]):.1f} CPU-s")
+    print(f"  quality tables and results: {1 - no_tables / everything:.1%} of the job's CPU time")
+    print(f"  {'kept' if share <= PROMISE else 'NOT KEPT'}: all of quality {share:.1%} (at most {PROMISE:.0%})")
+
+
+def _environment(home: Path) -> dict[str, Any]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RETAIL_", "DAGSTER_", "MLFLOW"))}
+    return {
+        **kept,
+        "RETAIL_LANDING": str(home / "landing"),
+        "RETAIL_LAKEHOUSE": str(home / "lakehouse"),
+        "DAGSTER_HOME": str(home / "dagster"),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Anomalies: bounds that earlier days set to a day's volume and to its rates. Pure functions of numbers."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from math import exp, log, sqrt
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+WEEKS = 8
+"""How many of the same weekday before a day are looked at: enough for a median, too few to span two seasons."""
+
+LEVEL_DAYS = 6
+"""Open days that tell how far the season has moved on since those weeks."""
+
+VOLUME_FACTOR = 2.25
+"""A day between 1/2.25 and 2.25 times the expected is no news: of the 604 real days 5 lie outside; with 2, 12 would."""
+
+UNSETTLED_FACTOR = 4.0
+"""The same around long closures, when a shop winds down and comes back."""
+
+# Of a normal distribution the standard deviation is 1.4826 times the median absolute deviation.
+_OF_DEVIATION = 1.4826
+
+
+def expected_volume(volumes: Mapping[date, int], day: date) -> float | None:
+    """What the days before let expect of an open day; None where they are too few to say.
+
+    `volumes`: day -> rows, of days that had any. The median of the same weekday in the last WEEKS weeks, times how the
+    last LEVEL_DAYS open days compare with all of these weeks: autumn is busier than the summer it is compared with.
+    """
+    span = range(1, 7 * WEEKS + 1)
+    before = [volumes[earlier] for back in span if (earlier := day - timedelta(days=back)) in volumes]
+    same_weekday = [
+        volumes[earlier] for week in range(1, WEEKS + 1) if (earlier := day - timedelta(7 * week)) in volumes
+    ]
+    if len(same_weekday) < WEEKS // 2 or len(before) < LEVEL_DAYS:
+        return None
+    level = median(before[:LEVEL_DAYS]) / median(before)
+    return exp(median(map(log, same_weekday)) + log(level))
+
+
+def volume_bounds(expected: float, unsettled: bool) -> tuple[float, float]:
+    """The least and the most that is no news; small numbers scatter more (twice the Poisson deviation is added)."""
+    factor = UNSETTLED_FACTOR if unsettled else VOLUME_FACTOR
+    scatter = 2 * sqrt(expected)
+    return max(1.0, expected / factor - scatter), expected * factor + scatter
+
+
+def rate_bounds(
+    rates: NDArray[np.float64], rows: int, tolerated: float, deviations: float = 5.0
+) -> NDArray[np.float64]:
+    """The highest rate (0 to 1) that is no news, for each column of `rates` (earlier days × rates) on a day of `rows`.
+
+    Above the median by five robust standard deviations of the days before, by four of the binomial distribution, or by
+    `tolerated`, whichever is most.
+    """
+    usual = np.median(rates, axis=0)
+    spread = deviations * _OF_DEVIATION * np.median(np.abs(rates - usual), axis=0)
+    chance = 4 * np.sqrt(usual * (1 - usual) / max(rows, 1))
+    return np.asarray(np.minimum(1.0, usual + np.maximum(np.maximum(spread, chance), tolerated)), dtype=np.float64)

@@ -1,0 +1,43 @@
+"""The table of results as Dagster, the dictionary and governance know it: an asset that other assets' steps write."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import AssetKey, AssetSpec
+
+from retail_assets.lakehouse.asset_metadata import asset_key, definition_metadata
+from retail_assets.lakehouse.checks import TableCheck
+from retail_assets.lakehouse.results import CheckResults
+from retail_assets.lakehouse.table import OWNERS
+
+
+@dataclass(frozen=True)
+class ResultsTable:
+    """A source's table of results, declared in a module of its own as other tables are."""
+
+    contract: type[CheckResults]
+    group: str = "quality"
+    checks: Sequence[TableCheck] = ()
+
+    @property
+    def key(self) -> AssetKey:
+        """The asset key."""
+        return asset_key(self.contract)
+
+    @property
+    def reads(self) -> Mapping[str, Any]:
+        """No table: it is told."""
+        return {}
+
+    def asset(self) -> AssetSpec:
+        """The asset. It has no step of its own, and no partitions: every step of every table adds to it."""
+        return AssetSpec(
+            self.key,
+            description=inspect.getdoc(self.contract),
+            group_name=self.group,
+            kinds={"delta"},
+            owners=[OWNERS[self.group]],
+            metadata=definition_metadata(self.contract, self.contract),
+        )

@@ -1,0 +1,298 @@
+"""The checks that hold a day of invoices against the days before it: is it like them, and if not, in what."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property, reduce
+
+import numpy as np
+from dagster import AssetCheckSeverity
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from retail_assets.analytics.anomalies import WEEKS, expected_volume, rate_bounds, volume_bounds
+from retail_assets.analytics.drift import psi_bound, quantile_psi
+from retail_assets.lakehouse.checks import (
+    DISTRIBUTION_DRIFT,
+    DUPLICATE_RATE,
+    GROUPS,
+    NULL_RATE,
+    SCHEMA_DRIFT,
+    VOLUME,
+    Audit,
+    RuleResult,
+    TableCheck,
+    Verdict,
+)
+from retail_assets.online_retail.closed_days import is_closed, is_unsettled
+from retail_assets.online_retail.source import INVOICES
+
+DAYS_BEFORE = 7 * WEEKS
+"""How far back a day is compared."""
+
+ENOUGH_DAYS = 15
+"""Open days before a day, without which rates, distributions and groups say nothing yet: three weeks."""
+
+ENOUGH_ORDERS = 10
+TOLERATED_PSI = 0.1
+"""A drift that would be called small, were it known exactly; what chance adds to it at the day's size is on top."""
+PSI_CONFIDENCE = 0.999
+
+TOLERATED_NULL_RATE = 0.05
+TOLERATED_DUPLICATE_RATE = 0.05
+
+NEW_CODES_AT_MOST = 0.15
+"""Share of a day's stock codes that were not sold in eight weeks. Real data: 8 % at most, 1 % as a rule."""
+VANISHED_CODES_AT_MOST = 0.75
+"""Share of the stock codes sold on each of the last ten open days that are missing. Real data: 59 % at most."""
+NEW_COUNTRIES_AT_MOST = 3
+STEADY_DAYS_OF_CODES = 10
+STEADY_DAYS_OF_COUNTRIES = 30
+"""A group is missed if it was there on each of so many open days. Fewer are not steady: Germany skips one in twenty."""
+
+
+@dataclass(frozen=True)
+class ObservedDay:
+    """What the checks know of a day. `order_values`: step of the value -> orders."""
+
+    rows: int
+    duplicates: int
+    nulls: Mapping[str, int]
+    codes: frozenset[str]
+    countries: frozenset[str]
+    unknown_columns: frozenset[str]
+    kinds: Mapping[str, str]
+    order_values: Mapping[str, int]
+
+    @cached_property
+    def orders(self) -> NDArray[np.float64]:
+        """The steps of the day's orders, one number each, in order."""
+        steps = sorted((int(step), count) for step, count in self.order_values.items())
+        return np.repeat([float(step) for step, _ in steps], [count for _, count in steps])
+
+    @cached_property
+    def null_rates(self) -> list[float]:
+        """Share of rows without a value, by column of the source."""
+        return [self.nulls[name] / self.rows for name in INVOICES.columns]
+
+
+Days = Mapping[date, ObservedDay]
+"""Open days, those with rows, in order of time."""
+
+
+def observed_days(quality: DataFrame, comparison: DataFrame) -> dict[date, ObservedDay]:
+    """The open days among those of the two tables."""
+    values = comparison.select("invoice_date", "duplicate_records", "order_values")
+    rows = quality.filter("records > 0").join(F.broadcast(values), "invoice_date").collect()
+    return {
+        row["invoice_date"]: ObservedDay(
+            rows=row["records"],
+            duplicates=row["duplicate_records"],
+            nulls={name: row[f"null_{name}"] for name in INVOICES.columns},
+            codes=frozenset(row["stock_codes"]),
+            countries=frozenset(row["countries"]),
+            unknown_columns=frozenset(row["unknown_columns"]),
+            kinds=row["column_kinds"],
+            order_values=row["order_values"],
+        )
+        for row in sorted(rows, key=lambda row: row["invoice_date"])
+    }
+
+
+Judge = Callable[[date, ObservedDay, Days], Verdict]
+"""From a day, what was observed of it, and the open days before it to its verdict."""
+
+
+def _like_the_days_before(
+    name: str, description: str, family: str, judge: Judge, enough_days: int = ENOUGH_DAYS
+) -> TableCheck:
+    """A check that warns of days unlike those before; days without rows pass, and days before which too few were."""
+
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        days: Days = audit.findings["days"]
+        return {key: verdict(date.fromisoformat(key), days) for key in audit.keys}
+
+    def verdict(day: date, days: Days) -> Verdict:
+        if day not in days:
+            return Verdict(True, explanation="Nothing has landed for the day")
+        span = (day - timedelta(days=back) for back in range(DAYS_BEFORE, 0, -1))
+        before = {earlier: days[earlier] for earlier in span if earlier in days}
+        if len(before) < enough_days:
+            return Verdict(True, explanation=f"Only {len(before)} open days before it: too few to compare with")
+        return judge(day, days[day], before)
+
+    return TableCheck(name, description, verdicts, blocking=False, severity=AssetCheckSeverity.WARN, family=family)
+
+
+def _volume() -> TableCheck:
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        days: Days = audit.findings["days"]
+        volumes = {day: observed.rows for day, observed in days.items()}
+        return {key: verdict(date.fromisoformat(key), volumes) for key in audit.keys}
+
+    def verdict(day: date, volumes: Mapping[date, int]) -> Verdict:
+        rows = volumes.get(day, 0)
+        if not rows and is_closed(day):
+            return Verdict(
+                True, observed=0, explanation="A public holiday or the Christmas break: nothing was expected"
+            )
+        expected = expected_volume(volumes, day)
+        if expected is None:
+            return Verdict(True, observed=rows, explanation="Too few days of this weekday before it to compare with")
+        lower, upper = volume_bounds(expected, is_unsettled(day))
+        told = f"{rows} rows, where the same weekdays before and the season let expect {expected:.0f}"
+        return Verdict(lower <= rows <= upper, {}, rows, round(lower, 1), round(upper, 1), told)
+
+    return TableCheck(
+        "volume",
+        f"As many rows as the same weekday had in the last {WEEKS} weeks, moved with the season",
+        verdicts,
+        blocking=False,
+        severity=AssetCheckSeverity.WARN,
+        family=VOLUME,
+    )
+
+
+def _schema(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+    """Additions are announced; columns that are gone, or hold another kind of values, are errors."""
+    last = before[max(before)]
+    new = sorted(observed.unknown_columns - last.unknown_columns)
+    gone = sorted(last.unknown_columns - observed.unknown_columns)
+    gone += [name for name in last.kinds if name not in observed.kinds]
+    retyped = {
+        name: f"{last.kinds[name]} -> {kind}"
+        for name, kind in observed.kinds.items()
+        if name in last.kinds and last.kinds[name] != kind
+    }
+    results = [
+        RuleResult(rule, not found, len(found), None, 0, explanation=f"{words}: {', '.join(found) or 'none'}")
+        for rule, words, found in (
+            ("new_columns", "Columns that the drop before did not have", new),
+            ("missing_columns", "Columns with values in the drop before and without any now", gone),
+            ("retyped_columns", "Columns whose values are of another kind", [f"{k} ({v})" for k, v in retyped.items()]),
+        )
+    ]
+    failed = [result for result in results if not result.passed]
+    return Verdict(
+        not failed,
+        {"new": new, "missing": gone, "retyped": retyped} if failed else {},
+        len(new) + len(gone) + len(retyped),
+        None,
+        0,
+        "; ".join(result.explanation for result in failed),
+        AssetCheckSeverity.ERROR if gone or retyped else None,
+        results,
+    )
+
+
+def _distribution(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+    earlier = np.concatenate([day.orders for day in before.values()])
+    if min(len(observed.orders), len(earlier)) < ENOUGH_ORDERS:
+        return Verdict(True, explanation=f"{len(observed.orders)} orders: too few to compare distributions")
+    index = quantile_psi(earlier, observed.orders)
+    bound = TOLERATED_PSI + psi_bound(len(earlier), len(observed.orders), confidence=PSI_CONFIDENCE)
+    told = (
+        f"The values of {len(observed.orders)} orders against those of {len(earlier)} before: stability index "
+        f"{index:.3f}, of which {bound - TOLERATED_PSI:.3f} may be chance at these sizes"
+    )
+    return Verdict(index <= bound, {}, round(index, 4), None, round(bound, 4), told)
+
+
+def _null_rates(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+    upper = rate_bounds(np.array([day.null_rates for day in before.values()]), observed.rows, TOLERATED_NULL_RATE)
+    results = [
+        RuleResult(
+            f"{name}_null_rate",
+            rate <= bound,
+            round(rate, 4),
+            None,
+            round(float(bound), 4),
+            column=name,
+            failed_rows=observed.nulls[name],
+            explanation=f"{rate:.1%} of rows have no {name}; up to {bound:.1%} is no news",
+        )
+        for name, rate, bound in zip(INVOICES.columns, observed.null_rates, upper, strict=True)
+    ]
+    return _worst(results)
+
+
+def _duplicate_rate(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+    rates = np.array([[day.duplicates / day.rows] for day in before.values()])
+    (upper,) = rate_bounds(rates, observed.rows, TOLERATED_DUPLICATE_RATE)
+    rate = observed.duplicates / observed.rows
+    told = f"{observed.duplicates} of {observed.rows} landed rows repeat another; up to {upper:.1%} is no news"
+    return Verdict(rate <= upper, {}, round(rate, 4), None, round(float(upper), 4), told)
+
+
+def _groups(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+    newest_first = sorted(before, reverse=True)
+    # Day by day, as what is left grows small at once: to gather all that is known would take fifty times as long.
+    new_codes = reduce(lambda left, day: left - before[day].codes, newest_first, observed.codes)
+    new_countries = reduce(lambda left, day: left - before[day].countries, newest_first, observed.countries)
+    steady_codes = frozenset.intersection(*(before[day].codes for day in newest_first[:STEADY_DAYS_OF_CODES]))
+    steady_countries: frozenset[str] = frozenset()
+    if len(newest_first) >= STEADY_DAYS_OF_COUNTRIES:
+        latest = newest_first[:STEADY_DAYS_OF_COUNTRIES]
+        steady_countries = frozenset.intersection(*(before[day].countries for day in latest))
+    gone_codes, gone_countries = steady_codes - observed.codes, steady_countries - observed.countries
+    results = [
+        _group("new_stock_codes", "stock_code", len(new_codes) / len(observed.codes or {""}), NEW_CODES_AT_MOST,
+               new_codes, f"of the day's stock codes were not sold in {WEEKS} weeks"),
+        _group("vanished_stock_codes", "stock_code", len(gone_codes) / len(steady_codes or {""}),
+               VANISHED_CODES_AT_MOST, gone_codes, "of the stock codes sold every day before are missing"),
+        _group("new_countries", "country", len(new_countries), NEW_COUNTRIES_AT_MOST, new_countries,
+               f"countries were not there in {WEEKS} weeks"),
+        _group("vanished_countries", "country", len(gone_countries), 0, gone_countries,
+               "countries that were there every day before are missing"),
+    ]  # fmt: skip
+    return _worst(results)
+
+
+def _group(rule: str, column: str, observed: float, upper: float, groups: frozenset[str], words: str) -> RuleResult:
+    shown = f"{observed:.1%}" if isinstance(observed, float) else str(observed)
+    named = sorted(groups)[:5]
+    told = f"{shown} {words}" + (f": {', '.join(named)}{' …' if len(groups) > 5 else ''}" if named else "")
+    return RuleResult(
+        rule, observed <= upper, round(observed, 4), None, upper, column=column, sample_keys=named, explanation=told
+    )
+
+
+def _worst(results: Sequence[RuleResult]) -> Verdict:
+    """The verdict of several rules: what is shown is the first that failed, else the first."""
+    failed = [result for result in results if not result.passed]
+    shown = (failed or results)[0]
+    told = "; ".join(result.explanation for result in failed)
+    metadata = {"failed_rules": [result.rule for result in failed]} if failed else {}
+    return Verdict(not failed, metadata, shown.observed, shown.lower, shown.upper, told, rules=results)
+
+
+ANOMALIES = [
+    _volume(),
+    _like_the_days_before(
+        "schema_drift",
+        "The columns, and the kinds of their values, are those of the drop before; additions are only announced",
+        SCHEMA_DRIFT,
+        _schema,
+        enough_days=1,
+    ),
+    _like_the_days_before(
+        "distribution_drift",
+        "Order values are distributed as in the eight weeks before",
+        DISTRIBUTION_DRIFT,
+        _distribution,
+    ),
+    _like_the_days_before(
+        "null_rates", "No column lacks values more often than in the eight weeks before", NULL_RATE, _null_rates
+    ),
+    _like_the_days_before(
+        "duplicate_rate",
+        "Rows do not repeat more often than in the eight weeks before",
+        DUPLICATE_RATE,
+        _duplicate_rate,
+    ),
+    _like_the_days_before(
+        "groups", "Countries and stock codes are those of the eight weeks before, but for a few", GROUPS, _groups
+    ),
+]
+"""The checks of daily_counts, each of a family of its own. They warn: a strange day is still a day."""
