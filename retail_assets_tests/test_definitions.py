@@ -142,7 +142,7 @@ def test_every_table_is_an_asset_in_its_group(closed):
         "bronze": {"raw_invoices"},
         "silver": {"quarantined_invoices", "clean_transactions", "customer_month_activity"},
         "gold": {"customer_rfm", "customer_segments", "daily_metrics", "geo_metrics", "monthly_activity"},
-        "ml": {"segment_model", "churn_scores"},
+        "ml": {"segment_model", "churn_evaluation", "churn_scores"},
     }
     assert all(asset.key == AssetKey(["online_retail", name]) for name, asset in closed.items())
 
@@ -221,7 +221,7 @@ def test_a_closed_calendar_ends_at_its_last_day(closed):
     days, months = partitions(closed["raw_invoices"]), partitions(closed["customer_rfm"])
     assert (days[0], days[-1], len(days)) == ("2009-12-01", "2011-12-09", 739)
     assert (months[0], months[-1], len(months)) == ("2009-12-01", "2011-12-01", 25)
-    assert partitions(closed["churn_scores"])[0] == "2010-05-01"
+    assert partitions(closed["churn_evaluation"])[0] == partitions(closed["churn_scores"])[0] == "2010-05-01"
 
 
 def test_an_open_calendar_goes_on_to_yesterday_and_the_running_month(tmp_path):

@@ -1,6 +1,7 @@
 """The tables of Online Retail, in the order of the data."""
 
 from retail_assets.online_retail import (
+    churn_evaluation,
     churn_scores,
     clean_transactions,
     customer_month_activity,
@@ -24,6 +25,7 @@ TABLES = [
     customer_rfm.build,
     segment_model.build,
     customer_segments.build,
+    churn_evaluation.build,
     churn_scores.build,
     geo_metrics.build,
     monthly_activity.build,

@@ -54,7 +54,7 @@ def test_one_run_makes_every_partition_of_every_table(whole: Whole):
     first = date.fromisoformat(whole.manifest["first_drop"])
     daily = (LAST_DAY - first).days + 1
     expected = {name_of(table): 7 if name_of(table) in monthly else daily for table in TABLES}
-    assert made == expected | {"churn_scores": 2}
+    assert made == expected | {"churn_evaluation": 2, "churn_scores": 2}
 
 
 def test_another_reader_finds_every_table(whole: Whole):
