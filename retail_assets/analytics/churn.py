@@ -246,10 +246,10 @@ def calibration_slope(churned: np.ndarray, probability: np.ndarray) -> float:
     """
     from scipy.special import expit
 
+    if churned.all() or not churned.any() or probability.min() == probability.max():
+        return 1.0
     odds = _log_odds(probability)
     odds = odds - odds.mean()
-    if churned.all() or not churned.any() or not odds.any():
-        return 1.0
     slope, level = 1.0, 0.0
     for _ in range(30):
         found = expit(level + slope * odds)

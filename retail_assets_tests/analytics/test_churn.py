@@ -16,7 +16,6 @@ from retail_assets.analytics.churn import (
     calibrated_classifier,
     calibration_slope,
     churn_feature_frame,
-    probability_gone,
     with_churn_risk,
 )
 from retail_assets.analytics.out_of_time import area_under_roc, calibration_error
@@ -244,19 +243,6 @@ def test_the_calibrated_classifier_is_plain_scikit_learn_and_says_what_was_score
     found = classifier.predict_proba(rows[FEATURES].astype("float64"))[:, 1]
     assert found == pytest.approx(calibration.apply(model.probability(rows)), abs=1e-12)
     assert (classifier.predict(rows[FEATURES].astype("float64")) == (found > 0.5)).all()
-
-
-def test_the_probability_of_having_left_falls_with_a_recent_purchase_and_needs_customers_who_came_back():
-    random = np.random.default_rng(3)
-    rows = pd.DataFrame({"purchase_days": random.integers(1, 9, 400), "tenure_days": random.integers(200, 400, 400)})
-    since = random.integers(0, 200, 400)
-    rows["recency_days"] = np.where(rows.purchase_days > 1, since, rows.tenure_days)
-    gone = probability_gone(rows)
-    assert gone is not None
-    assert (gone[rows.purchase_days == 1] == 0).all()
-    often = (rows.purchase_days > 5).to_numpy()
-    assert gone[often & (since > 150)].mean() > gone[often & (since < 50)].mean() + 0.2
-    assert probability_gone(rows.assign(purchase_days=1, recency_days=rows.tenure_days)) is None
 
 
 def test_risk_bands_are_the_top_fifth_and_the_next_three_tenths_and_equals_share_a_band(spark: SparkSession):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retail_assets.analytics.churn import BOOSTING, FOREST, RollingOrigin
+from retail_assets.analytics.churn import BOOSTING, FOREST, RollingOrigin, probability_gone
 from retail_assets.analytics.churn_evaluation import (
     ACTIVE,
     ALIVE,
@@ -67,6 +67,17 @@ def test_models_and_baselines_are_judged_on_the_same_customers_in_both_populatio
         assert one.judgements[ALL].rate == silent(rows).mean()
         assert one.judgements[ACTIVE].rate == silent(active).mean()
     assert (june.as_of_date, june.month) == (MONTHS[5], date(2025, 5, 1))
+
+
+def test_the_probability_of_having_left_falls_with_a_recent_purchase_and_needs_customers_who_came_back():
+    history = made_history()
+    rows = history[history.as_of_date == MONTHS[5]]
+    gone = probability_gone(rows)
+    assert gone is not None
+    assert (gone[rows.purchase_days == 1] == 0).all()  # to BG/NBD one leaves only after a repeat
+    often, recency = (rows.purchase_days > 3).to_numpy(), rows.recency_days.to_numpy()
+    assert gone[often & (recency > 100)].mean() > gone[often & (recency < 50)].mean() + 0.3
+    assert probability_gone(rows[rows.purchase_days == 1]) is None
 
 
 def test_a_model_is_calibrated_and_explained_and_a_baseline_is_neither(june: Evaluation):

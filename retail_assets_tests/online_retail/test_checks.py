@@ -129,9 +129,10 @@ def instead_of_the_second(sample: Sample) -> None:
     sample.rows[1]["customer_id"] = sample.rows[0]["customer_id"]
 
 
-def of_the_second_as_well(sample: Sample) -> None:
-    """The rows of the second model are those of the third."""
-    sample.rows[1].update(model=sample.rows[2]["model"])
+def nothing_foreseen(sample: Sample) -> None:
+    """The model that scores is a little below the floor, and recency further."""
+    of_all(roc_auc=AUC_FLOOR - 0.1)(sample)
+    changed(roc_auc=AUC_FLOOR - 0.001)(sample)
 
 
 def no_model(sample: Sample) -> None:
@@ -225,8 +226,8 @@ FAULTS = [
           broken("outcome_was_known", 3)),
     Fault("churn_evaluation", "contract", "more than all", changed(1, brier_score=1.01),
           broken("brier_score_in_range")),
-    Fault("churn_evaluation", "contract", "model twice", of_the_second_as_well, REPEATED),
-    Fault("churn_evaluation", "out_of_time_auc", "too low", of_all(roc_auc=AUC_FLOOR - 0.001)),
+    Fault("churn_evaluation", "contract", "model twice", changed(1, model="random_forest"), REPEATED),
+    Fault("churn_evaluation", "out_of_time_auc", "too low", nothing_foreseen, {"roc_auc": AUC_FLOOR - 0.001}),
     Fault("churn_evaluation", "out_of_time_auc", "too high", changed(roc_auc=AUC_CEILING + 0.001)),
     Fault("churn_evaluation", "better_than_recency", "worse", changed(roc_auc=0.7),
           {"roc_auc": 0.7, "recency_alone_roc_auc": 0.7}),
