@@ -15,7 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from dagster import ConfigurableResource
 from numpy.typing import ArrayLike, NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 Numbers = NDArray[np.float64]
 
@@ -24,23 +28,30 @@ FEWEST_REPEATERS = 20
 
 MONTHS = 12
 DAYS_PER_YEAR = 365.0
-DISCOUNT_RATE = 0.1
-"""Yearly, where the settings say nothing else."""
-
 # Parameters are searched as logarithms, time in units of the largest age and money in units of the mean: within
-# these bounds lies everything that says something about customers, and at a bound nothing has been found.
+# these bounds lies everything that can be told apart.
 _BOUND = 12.0
-_GRADIENT = 1e-5  # of the mean log-likelihood of a customer
+_SLOPE = 1e-5  # of the mean log-likelihood of a customer, at a maximum
 _ONE = 1e-4  # nearer to 1 than this, a is interpolated
 
 
+class Discounting(ConfigurableResource):
+    """What money that comes later is worth less, a year."""
+
+    yearly_rate: float
+
+
 class NotFitted(Exception):
-    """The likelihood has no maximum that could be found; the message says why."""
+    """No maximum of the likelihood was found; the message says why."""
 
 
 @dataclass(frozen=True)
 class BgNbd:
-    """A fitted BG/NBD: purchase rates ~ Gamma(r, alpha), chances of leaving after a purchase ~ Beta(a, b)."""
+    """A fitted BG/NBD: purchase rates ~ Gamma(r, alpha), chances of leaving after a purchase ~ Beta(a, b).
+
+    `at_bounds` names the parameters that the likelihood drives on and on: what it says of customers is a limit of the
+    model. In a young history it is `a`, to nothing: nobody has been seen to leave, and everyone is alive.
+    """
 
     r: float
     alpha: float
@@ -48,6 +59,12 @@ class BgNbd:
     b: float
     log_likelihood: float
     customers: int
+    at_bounds: tuple[str, ...] = ()
+
+    @property
+    def mean_chance_of_leaving(self) -> float:
+        """After a purchase, over all customers."""
+        return self.a / (self.a + self.b)
 
     def probability_alive(self, frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> Numbers:
         """The probability that a customer has not left; 1 without a repeat, as one leaves only after a purchase."""
@@ -90,13 +107,17 @@ class BgNbd:
 
 @dataclass(frozen=True)
 class GammaGamma:
-    """A fitted Gamma-Gamma: a purchase's value ~ Gamma(p, ν), and ν ~ Gamma(q, v) over the customers."""
+    """A fitted Gamma-Gamma: a purchase's value ~ Gamma(p, ν), and ν ~ Gamma(q, v) over the customers.
+
+    `at_bounds` as of `BgNbd`: p where each customer's purchases are all of one value, say.
+    """
 
     p: float
     q: float
     v: float
     log_likelihood: float
     customers: int
+    at_bounds: tuple[str, ...] = ()
 
     @property
     def mean_value(self) -> float:
@@ -125,7 +146,7 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> BgNb
     """The BG/NBD of these customers. The same customers in any order give the same model, bit for bit.
 
     ValueError for what cannot be a history; NotFitted with fewer than `FEWEST_REPEATERS` customers who came back, or
-    where the likelihood has no maximum within sense (nobody ever leaves, say).
+    where the search does not end at a maximum.
     """
     x, t_x, age = _floats(frequency, recency, age)
     wrong = (x < 0) | (t_x < 0) | (t_x > age) | ((x > 0) != (t_x > 0)) | ~np.isfinite(x + t_x + age)
@@ -145,10 +166,10 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> BgNb
         return -value / len(x), -slope * parameters / len(x)
 
     rate = x.sum() / (age / unit).sum()
-    starts = [np.log([r, r / rate, a, b]) for r in (0.5, 2.0) for a, b in ((0.5, 2.0), (1.0, 5.0))]
-    r, alpha, a, b = _maximum("BG/NBD", ("r", "alpha", "a", "b"), negative, starts)
+    starts = [np.log([r, r / rate, a, b]) for r, a, b in ((0.5, 0.5, 2.0), (2.0, 1.0, 5.0))]
+    (r, alpha, a, b), at_bounds = _maximum("BG/NBD", ("r", "alpha", "a", "b"), negative, starts)
     found = (r, alpha * unit, a, b)
-    return BgNbd(*found, log_likelihood=bg_nbd_log_likelihood(found, x, t_x, age), customers=len(x))
+    return BgNbd(*found, bg_nbd_log_likelihood(found, x, t_x, age), len(x), at_bounds)
 
 
 def fit_gamma_gamma(frequency: ArrayLike, mean_value: ArrayLike) -> GammaGamma:
@@ -172,28 +193,95 @@ def fit_gamma_gamma(frequency: ArrayLike, mean_value: ArrayLike) -> GammaGamma:
         value, slope = _gamma_gamma(parameters, x, mean / unit)
         return -value / len(x), -slope * parameters / len(x)
 
-    starts = [np.log([p, q, (q - 1) / p]) for p in (1.0, 5.0) for q in (2.0, 4.0)]
-    p, q, v = _maximum("Gamma-Gamma", ("p", "q", "v"), negative, starts)
-    likelihood = _gamma_gamma(np.array([p, q, v * unit]), x, mean)[0]
-    return GammaGamma(p, q, v * unit, log_likelihood=float(likelihood), customers=len(x))
+    starts = [np.log([p, q, (q - 1) / p]) for p, q in ((1.0, 2.0), (5.0, 4.0))]
+    (p, q, v), at_bounds = _maximum("Gamma-Gamma", ("p", "q", "v"), negative, starts)
+    return GammaGamma(p, q, v * unit, _gamma_gamma(np.array([p, q, v * unit]), x, mean)[0], len(x), at_bounds)
 
 
-def expected_each_month(
-    model: BgNbd, frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, months: int = MONTHS
-) -> Numbers:
-    """Purchases expected in each of the twelfths of a year after the as-of date: an array customers × `months`.
+def purchase_summaries(activity: DataFrame, snapshots: DataFrame) -> DataFrame:
+    """One row per snapshot and customer who had bought by then: what the models are fitted to, times in days.
 
-    Times in days.
+    `activity`: `customer_id`, `activity_month` (DATE), `active_days`, `revenue`, `first_purchase_date`,
+    `last_purchase_date`; `snapshots`: `snapshot_month` (DATE, first day of the last month known) and `as_of_date`.
+    A purchase is a day with purchases: two invoices of one day are one decision to buy. Columns: both keys,
+    `customer_id`, `frequency` (purchases after the first), `recency`, `age`, `mean_value` (per purchase, the first
+    included) and `spend`, doubles.
     """
-    x, t_x, age = _floats(frequency, recency, age)
-    ends = np.arange(months + 1) * (DAYS_PER_YEAR / MONTHS)
-    return np.diff(model.expected_purchases(ends[None, :], x[:, None], t_x[:, None], age[:, None]), axis=1)
+    known = F.col("activity_month") <= F.col("snapshot_month")
+    summed = (
+        activity.join(F.broadcast(snapshots.select("snapshot_month", "as_of_date")), known)
+        .groupBy("snapshot_month", "as_of_date", "customer_id")
+        .agg(
+            F.sum("active_days").cast("int").alias("purchases"),
+            F.sum("revenue").cast("double").alias("spend"),
+            F.min("first_purchase_date").alias("first"),
+            F.max("last_purchase_date").alias("last"),
+        )
+        .filter("purchases > 0")
+    )
+    return summed.select(
+        "snapshot_month",
+        "as_of_date",
+        "customer_id",
+        (F.col("purchases") - 1).alias("frequency"),
+        F.date_diff("last", "first").alias("recency"),
+        F.date_diff("as_of_date", "first").alias("age"),
+        (F.col("spend") / F.col("purchases")).alias("mean_value"),
+        "spend",
+    )
+
+
+@dataclass(frozen=True)
+class LifetimeModel:
+    """How often and for how much the customers of one snapshot buy; times in days."""
+
+    purchases: BgNbd
+    values: GammaGamma
+
+    def probability_alive(self, customers: pd.DataFrame) -> Numbers:
+        """Of each row of `purchase_summaries`."""
+        return self.purchases.probability_alive(*_history(customers))
+
+    def expected_purchases(self, customers: pd.DataFrame, ends: ArrayLike) -> Numbers:
+        """Purchases expected up to each of the `ends`, in days after the as-of date: customers × ends."""
+        until = np.asarray(ends, dtype=np.float64)[None, :]
+        return self.purchases.expected_purchases(until, *(part[:, None] for part in _history(customers)))
+
+    def expected_value(self, customers: pd.DataFrame) -> Numbers:
+        """The expected value of each customer's purchases to come, the mean of one."""
+        return self.values.expected_value(customers["frequency"] + 1, customers["mean_value"])
+
+
+def fit_lifetime(customers: pd.DataFrame) -> LifetimeModel:
+    """The models of the rows of one snapshot of `purchase_summaries`; NotFitted where they cannot be had.
+
+    A customer's value is the mean over all purchases, the first included. On Online Retail II that ranks customers'
+    later spending better than repeat purchases alone in three of four holdouts (rank correlations 0.603, 0.605, 0.515,
+    0.629 against 0.565, 0.584, 0.518, 0.621), and says something of those who bought once.
+    """
+    return LifetimeModel(
+        fit_bg_nbd(*_history(customers)), fit_gamma_gamma(customers["frequency"] + 1, customers["mean_value"])
+    )
+
+
+def month_ends(months: int = MONTHS) -> Numbers:
+    """The ends of twelfths of a year, in days from now; the first is now."""
+    return np.linspace(0.0, months * DAYS_PER_YEAR / MONTHS, months + 1)
 
 
 def discounted(each_month: Numbers, yearly_rate: float) -> Numbers:
     """The sum over the months of an array customers × months, each worth as much less as its middle is far away."""
     middle = (np.arange(each_month.shape[1]) + 0.5) / MONTHS
-    return each_month @ (1 + yearly_rate) ** -middle
+    return np.asarray((each_month * (1 + yearly_rate) ** -middle).sum(axis=1), dtype=np.float64)
+
+
+def naive_value(customers: pd.DataFrame, days: float) -> Numbers:
+    """What a projection without a model expects within so many days: spend per day of the age, on and on."""
+    return (customers["spend"] / customers["age"] * days).to_numpy(dtype=np.float64)
+
+
+def _history(customers: pd.DataFrame) -> list[Numbers]:
+    return [customers[name].to_numpy(dtype=np.float64) for name in ("frequency", "recency", "age")]
 
 
 def _floats(*values: ArrayLike) -> tuple[Numbers, ...]:
@@ -217,16 +305,18 @@ def _bg_nbd(parameters: Numbers, x: Numbers, t_x: Numbers, age: Numbers) -> tupl
     still = -(r + x) * until_now
     left = np.where(repeated, np.log(a) - np.log(before_last) - (r + x) * until_last, -np.inf)
     either = np.logaddexp(still, left)
-    value = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + x) - betaln(a, b) + either
     gone = np.exp(left - either)
     alive = 1 - gone
-    of_both = digamma(a + b) - digamma(a + b + x)
-    # betaln(a, b + x) - betaln(a, b) - ln(b + x - 1) + ln a, where the customer has left
+    # Special functions cost the most, and hang on the frequency alone, which few values share out among all.
+    n, which = np.unique(x, return_inverse=True)
+    fixed = gammaln(r + n) - gammaln(r) + r * np.log(alpha) + betaln(a, b + n) - betaln(a, b)
+    of_both = digamma(a + b) - digamma(a + b + n)
+    value = fixed[which] + either
     slopes = [
-        digamma(r + x) - digamma(r) + np.log(alpha) - alive * until_now - gone * until_last,
+        (digamma(r + n) - digamma(r) + np.log(alpha))[which] - alive * until_now - gone * until_last,
         r / alpha - (r + x) * (alive / (alpha + age) + gone / (alpha + t_x)),
-        of_both + gone / a,
-        of_both + digamma(b + x) - digamma(b) - gone / before_last,
+        of_both[which] + gone / a,
+        (of_both + digamma(b + n) - digamma(b))[which] - gone / before_last,
     ]
     return float(value.sum()), np.array([slope.sum() for slope in slopes])
 
@@ -252,20 +342,26 @@ def _maximum(
     names: tuple[str, ...],
     negative: Callable[[Numbers], tuple[float, Numbers]],
     starts: list[Numbers],
-) -> list[float]:
-    """The parameters of the best maximum that any of the starts leads to; `negative` takes their logarithms."""
+) -> tuple[list[float], tuple[str, ...]]:
+    """The parameters of the best maximum that any of the starts leads to, and the names of those at a bound.
+
+    `negative` takes their logarithms and gives the mean of the likelihood, its sign reversed, and its slopes.
+    """
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     bounds = [(-_BOUND, _BOUND)] * len(names)
-    options = {"maxiter": 1000, "ftol": 1e-15, "gtol": _GRADIENT / 100}
-    tried = [minimize(negative, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for start in starts]
+    options = {"maxiter": 1000, "ftol": 1e-15, "gtol": _SLOPE / 100}
+    with threadpool_limits(limits=1):  # on four parameters, threads only wait for each other: five times the CPU time
+        tried = [minimize(negative, at, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for at in starts]
     best = min(tried, key=lambda result: float(result.fun))
     found = [float(parameter) for parameter in np.exp(best.x)]
-    shown = ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, found, strict=True))
-    if np.abs(best.x).max() > _BOUND - 0.01:
-        raise NotFitted(f"{model}: the likelihood grows on and on in one direction ({shown} in units of the data)")
-    # By the slope and not by the optimiser's word: it also stops, content, where rounding lets it go no further.
-    slope = float(np.abs(negative(best.x)[1]).max())
-    if not slope < _GRADIENT:
-        raise NotFitted(f"{model}: no maximum after {best.nit} steps; the slope is still {slope:.1e} ({shown})")
-    return found
+    # By the slopes and not by the optimiser's word: it also stops, content, where rounding lets it go no further.
+    # At a bound a slope that leads out of it says nothing against a maximum.
+    uphill = -negative(best.x)[1]
+    at_bound = (np.abs(best.x) >= _BOUND) & (np.sign(uphill) == np.sign(best.x))
+    steepest = float(np.where(at_bound, 0.0, np.abs(uphill)).max())
+    if not steepest < _SLOPE:
+        shown = ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, found, strict=True))
+        raise NotFitted(f"{model}: no maximum after {best.nit} steps; the slope is still {steepest:.1e} at {shown}")
+    return found, tuple(name for name, bound in zip(names, at_bound, strict=True) if bound)

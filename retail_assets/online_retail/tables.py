@@ -1,15 +1,20 @@
 """The tables of Online Retail, in the order of the data."""
 
 from retail_assets.online_retail import (
+    category_metrics,
     churn_evaluation,
     churn_scores,
     clean_transactions,
+    clv_holdout,
+    customer_clv,
     customer_month_activity,
     customer_rfm,
     customer_segments,
     daily_metrics,
     geo_metrics,
     monthly_activity,
+    product_affinities,
+    product_metrics,
     quarantined_invoices,
     raw_invoices,
     segment_model,
@@ -27,8 +32,13 @@ TABLES = [
     customer_segments.build,
     churn_evaluation.build,
     churn_scores.build,
+    customer_clv.build,
+    clv_holdout.build,
     geo_metrics.build,
     monthly_activity.build,
+    product_metrics.build,
+    category_metrics.build,
+    product_affinities.build,
 ]
 
 __all__ = ["SOURCE", "TABLES"]

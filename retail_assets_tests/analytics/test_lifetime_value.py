@@ -1,22 +1,29 @@
 """BG/NBD and Gamma-Gamma against the literature (CDNOW), against integration, and where they cannot be fitted."""
 
 from dataclasses import astuple
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
 from scipy.special import betaln, log_expit
 
 from retail_assets.analytics.lifetime_value import (
     BgNbd,
     GammaGamma,
+    LifetimeModel,
     NotFitted,
     bg_nbd_log_likelihood,
     discounted,
-    expected_each_month,
     fit_bg_nbd,
     fit_gamma_gamma,
+    month_ends,
+    naive_value,
+    purchase_summaries,
 )
 
 CDNOW = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426, log_likelihood=-9582.4, customers=2357)
@@ -38,7 +45,7 @@ def cdnow_purchases(real_data: Path) -> pd.DataFrame:
         names=["master_id", "customer", "day", "cds", "value"],
     )
     lines["day"] = pd.to_datetime(lines["day"], format="%Y%m%d")
-    return lines.groupby(["customer", "day"], as_index=False)["value"].sum()
+    return lines.groupby(["customer", "day"])["value"].sum().reset_index()
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +215,9 @@ def test_expected_value_lies_between_the_customers_own_mean_and_everybodys():
 
 
 def test_a_year_of_months_adds_up_and_discounting_takes_off_what_a_middle_of_the_year_costs():
-    months = expected_each_month(CDNOW, [0, 5, 50], [0.0, 300, 310], [320.0, 320, 320])
+    model = LifetimeModel(CDNOW, GammaGamma(6.25, 3.74, 15.44, 0.0, 946))
+    customers = pd.DataFrame({"frequency": [0, 5, 50], "recency": [0, 300, 310], "age": 320})
+    months = np.diff(model.expected_purchases(customers, month_ends()), axis=1)
     assert months.shape == (3, 12)
     assert months.sum(axis=1) == pytest.approx(CDNOW.expected_purchases(365, [0, 5, 50], [0.0, 300, 310], 320.0))
     assert (np.diff(months) < 0).all()
@@ -238,13 +247,70 @@ def test_with_too_few_who_came_back_nothing_is_fitted():
         fit_gamma_gamma(np.zeros(50), np.full(50, 3.0))
 
 
-def test_where_nobody_leaves_it_says_that_there_is_no_maximum():
-    """Everyone buys every week to the end: the chance of leaving goes to nothing, and nothing stops it."""
-    age = np.linspace(20, 60, 200)
-    with pytest.raises(NotFitted, match="the likelihood grows on and on in one direction"):
-        fit_bg_nbd(np.floor(age) - 1, age - 0.5, age)
+def test_where_nobody_is_seen_to_leave_everyone_is_alive_and_it_is_said_that_this_is_a_limit():
+    """Everyone buys to the end: the likelihood grows as the chance of leaving goes to nothing."""
+    random = np.random.default_rng(4)
+    age = random.uniform(20, 60, 400)
+    rate = random.gamma(2, 0.1, 400)
+    frequency = random.poisson(rate * age)
+    recency = np.where(frequency > 0, age - random.uniform(0, 1, 400) * age / (frequency + 1), 0)
+    model = fit_bg_nbd(frequency, recency, age)
+    assert "a" in model.at_bounds
+    assert model.mean_chance_of_leaving < 1e-4
+    assert model.probability_alive(frequency, recency, age).min() > 0.999
+    # What is left is the NBD: rates of Gamma(r + x, alpha + T).
+    nbd = 30 * (model.r + frequency) / (model.alpha + age)
+    assert model.expected_purchases(30, frequency, recency, age) == pytest.approx(nbd, rel=1e-3)
 
 
-def test_where_all_values_are_alike_it_says_that_there_is_no_maximum():
-    with pytest.raises(NotFitted, match="Gamma-Gamma"):
-        fit_gamma_gamma(np.full(100, 3), np.full(100, 20.0))
+def test_where_all_values_are_alike_they_are_expected_to_stay_so():
+    model = fit_gamma_gamma(np.full(100, 3), np.full(100, 20.0))
+    assert model.at_bounds
+    assert model.expected_value([1, 3, 9], 20.0) == pytest.approx(20.0, rel=1e-3)
+
+
+def test_a_search_that_ends_nowhere_is_no_fit(monkeypatch: pytest.MonkeyPatch):
+    """The optimiser is let take two steps only; that it stopped is not taken for success."""
+    from scipy import optimize
+
+    unlimited = optimize.minimize
+
+    def two_steps(*arguments: Any, options: dict[str, Any], **others: Any) -> Any:
+        return unlimited(*arguments, options=options | {"maxiter": 2}, **others)
+
+    monkeypatch.setattr(optimize, "minimize", two_steps)
+    customers = made(300)
+    with pytest.raises(NotFitted, match="BG/NBD: no maximum after 2 steps; the slope is still"):
+        fit_bg_nbd(customers["frequency"], customers["recency"], customers["age"])
+
+
+HISTORY = (
+    "customer_id string, activity_month date, active_days int, revenue decimal(18,3), first_purchase_date date, "
+    "last_purchase_date date"
+)
+
+
+def test_a_purchase_is_a_day_and_a_summary_knows_only_the_months_so_far(spark: SparkSession):
+    january, march, april = date(2026, 1, 1), date(2026, 3, 1), date(2026, 4, 1)
+    activity = spark.createDataFrame(
+        [
+            ("a", january, 2, Decimal(30), date(2026, 1, 5), date(2026, 1, 20)),
+            ("a", march, 1, Decimal(60), date(2026, 3, 31), date(2026, 3, 31)),
+            ("a", april, 9, Decimal(999), date(2026, 4, 1), date(2026, 4, 30)),
+            ("b", march, 1, Decimal(7), date(2026, 3, 10), date(2026, 3, 10)),
+            ("returns only", march, 0, Decimal(0), None, None),
+        ],
+        HISTORY,
+    )
+    snapshots = spark.createDataFrame(
+        [(january, date(2026, 2, 1)), (march, april)], "snapshot_month date, as_of_date date"
+    )
+    rows = purchase_summaries(activity, snapshots).orderBy("snapshot_month", "customer_id").collect()
+    assert [tuple(row) for row in rows] == [
+        # frequency, recency, age, mean value, spend
+        (january, date(2026, 2, 1), "a", 1, 15, 27, 15.0, 30.0),
+        (march, april, "a", 2, 85, 86, 30.0, 90.0),
+        (march, april, "b", 0, 0, 22, 7.0, 7.0),
+    ]
+    summary = pd.DataFrame([rows[1].asDict(), rows[2].asDict()])
+    assert naive_value(summary, 365).tolist() == pytest.approx([90 / 86 * 365, 7 / 22 * 365])
