@@ -477,9 +477,9 @@ def drops(settings: Settings, day: datetime | None) -> None:
 def dictionary() -> None:
     """Print the data dictionary (docs/tables.md) from the contracts."""
     from retail_assets.lakehouse.dictionary import data_dictionary
-    from retail_assets.online_retail.tables import RESULTS, TABLES
+    from retail_assets.online_retail.tables import STORED
 
-    click.echo(data_dictionary([*TABLES, RESULTS]), nl=False)
+    click.echo(data_dictionary(STORED), nl=False)
 
 
 def _day(moment: datetime | None) -> date | None:

@@ -37,7 +37,7 @@ from retail_assets.settings import Settings
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     calendar = calendar_of(settings, online_retail.SOURCE.name)
-    maintenance = maintenance_job(settings, [table.key for table in (*online_retail.TABLES, online_retail.RESULTS)])
+    maintenance = maintenance_job(settings, [table.key for table in online_retail.STORED])
     # On a cluster the session is the runtime's own.
     pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
     tables = (table.asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES)
@@ -107,7 +107,7 @@ def governance(settings: Settings) -> list[JobDefinition]:
         return []
     from retail_assets.databricks.unity_catalog import governance_job
 
-    return [governance_job(settings, [*online_retail.TABLES, online_retail.RESULTS])]
+    return [governance_job(settings, online_retail.STORED)]
 
 
 defs = build_definitions(Settings.read())

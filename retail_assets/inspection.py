@@ -19,9 +19,9 @@ def profile(settings: Settings, table: str) -> None:
     """Show what the columns of TABLE hold, and rules that it keeps but its contract does not ask for."""
     from retail_assets.lakehouse.profile import profile as profile_of
     from retail_assets.lakehouse.profile import suggestions
-    from retail_assets.online_retail.tables import RESULTS, TABLES
+    from retail_assets.online_retail.tables import STORED
 
-    contracts = {each.key.path[-1]: each.contract for each in (*TABLES, RESULTS)}
+    contracts = {each.key.path[-1]: each.contract for each in STORED}
     name = table.split("/")[-1].split(".")[-1]
     if name not in contracts:
         raise _refusal(f"No table is called {table}. There are: {', '.join(sorted(contracts))}.")

@@ -154,7 +154,7 @@ def test_every_table_is_an_asset_in_its_group(closed):
             "category_metrics",
             "product_affinities",
         },
-        "ml": {"segment_model", "churn_scores"},
+        "ml": {"segment_model", "churn_evaluation", "churn_scores"},
         "quality": {"bronze_daily_quality", "bronze_silver_comparison", "daily_counts"},
     }
     assert all(asset.key == AssetKey(["online_retail", name]) for name, asset in closed.items())
@@ -256,7 +256,7 @@ def test_a_closed_calendar_ends_at_its_last_day(closed):
     days, months = partitions(closed["raw_invoices"]), partitions(closed["customer_rfm"])
     assert (days[0], days[-1], len(days)) == ("2009-12-01", "2011-12-09", 739)
     assert (months[0], months[-1], len(months)) == ("2009-12-01", "2011-12-01", 25)
-    assert partitions(closed["churn_scores"])[0] == "2010-05-01"
+    assert partitions(closed["churn_evaluation"])[0] == partitions(closed["churn_scores"])[0] == "2010-05-01"
     assert partitions(closed["customer_clv"])[0] == "2010-05-01"
     assert partitions(closed["clv_holdout"])[0] == "2010-05-01"
 

@@ -29,6 +29,7 @@ Money = Annotated[T.DecimalType, 18, 3]
 Texts = Annotated[T.ArrayType, T.StringType(), True]
 TextMap = Annotated[T.MapType, T.StringType(), T.StringType(), True]
 CountMap = Annotated[T.MapType, T.StringType(), T.LongType(), True]
+RealMap = Annotated[T.MapType, T.StringType(), T.DoubleType(), True]
 
 Origin = tuple[Any, ...]
 """A contract and the names of its columns that a column is made from: `(CleanTransactions, "line_total")`."""

@@ -25,6 +25,15 @@ def snapshots(spark: SparkSession, window: PartitionWindow, landing: LandingZone
     return spark.createDataFrame(rows, "snapshot_month date, as_of_date date")
 
 
+def every_snapshot_so_far(activity: DataFrame, window: PartitionWindow, landing: LandingZone) -> DataFrame:
+    """`snapshots` of every month from the activity's first to the window's last."""
+    row = activity.agg(F.min("activity_month")).first()
+    first, last = row[0] if row and row[0] else window.days[0], window.days[-1]
+    numbers = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
+    months = [date(number // 12, number % 12 + 1, 1).isoformat() for number in numbers]
+    return snapshots(activity.sparkSession, PartitionWindow(months), landing)
+
+
 def so_far(activity: DataFrame, of: DataFrame) -> DataFrame:
     """Customer months beside every snapshot that they lie before or in: the columns of both."""
     return activity.join(F.broadcast(of), F.col("activity_month") <= F.col("snapshot_month"))

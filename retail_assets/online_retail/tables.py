@@ -1,9 +1,12 @@
 """The tables of Online Retail, in the order of the data."""
 
+from retail_assets.lakehouse.results_table import ResultsTable
+from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail import (
     bronze_daily_quality,
     bronze_silver_comparison,
     category_metrics,
+    churn_evaluation,
     churn_scores,
     clean_transactions,
     clv_holdout,
@@ -36,6 +39,7 @@ TABLES = [
     customer_rfm.build,
     segment_model.build,
     customer_segments.build,
+    churn_evaluation.build,
     churn_scores.build,
     customer_clv.build,
     clv_holdout.build,
@@ -49,4 +53,7 @@ TABLES = [
 RESULTS = dq_results.build
 """The table that all of them write the results of their checks to."""
 
-__all__ = ["RESULTS", "SOURCE", "TABLES"]
+STORED: list[Table | ResultsTable] = [*TABLES, RESULTS]
+"""Everything of this source that lies in the lakehouse."""
+
+__all__ = ["RESULTS", "SOURCE", "STORED", "TABLES"]

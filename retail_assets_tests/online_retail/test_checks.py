@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from retail_assets.analytics.churn import ChurnModel, Validation
 from retail_assets.lakehouse.checks import FAMILIES, MODEL_QUALITY, Audit, Verdict
 from retail_assets.lakehouse.contracts import Contract, conform, partition_column, unique_key
 from retail_assets.lakehouse.evaluation import PartitionEvaluation, evaluate
@@ -20,7 +19,13 @@ from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail.bronze_daily_quality import BronzeDailyQuality, bronze_daily_quality
 from retail_assets.online_retail.bronze_silver_comparison import BronzeSilverComparison, bronze_silver_comparison
 from retail_assets.online_retail.category_metrics import CategoryMetrics, category_metrics
-from retail_assets.online_retail.churn_scores import AUC_CEILING, AUC_FLOOR, ChurnScores
+from retail_assets.online_retail.churn_evaluation import (
+    AUC_CEILING,
+    AUC_FLOOR,
+    CALIBRATION_CEILING,
+    ChurnEvaluation,
+)
+from retail_assets.online_retail.churn_scores import ChurnScores
 from retail_assets.online_retail.clean_transactions import CleanTransactions, clean_transactions
 from retail_assets.online_retail.clv_holdout import LEAST, MOST, ClvHoldout
 from retail_assets.online_retail.customer_clv import CustomerClv
@@ -138,8 +143,14 @@ def instead_of_the_second(sample: Sample) -> None:
     sample.rows[1]["customer_id"] = sample.rows[0]["customer_id"]
 
 
+def nothing_foreseen(sample: Sample) -> None:
+    """The model that scores is a little below the floor, and recency further."""
+    of_all(roc_auc=AUC_FLOOR - 0.1)(sample)
+    changed(roc_auc=AUC_FLOOR - 0.001)(sample)
+
+
 def no_model(sample: Sample) -> None:
-    sample.findings["models"][sample.key] = None
+    sample.findings["models"].pop(sample.key)
     sample.rows.clear()
 
 
@@ -149,11 +160,6 @@ def landed_worth_nothing(sample: Sample) -> None:
 
 def broken(rule: str, rows: int = 1) -> dict[str, Any]:
     return {"failed_rows": {rule: rows}}
-
-
-def model(roc_auc: float = 0.8) -> ChurnModel:
-    validation = Validation(date(2010, 9, 1), 100, False, 0.5, roc_auc, 0.7, 0.8, 0.2, 1.5)
-    return ChurnModel(cast(Any, None), (), (), 100, validation, {})
 
 
 def unlike(**changes: Any) -> Callable[[Sample], None]:
@@ -297,14 +303,24 @@ FAULTS = [
     Fault("customer_segments", "total_and_disjoint", "model of others", of_input("model", customers=9)),
     Fault("customer_segments", "customers_known", "stranger", changed(customer_id="stranger"),
           {"unknown": 1, "sample": "stranger"}),
+    Fault("churn_evaluation", "contract", "outcome to come", of_all(as_of_date=date(2012, 3, 30)),
+          broken("outcome_was_known", 3)),
+    Fault("churn_evaluation", "contract", "more than all", changed(1, brier_score=1.01),
+          broken("brier_score_in_range")),
+    Fault("churn_evaluation", "contract", "model twice", changed(1, model="random_forest"), REPEATED),
+    Fault("churn_evaluation", "out_of_time_auc", "too low", nothing_foreseen, {"roc_auc": AUC_FLOOR - 0.001}),
+    Fault("churn_evaluation", "out_of_time_auc", "too high", changed(roc_auc=AUC_CEILING + 0.001)),
+    Fault("churn_evaluation", "better_than_recency", "worse", changed(roc_auc=0.7),
+          {"roc_auc": 0.7, "recency_alone_roc_auc": 0.7}),
+    Fault("churn_evaluation", "calibrated", "another season", changed(calibration_error=CALIBRATION_CEILING + 0.001)),
+    Fault("churn_evaluation", "reconciliation", "customer too many", changed(customers=3)),
     Fault("churn_scores", "contract", "above 1", changed(churn_probability=1.001),
           broken("churn_probability_in_range")),
     Fault("churn_scores", "contract", "below 0", changed(churn_probability=-0.001),
           broken("churn_probability_in_range")),
+    Fault("churn_scores", "contract", "unknown model", changed(model="oracle"), broken("model_isin")),
     Fault("churn_scores", "contract", "customer twice", instead_of_the_second, REPEATED),
-    Fault("churn_scores", "out_of_time_auc", "too low", find(models=model(AUC_FLOOR - 0.001))),
-    Fault("churn_scores", "out_of_time_auc", "too high", find(models=model(AUC_CEILING + 0.001))),
-    Fault("churn_scores", "out_of_time_auc", "no model", no_model),
+    Fault("churn_scores", "model_made", "no model", no_model),
     Fault("churn_scores", "everyone_scored", "customer lost", without(), {"scored": 1, "customers": 2}),
     Fault("churn_scores", "customers_known", "stranger", changed(customer_id="stranger"),
           {"unknown": 1, "sample": "stranger"}),
@@ -388,6 +404,24 @@ def clusters(month: date) -> Rows:
     return [shared | {"cluster": n, "label": label} | dict.fromkeys(numbers, place) for n, label, place in spread]
 
 
+def foreseen(month: date) -> Rows:
+    """What two models and recency foresaw of two customers, as churn_evaluation keeps it; the first scores."""
+    shares = ["churn_rate", "mean_probability", "roc_auc_lower", "roc_auc_upper", "average_precision", "brier_score"]
+    shared = dict.fromkeys([*shares, "top_decile_lift", "calibration_slope"], 0.5) | {
+        "as_of_date": date(2012, 3, 31),
+        "evaluated_month": month,
+        "evaluated_as_of_date": date(2012, 1, 1),
+        "population": "all",
+        "customers": 2,
+        "calibration_error": 0.05,
+        "uncalibrated_error": 0.05,
+        "feature_importance": {"recency_days": 0.1},
+        "snapshot_month": month,
+    }
+    models = [("random_forest", True, 0.8), ("gradient_boosting", False, 0.8), ("recency_alone", False, 0.7)]
+    return [shared | {"model": model, "scores": scores, "roc_auc": auc} for model, scores, auc in models]
+
+
 def rule(product: dict[str, Any]) -> dict[str, Any]:
     """A rule from a product to itself: what the month's one product can have; its counts are the product's own."""
     counts = {f"{of}baskets": product["orders"] for of in ("", "antecedent_", "consequent_", "together_")}
@@ -437,9 +471,17 @@ def made(spark: SparkSession) -> Made:
     keep(CategoryMetrics, category_metrics(products, clean))
     rows[ProductAffinities] = [rule(row) for row in rows[ProductMetrics]]
     rows[ChurnScores] = [
-        row | {"monetary": 5.0, "churn_probability": 0.5, "churn_prediction": True, "churn_risk": "Low"}
+        row
+        | {
+            "monetary": 5.0,
+            "churn_probability": 0.5,
+            "model": "random_forest",
+            "churn_prediction": True,
+            "churn_risk": "Low",
+        }
         for row in rows[CustomerRfm]
     ]
+    rows[ChurnEvaluation] = [row for month in MONTHS for row in foreseen(month)]
     rows[CustomerClv] = [valued(row["activity_month"], row) for row in rows[CustomerMonthActivity]]
     # January has no window: nobody was known before it.
     rows[ClvHoldout] = [
@@ -458,7 +500,7 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
         column = partition_column(contract)
         return [copy.copy(row) for row in made.rows[contract] if str(row[column])[:7] == month]
 
-    models = {str(key): model() for key in keys}
+    models = {str(key): True for key in keys}
     days = cast(Any, {day: test_day_anomalies.usual(day) for day in EVERY_DAY})
     findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models, "problems": {}, "days": days}
     return [
@@ -539,7 +581,10 @@ def test_what_keeps_a_partition_from_being_published_and_what_only_warns():
         ("quarantined_invoices", "quarantine_share"),
         *(("daily_counts", check.name) for check in ANOMALIES),
         ("segment_model", "model_floors"),
-        ("churn_scores", "out_of_time_auc"),
+        ("churn_evaluation", "out_of_time_auc"),
+        ("churn_evaluation", "better_than_recency"),
+        ("churn_evaluation", "calibrated"),
+        ("churn_scores", "model_made"),
         ("customer_clv", "models_fitted"),
         ("clv_holdout", "models_fitted"),
         ("clv_holdout", "total_foreseen"),

@@ -1,6 +1,5 @@
 """customer_rfm, segment_model, customer_segments, churn_scores: each customer as of each month's end."""
 
-from collections import Counter
 from datetime import date
 from decimal import Decimal
 from random import Random
@@ -13,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from retail_assets.analytics.churn import churn_feature_frame
+from retail_assets.analytics.churn import CHURN_FEATURES, FOREST, RollingOrigin, churn_feature_frame
 from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS
 from retail_assets.analytics.segmentation import segment
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.evaluation import evaluate
-from retail_assets.online_retail.churn_scores import _score
+from retail_assets.online_retail.churn_scores import ChurnScores, churn_scores, score
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
 from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
@@ -241,10 +240,15 @@ def churn(spark: SparkSession, activity: list[dict[str, Any]]) -> tuple[pd.DataF
     """Features of every snapshot, and the scores of July and August."""
     of = snapshots(spark, *CHURN_MONTHS, newest=date(2011, 12, 31))
     features = churn_feature_frame(frame(spark, CustomerMonthActivity, activity), of).toPandas()
-    wanted = {month: as_of_date(month, None) for month in CHURN_MONTHS[-2:]}
-    scores, models = _score(features, wanted)
-    assert all(models.values())
-    return features, scores
+    origin = RollingOrigin(features, CHURN_FEATURES)
+    scored = []
+    for month in CHURN_MONTHS[-2:]:
+        day = as_of_date(month, None)
+        slope = origin.slope(FOREST, day)
+        scores = score(origin, features[features.snapshot_month == month], day, FOREST, slope)
+        assert scores is not None
+        scored.append(scores.rows)
+    return features, pd.concat(scored)
 
 
 def test_a_purchase_after_the_as_of_date_changes_no_feature_and_no_score(spark: SparkSession):
@@ -267,29 +271,20 @@ def test_a_purchase_after_the_as_of_date_changes_no_feature_and_no_score(spark: 
     assert found[0].churn_probability.nunique() > 10
 
 
-def test_every_buyer_of_a_month_with_a_model_is_scored_and_no_other_month_is():
-    snapshots = [(date(2011, month, 1), date(2011, month + 1, 1)) for month in range(1, 9)]
-    random = np.random.default_rng(1)
-    history = pd.concat(
-        pd.DataFrame(
-            {
-                "snapshot_month": month,
-                "as_of_date": day,
-                "customer_id": [f"{n:03d}" for n in range(40)],
-                **dict.fromkeys(_features(), 1.0),
-                "recency_days": random.integers(1, 90, 40),
-                "next_purchase_date": [day if back else None for back in random.random(40) < 0.5],
-            }
-        )
-        for month, day in snapshots
+def test_scored_customers_become_rows_that_keep_the_contract(spark: SparkSession):
+    scored = pd.DataFrame(
+        {
+            "snapshot_month": MARCH,
+            "as_of_date": date(2011, 4, 1),
+            "customer_id": [str(n) for n in range(10)],
+            "churn_probability": [n / 10 for n in range(10)],
+            "model": "random_forest",
+            "recency_days": 5,
+            "frequency": 2,
+            "monetary": 9.5,
+        }
     )
-    scores, models = _score(history, dict(snapshots))
-    # The outcomes of the first two snapshots were complete on 2011-06-01 (as of 2011-03-01, and 90 days): May's date.
-    assert [month.month for month, model in models.items() if model is not None] == [5, 6, 7, 8]
-    assert Counter(scores.snapshot_month) == {date(2011, month, 1): 40 for month in (5, 6, 7, 8)}
-
-
-def _features() -> list[str]:
-    from retail_assets.analytics.churn import CHURN_FEATURES
-
-    return CHURN_FEATURES
+    rows = sorted_rows(conform(churn_scores(spark, [scored]), ChurnScores), "customer_id")
+    assert [row.churn_prediction for row in rows] == [False] * 5 + [True] * 5
+    assert [row.churn_risk for row in rows] == ["Low"] * 5 + ["Medium"] * 3 + ["High"] * 2
+    assert conform(churn_scores(spark, []), ChurnScores).count() == 0

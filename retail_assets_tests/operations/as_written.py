@@ -21,6 +21,7 @@ PARTITION_COLUMN = {
     "customer_rfm": "snapshot_month",
     "segment_model": "snapshot_month",
     "customer_segments": "snapshot_month",
+    "churn_evaluation": "snapshot_month",
     "churn_scores": "snapshot_month",
     "geo_metrics": "snapshot_month",
     "monthly_activity": "snapshot_month",

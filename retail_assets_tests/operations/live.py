@@ -138,22 +138,27 @@ class Live:
 
     def ask(self, query: str, variables: dict[str, Any] | None = None) -> Any:
         """The data of a GraphQL answer; waits while the webserver is still starting."""
-        body = json.dumps({"query": query, "variables": variables or {}}).encode()
-        address = f"http://127.0.0.1:{self.port}/graphql"
-        request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
         answer: Any = None
 
         def answered() -> bool:
             nonlocal answer
             try:
-                with urllib.request.urlopen(request, timeout=60) as response:
-                    answer = json.load(response)["data"]
+                answer = ask(self.port, query, variables)
             except (urllib.error.URLError, ConnectionError):
                 return False
             return True
 
         self.wait_until("the webserver's answer", answered)
         return answer
+
+
+def ask(port: int | str, query: str, variables: dict[str, Any] | None = None) -> Any:
+    """The data of the webserver's GraphQL answer."""
+    body = json.dumps({"query": query, "variables": variables or {}}).encode()
+    address = f"http://127.0.0.1:{port}/graphql"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)["data"]
 
 
 @contextmanager

@@ -166,8 +166,7 @@ def test_a_killed_job_run_again_makes_the_same_tables(tmp_path, chance):
 def test_a_job_killed_at_25_moments_over_the_whole_graph_makes_the_same_tables(tmp_path, chance):
     undisturbed = shop(tmp_path / "undisturbed")
     seconds = completed(undisturbed)
-    tables = list(PARTITION_COLUMN)
-    tables.remove("churn_scores")  # two months are too few for a partition of it
+    tables = [table for table in PARTITION_COLUMN if not table.startswith("churn")]  # two months are too few for them
     expected = all_rows(undisturbed.lakehouse, tables)
 
     # One moment in each of 25 equal spans of the duration, shuffled. Every round begins with nothing made; --all lets

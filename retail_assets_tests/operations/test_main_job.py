@@ -119,7 +119,7 @@ def test_days_that_land_in_shuffled_order_make_the_tables_of_one_range(tmp_path,
 def test_all_tables_are_those_of_one_range(tmp_path, spark, all_in_one_range, way):
     workbench = bench(tmp_path / "other", spark)
     way(workbench, None)
-    tables = [table for table in PARTITION_COLUMN if table != "churn_scores"]  # two months are too few for one of it
+    tables = [table for table in PARTITION_COLUMN if not table.startswith("churn")]  # two months are too few for them
     assert all_rows(workbench.directory / "lakehouse", tables) == all_rows(all_in_one_range, tables)
     assert workbench.run().tables == {}
 

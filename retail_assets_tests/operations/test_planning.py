@@ -15,7 +15,7 @@ from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.calendar import Calendar
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.arrivals import arrivals
-from retail_assets.online_retail.churn_scores import MONTHS_OF_HISTORY
+from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY
 from retail_assets.online_retail.daily_metrics import DAYS_BEFORE
 from retail_assets.online_retail.tables import TABLES
 from retail_assets.operations.arrival import DROPS, fingerprints
@@ -38,7 +38,7 @@ MONTHLY = [
     "geo_metrics",
     "monthly_activity",
 ]
-CHURN = "churn_scores"
+CHURN = ["churn_evaluation", "churn_scores"]
 LIFETIME = ["customer_clv", "clv_holdout"]  # with as many months of history
 
 Due = Mapping[AssetKey, list[str]]
@@ -173,7 +173,7 @@ def test_a_changed_drop_makes_due_its_day_and_what_reads_it_and_nothing_else(lon
         "daily_metrics": days(day, following),
         "customer_month_activity": from_its_month[:1],
         **each(MONTHLY[1:], from_its_month),
-        **each([CHURN, *LIFETIME], [month for month in from_its_month if month >= first_score]),
+        **each([*CHURN, *LIFETIME], [month for month in from_its_month if month >= first_score]),
     }
 
 

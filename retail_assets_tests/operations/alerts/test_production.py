@@ -18,8 +18,8 @@ from retail_assets.operations.alerts.messages import Links
 from retail_assets.operations.alerts.problems import Kind
 from retail_assets.settings import project_root
 from retail_assets_tests.operations.alerts.servers import Endpoint, MailServer, http_endpoint, mail_server, wait_for
+from retail_assets_tests.operations.live import ask
 from retail_assets_tests.operations.postgres import Postgres
-from retail_assets_tests.operations.test_daemon_backfill import ask
 from retail_assets_tests.workbench import HEADER, line
 
 DEPLOY = project_root() / "deploy"
@@ -125,7 +125,7 @@ class Deployment:
         (self.zone / f"online_retail_{DAY}.csv").write_text("\n".join(rows))
 
     def ask(self, query: str, variables: dict[str, Any] | None = None) -> Any:
-        return ask(f"http://127.0.0.1:{self.port}/graphql", query, variables)
+        return ask(self.port, query, variables)
 
     def make(self) -> None:
         """Launches the day's first table, as the UI does."""

@@ -1,0 +1,310 @@
+"""churn_evaluation: what churn models foresaw, held against what happened, each month anew; and which one scores."""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+from dagster import AssetCheckSeverity, AssetExecutionContext, MetadataValue
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from retail_assets.analytics.churn import (
+    BOOSTING,
+    CHURN_FEATURES,
+    FOREST,
+    KINDS,
+    SEED,
+    WINDOW_DAYS,
+    ChurnModel,
+    RollingOrigin,
+    churn_feature_frame,
+)
+from retail_assets.analytics.churn_evaluation import (
+    ACTIVE,
+    ALIVE,
+    ALL,
+    RECENCY,
+    Evaluation,
+    evaluate,
+    evaluation_rows,
+    to_evaluate,
+)
+from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
+from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, reconciles
+from retail_assets.lakehouse.contracts import (
+    Contract,
+    Count,
+    Day,
+    Flag,
+    Real,
+    RealMap,
+    Text,
+    column,
+    partition,
+    row_rule,
+    spark_schema,
+)
+from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.landing.drops import LandingZone
+from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
+from retail_assets.online_retail.snapshots import every_snapshot_so_far, snapshots
+from retail_assets.operations.partitions import monthly_after, months_so_far
+
+MONTHS_OF_HISTORY = 5
+"""An outcome window of 90 days must have closed before anything can be learned: the first snapshot is known a month
+after the data begins and its outcome three months later, so that earlier months have no partition."""
+
+AUC_FLOOR = 0.6
+AUC_CEILING = 0.95
+"""Above this a model knows its own answer: a feature reaches past the as-of date."""
+
+CALIBRATION_CEILING = 0.1
+"""Real data: 0.02 to 0.04 in a year whose season is known, 0.25 in the first winter."""
+
+_ACTIVITY = [(CustomerMonthActivity, "orders", "revenue", "returns_value", "first_purchase_date", "last_purchase_date")]
+_SHARE: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}, "origin": _ACTIVITY}
+
+
+class ChurnEvaluation(Contract):
+    """Churn models and baselines on the snapshots whose 90 days ended in the month, by model and population.
+
+    Each model is the one that could be made on the as-of date of that snapshot, of outcomes complete by then, and is
+    calibrated as it would have been then; so the row of the model that scored that month judges the very scores of
+    `churn_scores`. The population is all customers, or those with a purchase in the 90 days before. 90 days are not
+    three months: a month in which no outcome became known repeats the newest one, and another has two. The first
+    months have no rows: nothing could be foreseen yet that is known by now.
+    """
+
+    as_of_date: Day = column("As-of date of the snapshot: what happened is known up to here")
+    evaluated_month: Day = column("Month of the snapshot that was foreseen")
+    evaluated_as_of_date: Day = column("Its as-of date: what the models knew; the outcome is of the 90 days after it")
+    model: Text = column(
+        "random_forest (the reference), gradient_boosting; baselines: recency_alone, bg_nbd_alive (1 - P(alive))",
+        isin=[FOREST, BOOSTING, RECENCY, ALIVE],
+    )
+    population: Text = column("all customers, or those active in the last 90 days", isin=[ALL, ACTIVE])
+    scores: Flag = column(
+        "Whether it scores the month: on the newest snapshot, the forest unless boosting is better beyond chance"
+    )
+    customers: Count = column("Customers", ge=1, origin=(CustomerMonthActivity, "customer_id"))
+    churn_rate: Real = column("Share of them that bought nothing in the 90 days", **_SHARE)
+    mean_probability: Real = column("Mean probability of churn; NULL without probabilities", nullable=True, **_SHARE)
+    roc_auc: Real = column("Area under the ROC curve", **_SHARE)
+    roc_auc_lower: Real = column("Lower end of its 95 % interval, by bootstrap of customers", **_SHARE)
+    roc_auc_upper: Real = column("Upper end of its 95 % interval", **_SHARE)
+    average_precision: Real = column("Average precision", **_SHARE)
+    top_decile_lift: Real = column("Churn rate of the riskiest tenth by that of all", ge=0, origin=_ACTIVITY)
+    brier_score: Real = column("Mean squared error of the probabilities", nullable=True, **_SHARE)
+    calibration_error: Real = column(
+        "Mean distance of probability and churn rate over ten equal parts by probability", nullable=True, **_SHARE
+    )
+    uncalibrated_error: Real = column("The calibration error without calibration", nullable=True, **_SHARE)
+    calibration_slope: Real = column(
+        "Slope of the log-odds in the sigmoid that this evaluation gives; NULL for baselines",
+        nullable=True,
+        gt=0,
+        origin=_ACTIVITY,
+    )
+    feature_importance: RealMap = column(
+        "Fall of the ROC AUC when the values of one feature are shuffled; NULL for baselines",
+        nullable=True,
+        origin=_ACTIVITY,
+    )
+    snapshot_month: Day = partition("First day of the snapshot's month")
+
+    class Config:
+        unique = ["snapshot_month", "evaluated_month", "model", "population"]
+
+    @row_rule("The outcome of the evaluated snapshot was known on the as-of date")
+    def outcome_was_known() -> Column:
+        return F.date_add("evaluated_as_of_date", WINDOW_DAYS) <= F.col("as_of_date")
+
+
+def _track(tracked: TrackedRun, evaluation: Evaluation, rows: list[dict[str, Any]], month: str) -> dict[str, Any]:
+    """A run per month and model in MLflow, by the same names so that they compare; returns what the UI shows."""
+    with tracked.month(month):
+        tracked.log(
+            {
+                "evaluated_as_of_date": evaluation.as_of_date,
+                "window_days": WINDOW_DAYS,
+                "scores": evaluation.chosen,
+                "rule": f"{FOREST}, unless the ROC AUC of {BOOSTING} is higher in 97.5 % of the bootstrap samples",
+            },
+            _metrics(row for row in rows if row["scores"]),
+        )
+        for one in evaluation.foreseen:
+            with tracked.candidate(one.name):
+                tracked.log(
+                    {"model": one.name, "snapshot_month": month, "evaluated_as_of_date": evaluation.as_of_date}
+                    | (_parameters(one.model) if one.model else {}),
+                    _metrics(row for row in rows if row["model"] == one.name),
+                )
+    importance = evaluation.of(evaluation.chosen).importance
+    strongest = sorted(importance[ALL].items(), key=lambda item: -item[1]) if importance else []
+    return {
+        "scores": evaluation.chosen,
+        "evaluated_as_of_date": str(evaluation.as_of_date),
+        "models": MetadataValue.md(_compared(rows)),
+        "feature_importance": MetadataValue.md(
+            "\n".join(["| feature | fall of ROC AUC |", "| --- | --- |", *(f"| {n} | {v:.3f} |" for n, v in strongest)])
+        ),
+    }
+
+
+def _parameters(model: ChurnModel) -> dict[str, Any]:
+    return {
+        **KINDS[model.kind],
+        "seed": SEED,
+        "features": ", ".join(model.features),
+        "trained_on": ", ".join(map(str, model.training_dates)),
+        "training_rows": model.training_rows,
+    }
+
+
+def _metrics(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """The numbers of the rows, with their population before their name."""
+    found = {}
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                found[f"{row['population']}_{name}"] = float(value)
+        for name, value in (row["feature_importance"] or {}).items():
+            found[f"{row['population']}_importance_{name}"] = value
+    return found
+
+
+def _compared(rows: list[dict[str, Any]]) -> str:
+    head = "| model | population | ROC AUC | interval | average precision | Brier score | calibration error | lift |"
+    return "\n".join(
+        [
+            head,
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            *(
+                f"| {row['model']} | {row['population']} | {row['roc_auc']:.3f} "
+                f"| {row['roc_auc_lower']:.3f}–{row['roc_auc_upper']:.3f} | {row['average_precision']:.3f} "
+                f"| {_shown(row['brier_score'])} | {_shown(row['calibration_error'])} | {row['top_decile_lift']:.2f} |"
+                for row in rows
+            ),
+        ]
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+_NOTHING_YET = "No snapshot whose outcome is known could be foreseen from outcomes known before it"
+
+
+def _figure(name: str, population: str = ALL, model: str | None = None) -> Callable[[], Column]:
+    """A figure of the month's row of that population and model; of the model that scores, if none is named."""
+
+    def measure() -> Column:
+        wanted = F.col("model") == model if model else F.col("scores")
+        return F.max(F.when(wanted & (F.col("population") == population), F.col(name)))
+
+    return measure
+
+
+def _judged_by(
+    name: str,
+    description: str,
+    measures: dict[str, Callable[[], Column]],
+    bounds: dict[str, float],
+    good: Callable[[dict[str, Any]], bool],
+) -> TableCheck:
+    """A check of the month's figures; it has nothing to say where there are none yet."""
+
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        found = {}
+        for key in audit.keys:
+            if key not in audit.evaluations:
+                found[key] = Verdict(True, {"note": _NOTHING_YET})
+                continue
+            figures = {measure: audit.measure(key, measure) for measure in measures}
+            found[key] = Verdict(good(figures), figures | bounds)
+        return found
+
+    return TableCheck(name, description, verdicts, measures, blocking=False, severity=AssetCheckSeverity.WARN)
+
+
+def _buyers(audit: Audit) -> DataFrame:
+    """How many customers had bought by the end of the newest month evaluated."""
+    buyers = audit.inputs["activity"].filter("orders > 0").groupBy("customer_id")
+    first = buyers.agg(F.min("activity_month").alias("first_month"))
+    evaluated = audit.frame.filter("scores").select("snapshot_month", "evaluated_month").distinct()
+    by_then = evaluated.join(first, F.col("first_month") <= F.col("evaluated_month"))
+    return by_then.groupBy("snapshot_month").agg(F.count("*").alias("customers"))
+
+
+@table(
+    ChurnEvaluation,
+    monthly_after(MONTHS_OF_HISTORY),
+    group="ml",
+    kinds=["scikitlearn", "mlflow"],
+    reads={"activity": (CustomerMonthActivity, months_so_far)},
+    checks=[
+        _judged_by(
+            "out_of_time_auc",
+            f"The ROC AUC of the model that scores, out of time, lies in {AUC_FLOOR} to {AUC_CEILING}: below, the "
+            "scores say nothing; above, the model knows its own answer",
+            {
+                name: _figure(name)
+                for name in ("roc_auc", "roc_auc_lower", "roc_auc_upper", "average_precision", "top_decile_lift")
+            }
+            | {f"active_{name}": _figure(name, ACTIVE) for name in ("roc_auc", "average_precision", "top_decile_lift")},
+            {"lower_bound": AUC_FLOOR, "upper_bound": AUC_CEILING},
+            lambda figures: bool(AUC_FLOOR <= figures["roc_auc"] <= AUC_CEILING),
+        ),
+        _judged_by(
+            "better_than_recency",
+            "The model that scores ranks customers better, out of time, than the days since their last purchase alone",
+            {"roc_auc": _figure("roc_auc"), "recency_alone_roc_auc": _figure("roc_auc", model=RECENCY)},
+            {},
+            lambda figures: bool(figures["roc_auc"] > figures["recency_alone_roc_auc"]),
+        ),
+        _judged_by(
+            "calibrated",
+            f"The probabilities of the model that scores are at most {CALIBRATION_CEILING} from what happened, over "
+            "ten parts; in the first winter no model can know the season",
+            {
+                name: _figure(name)
+                for name in ("calibration_error", "uncalibrated_error", "brier_score", "mean_probability", "churn_rate")
+            }
+            | {f"active_{name}": _figure(name, ACTIVE) for name in ("calibration_error", "brier_score")},
+            {"upper_bound": CALIBRATION_CEILING},
+            lambda figures: bool(figures["calibration_error"] <= CALIBRATION_CEILING),
+        ),
+        reconciles(
+            "reconciliation",
+            "The newest evaluated snapshot holds every customer who had bought by then, once",
+            ours={"customers": _figure("customers")},
+            theirs=_buyers,
+        ),
+    ],
+)
+def build(
+    activity: DataFrame,
+    window: PartitionWindow,
+    landing: LandingZone,
+    mlflow: MlflowTracking,
+    context: AssetExecutionContext,
+) -> Built:
+    """Fits on the driver, each snapshot's models once, on features of every snapshot so far, made by Spark at once."""
+    spark = activity.sparkSession
+    days = {row["snapshot_month"]: row["as_of_date"] for row in snapshots(spark, window, landing).collect()}
+    history = churn_feature_frame(activity, every_snapshot_so_far(activity, window, landing)).toPandas()
+    origin = RollingOrigin(history, CHURN_FEATURES)
+    evaluated = cache(lambda as_of: evaluate(origin, as_of))
+    rows, shown = [], {}
+    with mlflow.run(context, "online_retail/churn_evaluation") as tracked:
+        for month, day in days.items():
+            for as_of in (known := to_evaluate(origin, day, before=month)):
+                if evaluation := evaluated(as_of):
+                    found = evaluation_rows(evaluation, newest=as_of == known[-1])
+                    rows += [row | {"snapshot_month": month, "as_of_date": day} for row in found]
+                    if as_of == known[-1]:
+                        shown[str(month)] = _track(tracked, evaluation, found, str(month))
+    schema = spark_schema(ChurnEvaluation)
+    records = [tuple(row[name] for name in schema.fieldNames()) for row in rows]
+    return Built(spark.createDataFrame(records, schema), metadata=shown)
