@@ -72,6 +72,12 @@ class Settings:
     """Whether new tables of the catalog are laid out by liquid clustering instead of in directories."""
     databricks: "DatabricksSettings | None" = None
     """The workspace, on the host of the databricks deployment."""
+    segment_transform: str = "log"
+    """What is done to customers' measures before they are clustered: their logarithm, or winsorised."""
+    segment_engine: str = "auto"
+    """What clusters them: scikit-learn on the driver, MLlib, or MLlib from so many customers on."""
+    segment_driver_customers: int = 200_000
+    """Up to how many customers a month `auto` stays on the driver."""
     pseudonym_key: str | None = field(default=None, repr=False)
     """The secret key of customers' pseudonyms in gold and ml; without one their ids stay as they are."""
 
@@ -103,6 +109,9 @@ class Settings:
             catalog=_catalog(environment) if remote else None,
             clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
             databricks=_workspace(environment) if remote and not on_cluster else None,
+            segment_transform=_choice(environment, "RETAIL_SEGMENT_TRANSFORM", ("log", "winsorised")),
+            segment_engine=_choice(environment, "RETAIL_SEGMENT_ENGINE", ("auto", "scikit-learn", "mllib")),
+            segment_driver_customers=positive(environment, "RETAIL_SEGMENT_DRIVER_CUSTOMERS", 200_000),
             pseudonym_key=_key(environment, "RETAIL_PSEUDONYM_KEY"),
         )
         if settings.databricks:
@@ -120,6 +129,9 @@ class Settings:
             "RETAIL_LAYOUT": "clustered" if self.clustered else "partitioned",
             "RETAIL_ENGINE": self.engine,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
+            "RETAIL_SEGMENT_TRANSFORM": self.segment_transform,
+            "RETAIL_SEGMENT_ENGINE": self.segment_engine,
+            "RETAIL_SEGMENT_DRIVER_CUSTOMERS": str(self.segment_driver_customers),
             **self.calendars,
         }
 

@@ -73,6 +73,9 @@ from retail_assets.lakehouse.io_manager import (
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
 """Parameter name -> the table it is read from, and which of its partitions."""
 
+HISTORY = "history_of"
+"""Definition metadata: the tables of which earlier partitions are read as far as they were made."""
+
 OWNERS = {
     "bronze": "team:data-engineering",
     "silver": "team:data-engineering",
@@ -121,6 +124,7 @@ class Table:
     reads: Reads
     checks: list[TableCheck]
     kinds: frozenset[str]
+    history: frozenset[str] = frozenset()
 
     @property
     def key(self) -> AssetKey:
@@ -155,7 +159,8 @@ class Table:
                 for check in self.checks
             ],
             required_resource_keys=resources | {"io_manager", "step_launcher"},
-            metadata=_definition_metadata(self.contract, self.build),
+            metadata=_definition_metadata(self.contract, self.build)
+            | {HISTORY: [asset_key(self.reads[name][0]).to_user_string() for name in sorted(self.history)]},
             pool=f"write_{'_'.join(self.key.path)}",
         )
         def step(context: AssetExecutionContext, **inputs: DataFrame) -> Iterator[Any]:
@@ -179,18 +184,28 @@ def table(
     reads: Reads | None = None,
     checks: Sequence[TableCheck] = (),
     kinds: Iterable[str] = (),
+    history: Iterable[str] = (),
 ) -> Callable[[Callable[..., DataFrame | Built]], Table]:
     """Makes a table of a function that builds its rows.
 
     The function's parameters are the tables it reads (as DataFrames), optionally `window` (a PartitionWindow) and
     `context` (Dagster's), and resources by name; tables read for a check only need not be parameters. Its rows must
-    belong to the window's partitions. The contract's own check comes before `checks`.
+    belong to the window's partitions. The contract's own check comes before `checks`. Of the tables in `history`
+    earlier partitions are read as far as they were made: none is made for this table's sake, none that failed holds it
+    up.
     """
     own = contract_check(contract.__name__, len(rules(contract)) + bool(unique_key(contract)))
 
     def decorate(build: Callable[..., DataFrame | Built]) -> Table:
         return Table(
-            contract, cadence, build, group, reads or {}, [own, *checks], frozenset({"pyspark", "delta", *kinds})
+            contract,
+            cadence,
+            build,
+            group,
+            reads or {},
+            [own, *checks],
+            frozenset({"pyspark", "delta", *kinds}),
+            frozenset(history),
         )
 
     return decorate

@@ -11,7 +11,10 @@ from retail_assets.online_retail import (
     monthly_activity,
     quarantined_invoices,
     raw_invoices,
+    segment_champion,
+    segment_drift,
     segment_model,
+    segment_summary,
 )
 from retail_assets.online_retail.source import INVOICES as SOURCE
 
@@ -23,7 +26,10 @@ TABLES = [
     customer_month_activity.build,
     customer_rfm.build,
     segment_model.build,
+    segment_champion.build,
     customer_segments.build,
+    segment_drift.build,
+    segment_summary.build,
     churn_scores.build,
     geo_metrics.build,
     monthly_activity.build,
