@@ -133,13 +133,17 @@ def clean_transactions(raw: DataFrame) -> DataFrame:
 _TYPED = ("invoice_no", "stock_code", "quantity", "unit_price", "invoice_ts", "customer_id")
 
 
+def is_product_code() -> Column:
+    """Whether a line's stock code is that of a product, and not of postage, fees or the like."""
+    return F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*$") | (F.col("stock_code") == "PADS")
+
+
 def _line_type() -> Column:
     invoice_no = F.col("invoice_no")
-    product = F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*$") | (F.col("stock_code") == "PADS")
     return (
         F.when(invoice_no.startswith("C"), "cancellation")
         .when(invoice_no.rlike("^[A-Z]"), "adjustment")
-        .when(product, "product")
+        .when(is_product_code(), "product")
         .otherwise("service")
     )
 

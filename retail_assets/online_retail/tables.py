@@ -1,14 +1,19 @@
 """The tables of Online Retail, in the order of the data."""
 
 from retail_assets.online_retail import (
+    category_metrics,
     churn_scores,
     clean_transactions,
+    clv_holdout,
+    customer_clv,
     customer_month_activity,
     customer_rfm,
     customer_segments,
     daily_metrics,
     geo_metrics,
     monthly_activity,
+    product_affinities,
+    product_metrics,
     quarantined_invoices,
     raw_invoices,
     segment_champion,
@@ -31,8 +36,13 @@ TABLES = [
     segment_drift.build,
     segment_summary.build,
     churn_scores.build,
+    customer_clv.build,
+    clv_holdout.build,
     geo_metrics.build,
     monthly_activity.build,
+    product_metrics.build,
+    category_metrics.build,
+    product_affinities.build,
 ]
 
 __all__ = ["SOURCE", "TABLES"]

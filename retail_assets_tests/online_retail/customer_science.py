@@ -10,8 +10,9 @@ from dagster import ExecuteInProcessResult, materialize
 from retail_assets.analytics.rfm import with_rfm_scores, with_value_and_engagement
 from retail_assets.lakehouse.contracts import conform, table_name
 from retail_assets.lakehouse.delta_tables import DeltaTables
+from retail_assets.landing.calendar import calendar_of
 from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.online_retail.tables import TABLES
+from retail_assets.online_retail.tables import SOURCE, TABLES
 from retail_assets_tests.online_retail.frames import frame
 from retail_assets_tests.workbench import Workbench
 
@@ -52,13 +53,11 @@ def keep_rfm(workbench: Workbench, months: Mapping[date, pd.DataFrame]) -> None:
 
 def make(workbench: Workbench, tables: Sequence[str], first: str, last: str | None = None) -> ExecuteInProcessResult:
     """Materializes these tables over a range of months in one run, as a backfill does."""
-    definitions = workbench.definitions()
-    assets = [asset for asset in definitions.resolve_asset_graph().assets_defs if asset.key.path[-1] in tables]
-    assert len(assets) == len(tables) <= len(TABLES)
+    calendar = calendar_of(workbench.settings, SOURCE.name)
     return materialize(
-        assets,
+        [table.asset(calendar) for table in TABLES if table.key.path[-1] in tables],
         instance=workbench.instance,
-        resources=definitions.resources,
+        resources=workbench.definitions().resources,
         tags={
             "dagster/asset_partition_range_start": first,
             "dagster/asset_partition_range_end": last or first,
