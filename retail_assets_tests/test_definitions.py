@@ -146,6 +146,8 @@ def test_every_table_is_an_asset_in_its_group(closed):
             "customer_clv",
             "customer_rfm",
             "customer_segments",
+            "segment_drift",
+            "segment_summary",
             "daily_metrics",
             "geo_metrics",
             "monthly_activity",
@@ -153,7 +155,7 @@ def test_every_table_is_an_asset_in_its_group(closed):
             "category_metrics",
             "product_affinities",
         },
-        "ml": {"segment_model", "churn_scores"},
+        "ml": {"segment_model", "segment_champion", "churn_scores"},
     }
     assert all(asset.key == AssetKey(["online_retail", name]) for name, asset in closed.items())
 
