@@ -18,6 +18,7 @@ from dagster import (
 from dagster_pyspark import LazyPySparkResource
 
 from retail_assets.analytics.lifetime_value import Discounting
+from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.session import MEANING, spark_config
@@ -64,6 +65,13 @@ def build_definitions(settings: Settings) -> Definitions:
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,
             ),
             "discounting": Discounting(yearly_rate=settings.discount_rate),
+            "segment_training": SegmentTraining.model_validate(
+                {
+                    "transform": settings.segment_transform,
+                    "engine": settings.segment_engine,
+                    "driver_customers": settings.segment_driver_customers,
+                }
+            ),
             "step_launcher": step_launcher(settings),
         },
         jobs=[*governance(settings), maintenance],

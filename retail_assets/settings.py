@@ -124,6 +124,12 @@ class Settings:
     """The workspace, on the host of the databricks deployment."""
     retention_days: int = RETENTION_DAYS
     """For how many days every version of a table can be read, at least."""
+    segment_transform: str = "log"
+    """What is done to customers' measures before they are clustered: their logarithm, or winsorised."""
+    segment_engine: str = "auto"
+    """What clusters them: scikit-learn on the driver, MLlib, or MLlib from so many customers on."""
+    segment_driver_customers: int = 200_000
+    """Up to how many customers a month `auto` stays on the driver."""
     pseudonym_key: str | None = field(default=None, repr=False)
     """The secret key of customers' pseudonyms in gold and ml; without one their ids stay as they are."""
     ui_url: str = "http://localhost:3000"
@@ -170,6 +176,9 @@ class Settings:
             clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
             databricks=_workspace(environment) if remote and not on_cluster else None,
             retention_days=_retention(environment, "RETAIL_RETENTION_DAYS"),
+            segment_transform=_choice(environment, "RETAIL_SEGMENT_TRANSFORM", ("log", "winsorised")),
+            segment_engine=_choice(environment, "RETAIL_SEGMENT_ENGINE", ("auto", "scikit-learn", "mllib")),
+            segment_driver_customers=positive(environment, "RETAIL_SEGMENT_DRIVER_CUSTOMERS", 200_000),
             pseudonym_key=_key(environment, "RETAIL_PSEUDONYM_KEY"),
             ui_url=_ui_url(environment),
             alerts=None if on_cluster else _alerts(environment),
@@ -194,6 +203,9 @@ class Settings:
             "RETAIL_RETENTION_DAYS": str(self.retention_days),
             "RETAIL_DISCOUNT_RATE": str(self.discount_rate),
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
+            "RETAIL_SEGMENT_TRANSFORM": self.segment_transform,
+            "RETAIL_SEGMENT_ENGINE": self.segment_engine,
+            "RETAIL_SEGMENT_DRIVER_CUSTOMERS": str(self.segment_driver_customers),
             **self.calendars,
         }
 

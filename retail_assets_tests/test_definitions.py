@@ -147,6 +147,8 @@ def test_every_table_is_an_asset_in_its_group(closed):
             "customer_clv",
             "customer_rfm",
             "customer_segments",
+            "segment_drift",
+            "segment_summary",
             "daily_metrics",
             "geo_metrics",
             "monthly_activity",
@@ -154,7 +156,7 @@ def test_every_table_is_an_asset_in_its_group(closed):
             "category_metrics",
             "product_affinities",
         },
-        "ml": {"segment_model", "churn_evaluation", "churn_scores"},
+        "ml": {"segment_model", "segment_champion", "churn_evaluation", "churn_scores"},
         "quality": {"bronze_daily_quality", "bronze_silver_comparison", "daily_counts"},
     }
     assert all(asset.key == AssetKey(["online_retail", name]) for name, asset in closed.items())

@@ -24,6 +24,9 @@ def test_nothing_set_means_the_documented_defaults():
     [
         ("RETAIL_DEPLOYMENT", "mars", "'mars' is not one of local, databricks. Unset it for 'local'."),
         ("RETAIL_DEPLOYMENT", "", "'' is not one of local, databricks. Unset it for 'local'."),
+        ("RETAIL_SEGMENT_TRANSFORM", "root", "'root' is not one of log, winsorised. Unset it for 'log'."),
+        ("RETAIL_SEGMENT_ENGINE", "h2o", "'h2o' is not one of auto, scikit-learn, mllib. Unset it for 'auto'."),
+        ("RETAIL_SEGMENT_DRIVER_CUSTOMERS", "0", "'0' is not a whole number above 0. Unset it for 200000."),
         ("RETAIL_ENGINE", "steam", "'steam' is not one of spark. Unset it for 'spark'."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "many", "'many' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "0", "'0' is not a whole number above 0. Unset it for 4."),

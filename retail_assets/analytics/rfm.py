@@ -1,4 +1,5 @@
-"""Recency, frequency, monetary: quintile scores, the ten named segments, and what to do about each."""
+"""Recency, frequency, monetary: quintile scores, the ten named segments of their grid, twelve segments by value and
+engagement, and what to do about each."""
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -33,6 +34,25 @@ RECOMMENDED_ACTIONS = {
 
 QUINTILES = 5
 
+VALUES = ("High", "Growing", "Base")
+ENGAGEMENTS = ("Active & Engaged", "At Risk", "Developing", "Inactive")
+
+VALUE_ENGAGEMENT_ACTIONS = {
+    ("High", "Active & Engaged"): "Reward and keep: a named contact, early access, no discounts",
+    ("High", "At Risk"): "Call them this week: find out why they stopped, a personal renewal offer",
+    ("High", "Developing"): "Turn large orders into regular ones: standing orders, reminders to reorder",
+    ("High", "Inactive"): "Win them back with an offer on what they bought; write personally",
+    ("Growing", "Active & Engaged"): "Raise the order value: bundles, free delivery above a threshold",
+    ("Growing", "At Risk"): "A limited-time offer before they are lost",
+    ("Growing", "Developing"): "Recommend related products soon after each order",
+    ("Growing", "Inactive"): "One seasonal win-back campaign",
+    ("Base", "Active & Engaged"): "Show more of the range: they come often and buy little",
+    ("Base", "At Risk"): "A small voucher with an end date",
+    ("Base", "Developing"): "Welcome them; help with a second and third order",
+    ("Base", "Inactive"): "A cheap newsletter only; do not spend on them",
+}
+"""What marketing does about each of the twelve segments by value and engagement."""
+
 
 def with_rfm_scores(frame: DataFrame, within: str) -> DataFrame:
     """Adds `r_score, f_score, m_score` (INT, 1 to 5), `rfm_score` (STRING, "555") and `rfm_segment`.
@@ -56,6 +76,42 @@ def with_rfm_scores(frame: DataFrame, within: str) -> DataFrame:
         .withColumn("m_score", quintile("monetary"))
         .withColumn("rfm_score", F.concat(recency, frequency, monetary))
         .withColumn("rfm_segment", segment)
+    )
+
+
+def with_value_and_engagement(frame: DataFrame, within: str) -> DataFrame:
+    """Adds `value_segment` and `engagement_segment` (STRING): where a customer lies by the medians of its snapshot.
+
+    Reads what `with_rfm_scores` reads. Value: more than twice the median of monetary is High, above the median Growing,
+    else Base. Engagement: recent (recency at most the median) and frequent (frequency above the median) is Active &
+    Engaged, frequent but not recent At Risk, recent but not frequent Developing, else Inactive. Equal values are always
+    judged alike.
+    """
+
+    def median(column: str) -> Column:
+        return F.median(F.col(column).cast("double")).over(Window.partitionBy(within))
+
+    monetary = F.col("monetary").cast("double")
+    recent, frequent = F.col("recency_days") <= median("recency_days"), F.col("frequency") > median("frequency")
+    high, growing, base = VALUES
+    engaged, at_risk, developing, inactive = ENGAGEMENTS
+    return frame.withColumns(
+        {
+            "value_segment": F.when(monetary > 2 * median("monetary"), high)
+            .when(monetary > median("monetary"), growing)
+            .otherwise(base),
+            "engagement_segment": F.when(frequent & recent, engaged)
+            .when(frequent, at_risk)
+            .when(recent, developing)
+            .otherwise(inactive),
+        }
+    )
+
+
+def value_engagement_action(value: Column, engagement: Column) -> Column:
+    """What marketing does about a segment by value and engagement; null for any other names."""
+    return F.coalesce(
+        *(F.when((value == v) & (engagement == e), action) for (v, e), action in VALUE_ENGAGEMENT_ACTIONS.items())
     )
 
 

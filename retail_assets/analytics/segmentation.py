@@ -1,13 +1,16 @@
 """K-means segments of customers by recency, frequency and monetary value: search, choice, names, assignment.
 
-The features are log1p of each measure (all three have long tails: unlogged, a handful of wholesalers make a
-cluster of their own and a silhouette of 0.99), standardised to mean 0 and deviation 1. Training is scikit-learn on
-the driver; assignment is Spark, from the few rows of the model table, and agrees with scikit-learn's `predict`.
+Features are held within bounds, transformed and standardised to mean 0 and deviation 1 (`Scaling`): by default the
+logarithm, log1p, as all three measures have long tails (untransformed, a handful of wholesalers make a cluster of their
+own and a silhouette of 0.99); or winsorised, each measure held between two quantiles. Clusters are found by an engine
+(`segment_engines`), scikit-learn or MLlib; the search, the choice and the names are the same for both. Assignment is
+Spark, from the few rows of the model table, and agrees with scikit-learn's `predict`.
 """
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,18 +18,21 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
     from sklearn.pipeline import Pipeline
 
 # What a dimension is called in the model table -> the column of the customer table it is made from.
 DIMENSIONS = {"recency": "recency_days", "frequency": "frequency", "monetary": "monetary"}
 FEATURES = list(DIMENSIONS.values())
 
+Transform = Literal["log", "winsorised"]
+WINSORISED_AT = (0.01, 0.99)
+"""The quantiles that winsorised measures are held between."""
+
 CLUSTERS_SEARCHED = range(2, 11)
-STARTS = 10
 SEED = 42
 SILHOUETTE_SAMPLE = 2_000  # the silhouette is quadratic in the number of customers
 RESAMPLES = 3  # bootstrap samples per candidate
-RESAMPLE_STARTS = 2
 
 # The choice. Two groups ("good" and "bad") tell marketing nothing new, so at least three; a group of less than a
 # twentieth is a handful of outliers; below 0.75 a clustering is not recovered from a resample of its own customers
@@ -49,6 +55,47 @@ LABELS = {
     "Recent first-timers": (-1.3, -1.1),
     "Fading light buyers": (0.1, -0.8),
 }
+
+LABEL_ACTIONS = {
+    "Best customers": "Reward them: early access, a named contact, no discounts they do not need",
+    "Steady buyers": "Widen what they buy: related products, volume prices",
+    "Recent light buyers": "Bring the next order forward: suggest what goes with the last one",
+    "Occasional buyers": "Remind them at their season, with what they bought before",
+    "Lapsing regulars": "Win them back now: write personally, ask what is missing, a renewal offer",
+    "Dormant": "A cheap reminder; leave them out of costly campaigns",
+    "Top accounts": "Look after each one personally; agree terms for the year",
+    "Lapsed big spenders": "Call them: each is worth a visit",
+    "Recent first-timers": "Welcome them; make the second order easy",
+    "Fading light buyers": "One offer on a bestseller; then let them rest",
+}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How measures become features: held between `floor` and `cap`, transformed, standardised; in FEATURES' order."""
+
+    transform: str
+    floor: tuple[float, ...]
+    cap: tuple[float, ...]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Rows of measures as features."""
+        bounded = np.clip(values, self.floor, self.cap)
+        return ((np.log1p(bounded) if self.transform == "log" else bounded) - self.mean) / self.deviation
+
+    def original(self, scaled: np.ndarray) -> np.ndarray:
+        """Rows of features as measures."""
+        transformed = scaled * self.deviation + self.mean
+        return np.expm1(transformed) if self.transform == "log" else transformed
+
+    def in_words(self) -> str:
+        """The features' definition, for people."""
+        if self.transform == "log":
+            return "log1p of each measure (negative values count as 0), standardised by mean and deviation"
+        low, high = WINSORISED_AT
+        return f"each measure held between its {low:.0%} and {high:.0%} quantiles, standardised by mean and deviation"
 
 
 @dataclass(frozen=True)
@@ -94,77 +141,128 @@ class Segmentation:
     candidates: tuple[Candidate, ...]
     chosen: Candidate | None
     rule: str
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    scaling: Scaling
     clusters: tuple[Cluster, ...]
+    engine: str
     model: "Pipeline | None"
 
     def model_rows(self) -> pd.DataFrame:
-        """One row per cluster: the columns of `Cluster` and, for each dimension, its `_mean` and `_deviation`."""
+        """One row per cluster: the columns of `Cluster`, `transform`, and of each dimension its bounds, `_mean` and
+        `_deviation`."""
         frame = pd.DataFrame([asdict(cluster) for cluster in self.clusters], columns=list(Cluster.__annotations__))
-        for dimension, mean, deviation in zip(DIMENSIONS, self.mean, self.deviation, strict=True):
-            frame[f"{dimension}_mean"], frame[f"{dimension}_deviation"] = mean, deviation
+        frame["transform"] = self.scaling.transform
+        for number, dimension in enumerate(DIMENSIONS):
+            for name in ("floor", "cap", "mean", "deviation"):
+                frame[f"{dimension}_{name}"] = getattr(self.scaling, name)[number]
         return frame
 
 
-def segment(customers: pd.DataFrame) -> Segmentation:
-    """The segmentation of `customers` (`customer_id` and `FEATURES`, one row per customer, nothing null).
+@dataclass(frozen=True)
+class Fitted:
+    """k-means as an engine found it: centres (scaled, one row each), inertia, customers of each centre."""
 
-    Deterministic, whatever the order of the rows. Negative values count as 0. Customers too few or too alike for
-    three clusters get two, or one that holds them all.
+    centres: np.ndarray
+    inertia: float
+    sizes: np.ndarray
+
+
+class Engine(Protocol):
+    """Finds clusters among one month's customers, wherever their rows are. The same customers, the same clusters."""
+
+    name: str
+    scaling: Scaling
+    customers: int
+    distinct: int
+    """Different customers by their features; counted no further than the search needs."""
+    sample: np.ndarray
+    """Scaled features that candidates are measured on: of all customers, or of a fixed sample."""
+
+    def fit(self, clusters: int, seed: int = SEED, resampled: bool = False) -> Fitted:
+        """k-means over all customers, or over a bootstrap sample of them drawn with the seed."""
+
+    def sizes(self, centres: np.ndarray) -> np.ndarray:
+        """How many customers are nearest to each centre."""
+
+
+def search(engine: Engine, clusters: Iterable[int] = CLUSTERS_SEARCHED) -> Segmentation:
+    """Tries every number of clusters, measures each, chooses one by `choose`, and names and numbers its clusters.
+
+    Customers too few or too alike for three clusters get two, or one that holds them all.
     """
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import FunctionTransformer, StandardScaler
     from threadpoolctl import threadpool_limits
 
-    values = customers.sort_values("customer_id", kind="stable")[FEATURES].astype("float64")
-    if values.empty:
-        return Segmentation((), None, "no customers", (0.0,) * 3, (1.0,) * 3, (), None)
     # One thread: sums over several threads depend on which finishes first, and labels must not.
     with threadpool_limits(limits=1):
-        transformed = Pipeline(
-            [
-                ("not_negative", FunctionTransformer(np.clip, kw_args={"a_min": 0, "a_max": None})),
-                ("logarithm", FunctionTransformer(np.log1p)),
-                ("standard", StandardScaler()),
-            ]
-        )
-        scaled = np.asarray(transformed.fit_transform(values))
         # A silhouette needs more customers than clusters, and k-means as many distinct ones.
-        most = min(len(np.unique(scaled, axis=0)), len(scaled) - 1)
-        fitted = {clusters: _fit(scaled, clusters, STARTS) for clusters in CLUSTERS_SEARCHED if clusters <= most}
-        candidates = tuple(_measure(scaled, model) for model in fitted.values())
+        most = min(engine.distinct, engine.customers - 1)
+        fits = {number: engine.fit(number) for number in clusters if number <= most}
+        # MLlib may find fewer than it was asked for.
+        fitted = {number: found for number, found in fits.items() if len(found.centres) == number}
+        candidates = tuple(_measure(engine, found) for found in fitted.values())
         chosen, rule = choose(candidates)
-        best = fitted[chosen.clusters] if chosen else _fit(scaled, 1, 1)
-        value_scores = best.cluster_centers_ @ np.array([-1.0, 1.0, 1.0]) / 3
+        centres = fitted[chosen.clusters].centres if chosen else np.zeros((1, len(FEATURES)))
+        value_scores = centres @ np.array([-1.0, 1.0, 1.0]) / 3
         order = np.argsort(-value_scores, kind="stable")
-        best.cluster_centers_ = np.ascontiguousarray(best.cluster_centers_[order])
-        best.labels_ = best.predict(scaled)
-    scaler = transformed.named_steps["standard"]
-    sizes = np.bincount(best.labels_, minlength=len(order))
-    original = np.expm1(best.cluster_centers_ * scaler.scale_ + scaler.mean_)
-    clusters = tuple(
-        Cluster(number, label, int(size), size / len(scaled), *map(float, (value_score, *centre, *scaled_centre)))
-        for number, (label, size, value_score, centre, scaled_centre) in enumerate(
-            zip(
-                labels(best.cluster_centers_),
-                sizes,
-                value_scores[order],
-                original,
-                best.cluster_centers_,
-                strict=True,
-            )
-        )
+        centres, value_scores = np.ascontiguousarray(centres[order]), value_scores[order]
+        sizes = engine.sizes(centres)
+    named = zip(
+        labels(centres), sizes, value_scores, engine.scaling.original(centres).tolist(), centres.tolist(), strict=True
     )
-    return Segmentation(
-        candidates,
-        chosen,
-        rule,
-        tuple(map(float, scaler.mean_)),
-        tuple(map(float, scaler.scale_)),
-        clusters,
-        Pipeline([*transformed.steps, ("clusters", best)]),
+    found = tuple(
+        Cluster(number, label, int(size), float(size / engine.customers), float(value_score), *original, *scaled)
+        for number, (label, size, value_score, original, scaled) in enumerate(named)
     )
+    return Segmentation(candidates, chosen, rule, engine.scaling, found, engine.name, pipeline(engine.scaling, centres))
+
+
+def pipeline(scaling: Scaling, centres: np.ndarray) -> "Pipeline":
+    """The scikit-learn pipeline from `FEATURES` in original units to the number of the nearest centre."""
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+    standard = StandardScaler()
+    standard.mean_, standard.scale_ = np.array(scaling.mean), np.array(scaling.deviation)
+    standard.var_, standard.n_features_in_ = standard.scale_**2, len(FEATURES)
+    bounds = {"a_min": np.array(scaling.floor), "a_max": np.array(scaling.cap)}
+    first = FunctionTransformer(np.clip, kw_args=bounds, validate=True)
+    first.fit(pd.DataFrame(np.zeros((1, len(FEATURES))), columns=FEATURES))  # what it takes, by name
+    steps: list[tuple[str, Any]] = [("bounds", first)]
+    if scaling.transform == "log":
+        steps.append(("logarithm", FunctionTransformer(np.log1p)))
+    return Pipeline([*steps, ("standard", standard), ("clusters", nearest(centres))])
+
+
+def nearest(centres: np.ndarray) -> "KMeans":
+    """A scikit-learn model whose `predict` gives the nearest of these centres."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of centres that are alike: they are taken as they are
+        model = KMeans(len(centres), init=centres, n_init=1, random_state=SEED).fit(centres)
+    model.cluster_centers_ = np.ascontiguousarray(centres, dtype="float64")
+    return model
+
+
+def model_of(rows: pd.DataFrame) -> "Pipeline":
+    """The pipeline of a month's model, made of its rows in the model table alone."""
+    rows = rows.sort_values("cluster")
+    return pipeline(scaling_of(rows), centres_of(rows))
+
+
+def centres_of(rows: pd.DataFrame) -> np.ndarray:
+    """The scaled centroids of rows of the model table, in the rows' order."""
+    return rows[[f"{dimension}_scaled" for dimension in DIMENSIONS]].to_numpy("float64")
+
+
+def scaling_of(rows: pd.DataFrame) -> Scaling:
+    """The scaling that every row of a month's model repeats."""
+    first = rows.iloc[0]
+
+    def of_each(name: str) -> tuple[float, ...]:
+        return tuple(float(first[f"{dimension}_{name}"]) for dimension in DIMENSIONS)
+
+    return Scaling(str(first["transform"]), of_each("floor"), of_each("cap"), of_each("mean"), of_each("deviation"))
 
 
 def choose(candidates: tuple[Candidate, ...]) -> tuple[Candidate | None, str]:
@@ -187,8 +285,8 @@ def choose(candidates: tuple[Candidate, ...]) -> tuple[Candidate | None, str]:
     return None, "no clusters hold: all customers are one"
 
 
-def labels(centres: np.ndarray) -> list[str]:
-    """A name of `LABELS` for each centre (scaled: recency, frequency, monetary), no name twice.
+def labels(centres: np.ndarray, taken: Iterable[str] = ()) -> list[str]:
+    """A name of `LABELS` for each centre (scaled: recency, frequency, monetary), no name twice, none that is taken.
 
     Names go to centres so that the total squared distance to the places of the names is least: what a name means
     is fixed, so the same kind of customer has the same name in every month, whatever the clusters' numbers.
@@ -196,9 +294,10 @@ def labels(centres: np.ndarray) -> list[str]:
     from scipy.optimize import linear_sum_assignment
 
     positions = np.column_stack([centres[:, 0], centres[:, 1:].mean(axis=1)])
-    distances = ((positions[:, None, :] - np.array(list(LABELS.values()))[None, :, :]) ** 2).sum(axis=2)
+    free = {label: place for label, place in LABELS.items() if label not in set(taken)}
+    distances = ((positions[:, None, :] - np.array(list(free.values()))[None, :, :]) ** 2).sum(axis=2)
     _, assigned = linear_sum_assignment(distances)
-    return [list(LABELS)[number] for number in assigned]
+    return [list(free)[number] for number in assigned]
 
 
 def nearest_cluster(customers: DataFrame, model: DataFrame, on: str, key: str = "customer_id") -> DataFrame:
@@ -213,7 +312,9 @@ def nearest_cluster(customers: DataFrame, model: DataFrame, on: str, key: str = 
     models = model.select(on, F.struct(*(name for name in model.columns if name != on)).alias("model"))
 
     def square(dimension: str) -> Column:
-        value = F.log1p(F.greatest(F.col(DIMENSIONS[dimension]).cast("double"), F.lit(0.0)))
+        measure = F.col(DIMENSIONS[dimension]).cast("double")
+        bounded = F.least(F.greatest(measure, f"model.{dimension}_floor"), f"model.{dimension}_cap")
+        value = F.when(F.col("model.transform") == "log", F.log1p(bounded)).otherwise(bounded)
         scaled = (value - F.col(f"model.{dimension}_mean")) / F.col(f"model.{dimension}_deviation")
         return F.pow(scaled - F.col(f"model.{dimension}_scaled"), F.lit(2.0))
 
@@ -223,6 +324,7 @@ def nearest_cluster(customers: DataFrame, model: DataFrame, on: str, key: str = 
             *customers.columns,
             F.col("model.cluster").alias("cluster"),
             F.col("model.label").alias("label"),
+            *([F.col("model.model_month").alias("model_month")] if "model_month" in model.columns else []),
             F.sqrt(square("recency") + square("frequency") + square("monetary")).alias("distance"),
         )
         .withColumn("nearness", F.row_number().over(Window.partitionBy(on, key).orderBy("distance", "cluster")))
@@ -231,35 +333,24 @@ def nearest_cluster(customers: DataFrame, model: DataFrame, on: str, key: str = 
     )
 
 
-def _fit(scaled: np.ndarray, clusters: int, starts: int, seed: int = SEED) -> Any:
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        # A resample of few customers can have fewer distinct ones than clusters: that is its (in)stability.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return KMeans(clusters, n_init=starts, random_state=seed).fit(scaled)
-
-
-def _measure(scaled: np.ndarray, model: Any) -> Candidate:
+def _measure(engine: Engine, fitted: Fitted) -> Candidate:
     from sklearn.metrics import adjusted_rand_score, calinski_harabasz_score, davies_bouldin_score, silhouette_score
 
-    found = model.labels_
-    customers, clusters = len(scaled), model.n_clusters
-    sample = np.sort(np.random.default_rng(SEED).permutation(customers)[:SILHOUETTE_SAMPLE])
+    scaled, clusters = engine.sample, len(fitted.centres)
+    found = nearest(fitted.centres).predict(scaled)
+    sample = np.sort(np.random.default_rng(SEED).permutation(len(scaled))[:SILHOUETTE_SAMPLE])
     # A clustering of which the sample sees one cluster only is as bad as can be.
     visible = len(np.unique(found[sample])) > 1
     agreements = []
     for seed in range(SEED, SEED + RESAMPLES):
-        drawn = np.random.default_rng(seed).integers(0, customers, customers)
-        again = _fit(scaled[drawn], clusters, RESAMPLE_STARTS, seed).predict(scaled)
+        again = nearest(engine.fit(clusters, seed, resampled=True).centres).predict(scaled)
         agreements.append(adjusted_rand_score(found, again))
     return Candidate(
         clusters=clusters,
         silhouette=float(silhouette_score(scaled[sample], found[sample])) if visible else -1.0,
-        calinski_harabasz=float(calinski_harabasz_score(scaled, found)),
-        davies_bouldin=float(davies_bouldin_score(scaled, found)),
-        inertia=float(model.inertia_),
-        smallest_share=float(np.bincount(found, minlength=clusters).min() / customers),
+        calinski_harabasz=float(calinski_harabasz_score(scaled, found)) if visible else 0.0,
+        davies_bouldin=float(davies_bouldin_score(scaled, found)) if visible else float("inf"),
+        inertia=fitted.inertia,
+        smallest_share=float(fitted.sizes.min() / engine.customers),
         stability=float(np.mean(agreements)),
     )

@@ -16,6 +16,8 @@ import pandas as pd
 from dagster import AssetExecutionContext, BetaWarning, ConfigurableResource
 
 CHAMPION = "champion"
+CHAMPION_AS_OF = "champion_as_of"
+"""The tag of a registered model that says for which partition its champion was chosen."""
 # What a model needs to be loaded. Without such a list MLflow loads the model in a new process to find out: 7.5 s.
 MODEL_PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas", "cloudpickle")
 SQLITE = "sqlite:///"
@@ -77,15 +79,24 @@ class TrackedRun:
             tags=[RunTag(name, str(value)) for name, value in (tags or {}).items()],
         )
 
-    def register(self, model: Any, name: str, example: pd.DataFrame, champion: bool = True) -> RegisteredModel:
+    def register(
+        self,
+        model: Any,
+        name: str,
+        example: pd.DataFrame,
+        champion: bool = True,
+        alias: str | None = None,
+        definition: Mapping[str, Any] | None = None,
+    ) -> RegisteredModel:
         """Logs a fitted scikit-learn `model` in the innermost open run and registers it as a new version of `name`.
 
         `example`: a few rows that it takes; they give the signature. `champion`: the alias moves to this version.
+        `alias`: a further one that does. `definition`: what its inputs are, kept with the model itself.
         """
         from mlflow import MlflowException, sklearn
         from mlflow.models import infer_signature
 
-        name = f"{self._catalog}.{name}" if self._catalog else name
+        name = self._registered_name(name)
         rows = example.astype("float64")  # MLflow's integers cannot be missing, and its users' columns can
         logged = sklearn.log_model(
             model,
@@ -94,6 +105,7 @@ class TrackedRun:
             input_example=rows,
             pip_requirements=[f"{package}=={version(package)}" for package in MODEL_PACKAGES],
             serialization_format=sklearn.SERIALIZATION_FORMAT_CLOUDPICKLE,
+            metadata=dict(definition) if definition else None,
         )
         # Not by log_model's registered_model_name: that prints, and looks at the version again to wait for it.
         client = self.mlflow.tracking_client
@@ -106,9 +118,39 @@ class TrackedRun:
             name, logged.model_uri, run_id=self.run_id, model_id=logged.model_id, await_creation_for=0
         )
         registered = str(created.version)
-        if champion:
-            client.set_registered_model_alias(name, CHAMPION, registered)
+        for moved in ([CHAMPION] if champion else []) + ([alias] if alias else []):
+            client.set_registered_model_alias(name, moved, registered)
         return RegisteredModel(self.run_id, name, registered, f"models:/{name}/{registered}")
+
+    def version(self, name: str, alias: str) -> str | None:
+        """The version of a registered model that has the alias; None where the registry has no such model or alias."""
+        from mlflow import MlflowException
+
+        try:
+            found = self.mlflow.tracking_client.get_model_version_by_alias(self._registered_name(name), alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        return str(found.version)
+
+    def tell(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Tags of a model version: what was found out about it since it was registered."""
+        for key, value in tags.items():
+            self.mlflow.tracking_client.set_model_version_tag(self._registered_name(name), version, key, value)
+
+    def promote(self, name: str, version: str, as_of: str) -> bool:
+        """Makes the version the champion as of a partition, unless the champion is already one of a later partition
+        (months that are made again leave the newest in force). Returns whether it did."""
+        client, name = self.mlflow.tracking_client, self._registered_name(name)
+        if client.get_registered_model(name).tags.get(CHAMPION_AS_OF, "") > as_of:
+            return False
+        client.set_registered_model_alias(name, CHAMPION, version)
+        client.set_registered_model_tag(name, CHAMPION_AS_OF, as_of)
+        return True
+
+    def _registered_name(self, name: str) -> str:
+        return f"{self._catalog}.{name}" if self._catalog else name
 
 
 class MlflowTracking(ConfigurableResource):

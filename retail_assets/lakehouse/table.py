@@ -65,6 +65,9 @@ from retail_assets.lakehouse.results import CheckResults, Judged, keep_results, 
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
 """Parameter name -> the table it is read from, and which of its partitions."""
 
+HISTORY = "history_of"
+"""Definition metadata: the tables of which earlier partitions are read as far as they were made."""
+
 REFUSED = "refused_partitions"
 """In the metadata of a step's failure: how many partitions failed a blocking check. Their evaluations tell more."""
 
@@ -119,11 +122,16 @@ class Table:
     reads: Reads
     checks: list[TableCheck]
     kinds: frozenset[str]
+    history: frozenset[str] = frozenset()
 
     @property
     def key(self) -> AssetKey:
         """The asset key."""
         return asset_key(self.contract)
+
+    def _history(self) -> dict[str, Any]:
+        keys = [asset_key(self.reads[name][0]).to_user_string() for name in sorted(self.history)]
+        return {HISTORY: keys} if keys else {}
 
     def asset(self, calendar: Any, results: type[CheckResults] | None = None) -> AssetsDefinition:
         """The asset, partitioned by the source's calendar. `results`: the table that its checks' results go to."""
@@ -153,7 +161,7 @@ class Table:
                 for check in self.checks
             ],
             required_resource_keys=resources | {"io_manager", "step_launcher"},
-            metadata=definition_metadata(self.contract, self.build),
+            metadata=definition_metadata(self.contract, self.build) | self._history(),
             pool=pool_of(self.key),
             retry_policy=ONE_MORE_TRY,
         )
@@ -180,18 +188,28 @@ def table(
     reads: Reads | None = None,
     checks: Sequence[TableCheck] = (),
     kinds: Iterable[str] = (),
+    history: Iterable[str] = (),
 ) -> Callable[[Callable[..., DataFrame | Built]], Table]:
     """Makes a table of a function that builds its rows.
 
     The function's parameters are the tables it reads (as DataFrames), optionally `window` (a PartitionWindow) and
     `context` (Dagster's), and resources by name; tables read for a check only need not be parameters. Its rows must
-    belong to the window's partitions. The contract's own check comes before `checks`.
+    belong to the window's partitions. The contract's own check comes before `checks`. Of the tables in `history`
+    earlier partitions are read as far as they were made: none is made for this table's sake, none that failed holds it
+    up.
     """
     own = contract_check(contract.__name__, rules(contract), keyed=bool(unique_key(contract)))
 
     def decorate(build: Callable[..., DataFrame | Built]) -> Table:
         return Table(
-            contract, cadence, build, group, reads or {}, [own, *checks], frozenset({"pyspark", "delta", *kinds})
+            contract,
+            cadence,
+            build,
+            group,
+            reads or {},
+            [own, *checks],
+            frozenset({"pyspark", "delta", *kinds}),
+            frozenset(history),
         )
 
     return decorate

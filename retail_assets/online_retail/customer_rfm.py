@@ -5,7 +5,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.analytics.rfm import RFM_SEGMENTS, with_rfm_scores
+from retail_assets.analytics.rfm import ENGAGEMENTS, RFM_SEGMENTS, VALUES, with_rfm_scores, with_value_and_engagement
 from retail_assets.lakehouse.checks import Audit, all_known, reconciles
 from retail_assets.lakehouse.contracts import (
     Contract,
@@ -34,7 +34,8 @@ class CustomerRfm(Contract):
     """Recency, frequency and monetary value of every customer with a purchase, as of each month's end.
 
     From all product lines before the as-of date. Scores are quintiles among the snapshot's customers, 5 the best;
-    equal values always get equal scores. The segment is one of ten on the grid of recency and frequency scores.
+    equal values always get equal scores. The RFM segment is one of ten on the grid of recency and frequency
+    scores; value and engagement, by the medians, make twelve more.
     """
 
     customer_id: Text = column("Customer", origin=(CustomerMonthActivity, "customer_id"))
@@ -64,6 +65,16 @@ class CustomerRfm(Contract):
     m_score: Integer = column("Monetary score, 5 the fifth of highest value", origin=_MONETARY, **_SCORE)
     rfm_score: Text = column("The three scores side by side", str_matches="^[1-5]{3}$")
     rfm_segment: Text = column("Named segment", isin=sorted(set(RFM_SEGMENTS.values())), origin=[_RECENCY, _FREQUENCY])
+    value_segment: Text = column(
+        "Against the median monetary value: more than twice it High, above it Growing, else Base",
+        isin=list(VALUES),
+        origin=_MONETARY,
+    )
+    engagement_segment: Text = column(
+        "Against the medians of recency and frequency: recent and frequent, frequent only, recent only, or neither",
+        isin=list(ENGAGEMENTS),
+        origin=[_RECENCY, _FREQUENCY],
+    )
     snapshot_month: Day = partition("First day of the snapshot's month")
 
     class Config:
@@ -99,7 +110,7 @@ def customer_rfm(activity: DataFrame, of: DataFrame) -> DataFrame:
             "avg_order_value": (F.col("monetary") / F.col("frequency")).cast("decimal(18,3)"),
         }
     )
-    return with_rfm_scores(measured, within="snapshot_month")
+    return with_value_and_engagement(with_rfm_scores(measured, within="snapshot_month"), within="snapshot_month")
 
 
 def _distinct_products(activity: DataFrame, of: DataFrame) -> DataFrame:

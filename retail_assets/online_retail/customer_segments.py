@@ -3,34 +3,54 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.analytics.rfm import RFM_SEGMENTS, recommended_action
+from retail_assets.analytics.rfm import (
+    ENGAGEMENTS,
+    RFM_SEGMENTS,
+    VALUES,
+    recommended_action,
+    value_engagement_action,
+)
 from retail_assets.analytics.segmentation import FEATURES, LABELS, nearest_cluster
 from retail_assets.lakehouse.checks import Audit, all_known, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, partition
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
+from retail_assets.online_retail.segment_champion import SegmentChampion
 from retail_assets.online_retail.segment_model import SegmentModel
-from retail_assets.operations.partitions import monthly, same_window
+from retail_assets.operations.partitions import monthly, months_so_far, same_window
 
 _MODEL = [(CustomerRfm, *FEATURES), (SegmentModel, "recency_scaled", "frequency_scaled", "monetary_scaled")]
 
 
 class CustomerSegments(Contract):
-    """Every customer of the month's RFM with the nearest cluster of the month's model and the rule-based segment."""
+    """Every customer of the month's RFM with the nearest cluster of the model that scores the month, the RFM segment by
+    rule, and the segment by value and engagement.
+
+    The model is the champion's: the month's own, or where that failed a gate the newest before it that passed.
+    """
 
     customer_id: Text = column("Customer", origin=(CustomerRfm, "customer_id"))
     as_of_date: Day = column("As-of date of the snapshot", origin=(CustomerRfm, "as_of_date"))
     cluster: Integer = column("Nearest cluster, 0 the most valuable", ge=0, origin=_MODEL)
     label: Text = column(
         "Name of the cluster, stable from month to month",
-        isin=["All customers", *LABELS],
-        origin=(SegmentModel, "label"),
+        isin=list(LABELS),
+        origin=(SegmentChampion, "label"),
     )
+    model_month: Day = column("Month whose model scored", origin=(SegmentChampion, "champion_month"))
     distance: Real = column("Distance to the centroid in scaled units", ge=0, origin=_MODEL)
     rfm_segment: Text = column(
         "Segment by rule", isin=sorted(set(RFM_SEGMENTS.values())), origin=(CustomerRfm, "rfm_segment")
     )
     recommended_action: Text = column("What to do about customers of this segment", origin=(CustomerRfm, "rfm_segment"))
+    value_segment: Text = column("Segment by value", isin=list(VALUES), origin=(CustomerRfm, "value_segment"))
+    engagement_segment: Text = column(
+        "Segment by engagement", isin=list(ENGAGEMENTS), origin=(CustomerRfm, "engagement_segment")
+    )
+    value_engagement_action: Text = column(
+        "What to do about customers of this value and engagement",
+        origin=(CustomerRfm, "value_segment", "engagement_segment"),
+    )
     recency_days: Integer = column("Days since the last purchase", unit="days", origin=(CustomerRfm, "recency_days"))
     frequency: Count = column("Distinct invoices", origin=(CustomerRfm, "frequency"))
     monetary: Money = column("Value of product lines", unit="GBP", origin=(CustomerRfm, "monetary"))
@@ -40,18 +60,30 @@ class CustomerSegments(Contract):
         unique = ["snapshot_month", "customer_id"]
 
 
-def customer_segments(rfm: DataFrame, model: DataFrame) -> DataFrame:
-    """Each RFM row with its cluster by the month's centroids; none is left out, none is in two."""
+def customer_segments(rfm: DataFrame, champion: DataFrame, model: DataFrame) -> DataFrame:
+    """Each RFM row with its cluster by the centroids of the month's champion; none is left out, none is in two."""
     columns = [name for name in CustomerSegments.to_schema().columns if name in rfm.columns]
-    placed = nearest_cluster(rfm.select(columns), model, on="snapshot_month")
-    return placed.withColumn("recommended_action", recommended_action(F.col("rfm_segment")))
+    placed = nearest_cluster(rfm.select(columns), models_in_force(champion, model), on="snapshot_month")
+    return placed.withColumns(
+        {
+            "recommended_action": recommended_action(F.col("rfm_segment")),
+            "value_engagement_action": value_engagement_action(F.col("value_segment"), F.col("engagement_segment")),
+        }
+    ).select(*CustomerSegments.to_schema().columns)
 
 
-def _customers_of_both(audit: Audit) -> DataFrame:
-    rfm = audit.inputs["rfm"].groupBy("snapshot_month")
-    model = audit.inputs["model"].groupBy("snapshot_month").agg(F.sum("customers").alias("in_clusters"))
-    return rfm.agg(F.count("*").alias("customers"), F.sum("monetary").alias("monetary")).join(
-        model, "snapshot_month", "left"
+def models_in_force(champion: DataFrame, model: DataFrame) -> DataFrame:
+    """The champion's rows of the model table beside each month that it scores, with the labels in force."""
+    centroids = model.drop("label").withColumnRenamed("snapshot_month", "model_month")
+    decided = champion.select("snapshot_month", F.col("champion_month").alias("model_month"), "cluster", "label")
+    return decided.join(centroids, ["model_month", "cluster"])
+
+
+def _customers_of_rfm(audit: Audit) -> DataFrame:
+    return (
+        audit.inputs["rfm"]
+        .groupBy("snapshot_month")
+        .agg(F.count("*").alias("customers"), F.sum("monetary").alias("monetary"), F.count("*").alias("in_clusters"))
     )
 
 
@@ -59,7 +91,12 @@ def _customers_of_both(audit: Audit) -> DataFrame:
     CustomerSegments,
     monthly,
     group="gold",
-    reads={"rfm": (CustomerRfm, same_window), "model": (SegmentModel, same_window)},
+    reads={
+        "rfm": (CustomerRfm, same_window),
+        "champion": (SegmentChampion, same_window),
+        "model": (SegmentModel, months_so_far),
+    },
+    history=["model"],
     checks=[
         reconciles(
             "total_and_disjoint",
@@ -69,7 +106,7 @@ def _customers_of_both(audit: Audit) -> DataFrame:
                 "monetary": lambda: F.sum("monetary"),
                 "in_clusters": lambda: F.count("cluster"),
             },
-            theirs=_customers_of_both,
+            theirs=_customers_of_rfm,
         ),
         all_known(
             "customers_known",
@@ -79,6 +116,6 @@ def _customers_of_both(audit: Audit) -> DataFrame:
         ),
     ],
 )
-def build(rfm: DataFrame, model: DataFrame) -> DataFrame:
-    """The window's customers, placed by the window's models."""
-    return customer_segments(rfm, model)
+def build(rfm: DataFrame, champion: DataFrame, model: DataFrame) -> DataFrame:
+    """The window's customers, placed by the models in force."""
+    return customer_segments(rfm, champion, model)

@@ -5,13 +5,14 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
-from dagster import AssetCheckSeverity, AssetExecutionContext, MetadataValue
+from dagster import AssetExecutionContext, MetadataValue
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.analytics.segmentation import FEATURES, SEED, SMALLEST_SHARE, Segmentation, segment
+from retail_assets.analytics.segment_engines import OnDriver, OnSpark, SegmentTraining, segment, segment_on_spark
+from retail_assets.analytics.segmentation import FEATURES, SEED, Segmentation
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, reconciles
+from retail_assets.lakehouse.checks import reconciles
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -28,8 +29,7 @@ from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.operations.partitions import monthly, same_window
 
 MODEL = "online_retail.segment_model"
-SILHOUETTE_FLOOR = 0.2
-"""Below this, groups lie within each other; real data: 0.3 to 0.5."""
+EXPERIMENT = "online_retail/segment_model"
 
 _RFM = [(CustomerRfm, *FEATURES)]
 _SHARE: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}}
@@ -42,10 +42,10 @@ def _real(description: str, **options: Any) -> Any:
 class SegmentModel(Contract):
     """One row for each month and cluster: where its centroid lies, how many customers it has, what it is called.
 
-    k-means over the logarithms of recency, frequency and monetary, standardised; the number of clusters is searched
-    from 2 to 10 and chosen by silhouette among candidates that are stable and have no tiny cluster. Labels follow
-    from where the centroid lies, never from its number. With the scaling that every row repeats, a customer can be
-    given to its cluster anywhere.
+    k-means over recency, frequency and monetary, by default their logarithms, standardised; the number of clusters is
+    searched from 2 to 10 and chosen by silhouette among candidates that are stable and have no tiny cluster. Labels
+    follow from where the centroid lies, never from its number. With the scaling that every row repeats, a customer can
+    be given to its cluster anywhere, and the model be made again. Whether it scores is decided by segment_champion.
     """
 
     cluster: Integer = column("Number of the cluster, 0 the most valuable", ge=0)
@@ -62,12 +62,20 @@ class SegmentModel(Contract):
     recency_scaled: Real = _real("Recency of the centroid, scaled")
     frequency_scaled: Real = _real("Frequency of the centroid, scaled")
     monetary_scaled: Real = _real("Monetary value of the centroid, scaled")
-    recency_mean: Real = _real("Mean of log1p(recency) over the customers")
-    recency_deviation: Real = _real("Standard deviation of log1p(recency)", gt=0)
-    frequency_mean: Real = _real("Mean of log1p(frequency)")
-    frequency_deviation: Real = _real("Standard deviation of log1p(frequency)", gt=0)
-    monetary_mean: Real = _real("Mean of log1p(monetary)")
-    monetary_deviation: Real = _real("Standard deviation of log1p(monetary)", gt=0)
+    transform: Text = column("What is done to measures before they are standardised", isin=["log", "winsorised"])
+    recency_floor: Real = _real("Recency counts as at least this", unit="days")
+    recency_cap: Real = _real("Recency counts as at most this; infinite for logarithms", unit="days")
+    recency_mean: Real = _real("Mean of transformed recency over the customers")
+    recency_deviation: Real = _real("Standard deviation of transformed recency", gt=0)
+    frequency_floor: Real = _real("Frequency counts as at least this", unit="orders")
+    frequency_cap: Real = _real("Frequency counts as at most this; infinite for logarithms", unit="orders")
+    frequency_mean: Real = _real("Mean of transformed frequency")
+    frequency_deviation: Real = _real("Standard deviation of transformed frequency", gt=0)
+    monetary_floor: Real = _real("Monetary value counts as at least this", unit="GBP")
+    monetary_cap: Real = _real("Monetary value counts as at most this; infinite for logarithms", unit="GBP")
+    monetary_mean: Real = _real("Mean of transformed monetary value")
+    monetary_deviation: Real = _real("Standard deviation of transformed monetary value", gt=0)
+    engine: Text = column("What found the clusters", isin=[OnDriver.name, OnSpark.name])
     snapshot_month: Day = partition("First day of the snapshot's month", origin=(CustomerRfm, "snapshot_month"))
 
     class Config:
@@ -81,31 +89,45 @@ def segment_model(segmentation: Segmentation, month: date) -> pd.DataFrame:
         clusters=len(segmentation.clusters),
         silhouette=chosen.silhouette if chosen else None,
         stability=chosen.stability if chosen else None,
+        engine=segmentation.engine,
         snapshot_month=month,
     )
 
 
-def _track(tracked: TrackedRun, segmentation: Segmentation, customers: pd.DataFrame, month: str) -> dict[str, Any]:
+def month_alias(month: date) -> str:
+    """The alias of a month's newest version in the registry."""
+    return f"month-{month:%Y-%m}"
+
+
+def definition(segmentation: Segmentation) -> dict[str, Any]:
+    """What the model's inputs are and what happens to them: kept with the model, and as parameters of its run."""
+    return {
+        "features": ", ".join(FEATURES),
+        "transform": segmentation.scaling.transform,
+        "transform_in_words": segmentation.scaling.in_words(),
+        "engine": segmentation.engine,
+        "seed": SEED,
+    }
+
+
+def _track(tracked: TrackedRun, segmentation: Segmentation, example: pd.DataFrame, month: date) -> dict[str, Any]:
     """A run per month and candidate in MLflow, the chosen model registered; returns what the UI shows of it."""
-    chosen = segmentation.chosen
-    with tracked.month(month):
-        tracked.log(
-            {
-                "features": ", ".join(FEATURES),
-                "transform": "log1p, standardised",
-                "seed": SEED,
-                "rule": segmentation.rule,
-            },
-            asdict(chosen) if chosen else {"clusters": 1},
-        )
+    chosen, described = segmentation.chosen, definition(segmentation)
+    with tracked.month(str(month)):
+        tracked.log({**described, "rule": segmentation.rule}, asdict(chosen) if chosen else {"clusters": 1})
         for candidate in segmentation.candidates:
             with tracked.candidate(f"k={candidate.clusters}"):
                 metrics = asdict(candidate)
                 tracked.log({"clusters": metrics.pop("clusters"), "snapshot_month": month}, metrics)
-        registered = tracked.register(segmentation.model, MODEL, customers[FEATURES].head(5))
+        # Which version is the champion is decided where it scores: segment_champion.
+        registered = tracked.register(
+            segmentation.model, MODEL, example[FEATURES], False, month_alias(month), described
+        )
     return {
         "clusters": len(segmentation.clusters),
         "chosen_by": segmentation.rule,
+        "transform": segmentation.scaling.in_words(),
+        "engine": segmentation.engine,
         "silhouette": chosen.silhouette if chosen else None,
         "mlflow_run": registered.run_id,
         "registered_model": registered.uri,
@@ -123,37 +145,6 @@ def _candidates(segmentation: Segmentation) -> str:
     return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *rows])
 
 
-def _floors() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        found = {}
-        for key in audit.keys:
-            clusters = audit.measure(key, "model_clusters")
-            silhouette, share = audit.measure(key, "model_silhouette"), audit.measure(key, "model_smallest_share")
-            metadata = {
-                "clusters": clusters,
-                "silhouette": silhouette,
-                "silhouette_floor": SILHOUETTE_FLOOR,
-                "smallest_share": share,
-                "smallest_share_floor": SMALLEST_SHARE,
-            }
-            good = clusters > 1 and silhouette >= SILHOUETTE_FLOOR and share >= SMALLEST_SHARE
-            found[key] = Verdict(good or key not in audit.evaluations, metadata)
-        return found
-
-    return TableCheck(
-        "model_floors",
-        f"At least two clusters, silhouette at least {SILHOUETTE_FLOOR}, no cluster under {SMALLEST_SHARE:.0%}",
-        verdicts,
-        measures={
-            "model_clusters": lambda: F.max("clusters"),
-            "model_silhouette": lambda: F.min("silhouette"),
-            "model_smallest_share": lambda: F.min("share"),
-        },
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-    )
-
-
 @table(
     SegmentModel,
     monthly,
@@ -161,7 +152,6 @@ def _floors() -> TableCheck:
     kinds=["scikitlearn", "mlflow"],
     reads={"rfm": (CustomerRfm, same_window)},
     checks=[
-        _floors(),
         reconciles(
             "reconciliation",
             "The clusters hold every customer of the month's RFM once",
@@ -170,23 +160,47 @@ def _floors() -> TableCheck:
         ),
     ],
 )
-def build(rfm: DataFrame, window: PartitionWindow, mlflow: MlflowTracking, context: AssetExecutionContext) -> Built:
-    """Trains on the driver, month by month: customer tables are small even where invoices are not."""
+def build(
+    rfm: DataFrame,
+    window: PartitionWindow,
+    segment_training: SegmentTraining,
+    mlflow: MlflowTracking,
+    context: AssetExecutionContext,
+) -> Built:
+    """Trains month by month: on the driver, or where a month has more customers than are set for that, on Spark."""
     customers = rfm.select(
         "snapshot_month", "customer_id", "recency_days", "frequency", F.col("monetary").cast("double").alias("monetary")
-    ).toPandas()
-    by_month = dict(tuple(customers.groupby("snapshot_month")))
+    )
+    counts = {row["snapshot_month"]: row["count"] for row in customers.groupBy("snapshot_month").count().collect()}
+    large = [month for month in window.days if month in counts and segment_training.on_spark(counts[month])]
+    small = [month for month in window.days if month in counts and month not in large]
+    on_driver = customers.filter(F.col("snapshot_month").isin(small)).toPandas() if small else None
+    at_hand = {} if on_driver is None else by_month(on_driver)
     rows, shown = [], {}
-    with mlflow.run(context, "online_retail/segment_model") as tracked:
-        for key, month in zip(window.keys, window.days, strict=True):
-            if month in by_month:
-                segmentation = segment(by_month[month])
-                rows.append(segment_model(segmentation, month))
-                shown[key] = _track(tracked, segmentation, by_month[month], key)
-    return Built(_frame(rfm, rows), metadata=shown)
+    with mlflow.run(context, EXPERIMENT) as tracked:
+        for month in sorted(counts):
+            if month in at_hand:
+                segmentation = segment(at_hand[month], segment_training.transform)
+                example = at_hand[month].head(5)
+            else:
+                of_month = customers.filter(F.col("snapshot_month") == F.lit(month))
+                segmentation = segment_on_spark(of_month, segment_training.transform)
+                example = of_month.orderBy("customer_id").limit(5).toPandas()
+            rows.append(segment_model(segmentation, month))
+            shown[str(month)] = _track(tracked, segmentation, example, month)
+    return Built(as_table(rfm, SegmentModel, rows), metadata=shown)
 
 
-def _frame(rfm: DataFrame, rows: list[pd.DataFrame]) -> DataFrame:
-    schema = spark_schema(SegmentModel)
-    records = [tuple(row) for frame in rows for row in frame[schema.fieldNames()].astype(object).to_numpy().tolist()]
-    return rfm.sparkSession.createDataFrame(records, schema)
+def as_table(like: DataFrame, contract: type[Contract], rows: list[pd.DataFrame]) -> DataFrame:
+    """Rows made on the driver, in the session of the frame and with the contract's types."""
+    schema = spark_schema(contract)
+    records = []
+    for frame in rows:
+        values = frame[schema.fieldNames()].astype(object)
+        records += [tuple(row) for row in values.where(values.notna(), None).to_numpy().tolist()]
+    return like.sparkSession.createDataFrame(records, schema)
+
+
+def by_month(rows: pd.DataFrame) -> dict[date, pd.DataFrame]:
+    """Month -> its rows, of rows that came to the driver for several at once."""
+    return {month: part for month, part in rows.groupby("snapshot_month") if isinstance(month, date)}

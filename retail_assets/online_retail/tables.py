@@ -23,7 +23,10 @@ from retail_assets.online_retail import (
     product_metrics,
     quarantined_invoices,
     raw_invoices,
+    segment_champion,
+    segment_drift,
     segment_model,
+    segment_summary,
 )
 from retail_assets.online_retail.source import INVOICES as SOURCE
 
@@ -38,7 +41,10 @@ TABLES = [
     customer_month_activity.build,
     customer_rfm.build,
     segment_model.build,
+    segment_champion.build,
     customer_segments.build,
+    segment_drift.build,
+    segment_summary.build,
     churn_evaluation.build,
     churn_scores.build,
     customer_clv.build,

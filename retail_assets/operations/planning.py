@@ -20,6 +20,8 @@ from dagster import (
     TimeWindowPartitionsDefinition,
 )
 
+from retail_assets.lakehouse.table import HISTORY
+
 Partition = tuple[AssetKey, str]
 
 Landed = Callable[[Mapping[str, int]], tuple[set[str], str | None]]
@@ -91,6 +93,15 @@ class Graph:
             begin = bisect_left(theirs, own[first]) if first >= 0 else 0
             found[partition] = slice(begin, bisect_left(theirs, own[after]) if after < len(own) else len(theirs))
         return found
+
+    def needs(self, key: AssetKey, parent: AssetKey) -> dict[str, slice]:
+        """Of what `reads` tells, what must have been made: of a table's history, read as far as it was made, the same
+        partition only."""
+        reads = self.reads(key, parent)
+        if parent.to_user_string() not in self.assets[key].metadata_by_key[key].get(HISTORY, ()):
+            return reads
+        theirs = self.partitions(parent)
+        return {p: slice(max(span.start, bisect_left(theirs, p)), span.stop) for p, span in reads.items()}
 
 
 def _in_order(assets: Mapping[AssetKey, AssetsDefinition]) -> list[AssetKey]:
@@ -171,7 +182,7 @@ def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKe
         made = [p for p in graph.partitions(key) if p <= newest[key]]
         wanted[key] |= set(made[-1:] if is_monthly(graph, key) else made)
         for parent in graph.parents(key):
-            for partition, span in graph.reads(key, parent).items():
+            for partition, span in graph.needs(key, parent).items():
                 if partition in wanted[key]:
                     wanted[parent] |= set(graph.partitions(parent)[span])
     return wanted
@@ -202,7 +213,7 @@ def without_blocked(
         for parent in graph.parents(key):
             bad = [(parent, p) in blocked for p in graph.partitions(parent)]
             if any(bad):
-                blocked |= {(key, p) for p, span in graph.reads(key, parent).items() if any(bad[span])}
+                blocked |= {(key, p) for p, span in graph.needs(key, parent).items() if any(bad[span])}
         left[key] = [p for p in due.get(key, []) if (key, p) not in blocked]
     waiting = {(key, p) for key, partitions in due.items() for p in partitions if (key, p) in blocked}
     return {key: partitions for key, partitions in left.items() if partitions}, waiting - failed

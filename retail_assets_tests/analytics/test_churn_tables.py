@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
-from dagster import AssetKey, materialize
+from dagster import AssetKey, AssetsDefinition, materialize
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F

@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from retail_assets.analytics.segment_engines import segment
 from retail_assets.analytics.segmentation import (
     FEATURES,
+    LABEL_ACTIONS,
     LABELS,
     Candidate,
     Segmentation,
     choose,
     labels,
+    model_of,
     nearest_cluster,
-    segment,
 )
 from retail_assets_tests.analytics.conftest import real_customers
 
@@ -70,7 +72,7 @@ def test_every_number_of_clusters_is_measured_by_every_measure(made: tuple[pd.Da
     assert [candidate.clusters for candidate in found.candidates] == list(range(2, 11))
     assert found.model is not None
     chosen = found.chosen
-    scaled = (np.log1p(customers[FEATURES].to_numpy()) - found.mean) / found.deviation
+    scaled = (np.log1p(customers[FEATURES].to_numpy()) - found.scaling.mean) / found.scaling.deviation
     assigned = found.model.predict(customers[FEATURES])
     assert chosen is not None
     assert chosen.silhouette == pytest.approx(silhouette_score(scaled, assigned))
@@ -156,14 +158,14 @@ def test_the_order_of_the_rows_changes_nothing(made: tuple[pd.DataFrame, Segment
 def test_a_new_process_finds_the_same_segments_bit_for_bit(made: tuple[pd.DataFrame, Segmentation]):
     _, found = made
     program = (
-        "from retail_assets.analytics.segmentation import segment;"
+        "from retail_assets.analytics.segment_engines import segment;"
         "from retail_assets_tests.analytics.test_segmentation import made_customers;"
         "found = segment(made_customers(800));"
-        "print([found.candidates, found.mean, found.deviation, found.clusters])"
+        "print([found.candidates, found.scaling, found.clusters])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     # The representation of a float is exact.
-    assert result.stdout.strip() == repr([found.candidates, found.mean, found.deviation, found.clusters])
+    assert result.stdout.strip() == repr([found.candidates, found.scaling, found.clusters])
 
 
 @settings(max_examples=200, deadline=None)
@@ -172,6 +174,36 @@ def test_each_cluster_has_a_name_of_its_own_whatever_its_number(centres):
     names = labels(np.array(centres))
     assert len(set(names)) == len(centres)
     assert set(names) <= set(LABELS)
+
+
+def test_every_name_says_what_to_do_and_a_name_that_is_taken_is_not_given_again():
+    assert set(LABEL_ACTIONS) == set(LABELS)
+    centres = np.array([[-1.2, 1.6, 1.6]])
+    assert labels(centres) == ["Best customers"]
+    assert labels(centres, taken=["Best customers"]) == ["Steady buyers"]
+
+
+@pytest.mark.parametrize("transform", ["log", "winsorised"])
+def test_a_model_made_of_its_rows_alone_predicts_the_same(transform):
+    customers = made_customers(200).assign(monetary=lambda frame: frame.monetary - 200)  # some below 0
+    found = segment(customers, transform)
+    assert found.model is not None
+    again = model_of(found.model_rows().sample(frac=1, random_state=1))
+    assert again.predict(customers[FEATURES]).tolist() == found.model.predict(customers[FEATURES]).tolist()
+
+
+def test_winsorised_measures_are_held_between_their_quantiles():
+    customers = made_customers(400)
+    customers.loc[0, "monetary"] = 5e9
+    found = segment(customers, "winsorised")
+    low, high = np.quantile(customers[FEATURES].to_numpy(), (0.01, 0.99), axis=0)
+    assert (found.scaling.floor, found.scaling.cap) == (tuple(low), tuple(high))
+    held = customers[FEATURES].clip(low, high, axis=1)
+    assert found.scaling.mean == pytest.approx(tuple(held.mean()))
+    assert found.scaling.deviation == pytest.approx(tuple(held.std(ddof=0)))
+    # The centroid of the best is the mean of the held values, not drawn away by one customer.
+    best = found.clusters[0]
+    assert best.monetary == pytest.approx(KINDS["best"][2], rel=0.1)
 
 
 def test_the_same_kind_keeps_its_name_when_the_clusters_are_renumbered():
@@ -195,11 +227,11 @@ def test_the_model_loads_and_predicts_without_this_package(made: tuple[pd.DataFr
     assert result.stdout.strip() == str(found.model.predict(customers[FEATURES]).tolist())
 
 
-def assert_spark_agrees(spark: SparkSession, months: dict[date, pd.DataFrame]) -> None:
+def assert_spark_agrees(spark: SparkSession, months: dict[date, pd.DataFrame], transforms: list[str]) -> None:
     """Spark's nearest cluster is scikit-learn's prediction for every customer of every month."""
     customers, models, expected = [], [], []
-    for month, frame in months.items():
-        found = segment(frame)
+    for (month, frame), transform in zip(months.items(), transforms, strict=True):
+        found = segment(frame, transform)
         assert found.model is not None
         customers.append(frame.assign(month=month))
         models.append(found.model_rows().assign(month=month))
@@ -227,12 +259,14 @@ def test_spark_assigns_each_customer_as_scikit_learn_predicts_month_by_month(spa
         date(2026, 1, 1): made_customers(300),
         date(2026, 2, 1): made_customers(90, ["best", "lapsing", "dormant"]),
     }
-    assert_spark_agrees(spark, months)
+    assert_spark_agrees(spark, months, ["log", "winsorised"])
 
 
 def test_of_equally_near_clusters_the_lower_is_taken_and_a_month_without_a_model_stays_unassigned(spark: SparkSession):
     scales = dict.fromkeys((f"{name}_mean" for name in ("recency", "frequency", "monetary")), 0.0)
     scales |= dict.fromkeys((f"{name}_deviation" for name in ("recency", "frequency", "monetary")), 1.0)
+    scales |= dict.fromkeys((f"{name}_floor" for name in ("recency", "frequency", "monetary")), 0.0)
+    scales |= dict.fromkeys((f"{name}_cap" for name in ("recency", "frequency", "monetary")), float("inf"))
     places = [(2, "far", 5.0), (1, "right", 1.0), (0, "left", -1.0)]
     model = spark.createDataFrame(
         pd.DataFrame(
@@ -240,7 +274,7 @@ def test_of_equally_near_clusters_the_lower_is_taken_and_a_month_without_a_model
                 {"month": "a", "cluster": number, "label": label, "recency_scaled": place, **scales}
                 for number, label, place in places
             ]
-        ).assign(frequency_scaled=0.0, monetary_scaled=0.0)
+        ).assign(frequency_scaled=0.0, monetary_scaled=0.0, transform="log")
     )
     customers = spark.createDataFrame(
         [("a", "1", 0, 0, 0.0), ("a", "2", 2, 0, -5.0), ("b", "1", 0, 0, 0.0)],
@@ -267,4 +301,4 @@ def test_real_customers_get_the_same_four_kinds_in_every_season(spark: SparkSess
         assert {cluster.label for cluster in found.clusters} == {
             "Best customers", "Recent light buyers", "Lapsing regulars", "Dormant",
         }  # fmt: skip
-    assert_spark_agrees(spark, months)
+    assert_spark_agrees(spark, months, ["log", "log"])

@@ -41,7 +41,10 @@ from retail_assets.online_retail.product_affinities import ProductAffinities
 from retail_assets.online_retail.product_metrics import ProductMetrics, product_metrics
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices, quarantined_invoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
+from retail_assets.online_retail.segment_champion import SegmentChampion
+from retail_assets.online_retail.segment_drift import SegmentDrift
 from retail_assets.online_retail.segment_model import SegmentModel
+from retail_assets.online_retail.segment_summary import SegmentSummary, segment_summary
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.online_retail.tables import TABLES
 from retail_assets_tests.online_retail import test_day_anomalies
@@ -289,18 +292,35 @@ FAULTS = [
     Fault("segment_model", "contract", "no spread", changed(monetary_deviation=0.0),
           broken("monetary_deviation_greater_than")),
     Fault("segment_model", "contract", "cluster twice", of_all(cluster=0), REPEATED),
-    Fault("segment_model", "model_floors", "silhouette", of_all(silhouette=0.199), {"silhouette": 0.199}),
-    Fault("segment_model", "model_floors", "smallest share", changed(share=0.049), {"smallest_share": 0.049}),
-    Fault("segment_model", "model_floors", "one cluster", of_all(clusters=1), {"clusters": 1}),
-    Fault("segment_model", "model_floors", "no silhouette", of_all(silhouette=None)),
     Fault("segment_model", "reconciliation", "customer too many", more(customers=1)),
+    Fault("segment_champion", "contract", "negative cluster", changed(cluster=-1),
+          broken("cluster_greater_than_or_equal_to")),
+    Fault("segment_champion", "contract", "cluster twice", of_all(cluster=0), REPEATED),
+    Fault("segment_champion", "champion_gates", "two gates", of_all(failed_gates=["silhouette", "smallest_share"]),
+          {"failed_gates": "silhouette, smallest_share"}),
+    Fault("segment_champion", "champion_gates", "another model", of_all(failed_gates=["agreement_with_champion"],
+          champion_month=date(2010, 12, 1)), {"scored_by_the_model_of": "2010-12-01"}),
+    Fault("segment_champion", "labels_fit", "carried too far", changed(label="Steady buyers"),
+          {"clusters_named_otherwise": 1}),
+    Fault("segment_drift", "contract", "unknown figure", changed(2, measure="gossip"), broken("measure_isin")),
+    Fault("segment_drift", "contract", "figure twice", lambda s: s.rows.append(s.rows[0]), REPEATED),
+    Fault("segment_drift", "segments_hold", "customers", changed(0, value=0.6, within_bound=False),
+          {"out_of_bounds": ["moved_share of all customers: 0.600, bound 0.500"]}),
+    Fault("segment_drift", "segments_hold", "models", changed(1, value=0.4, within_bound=False),
+          {"out_of_bounds": ["model_agreement of all customers: 0.400, bound 0.500"]}),
+    Fault("segment_drift", "features_hold", "recency", changed(3, value=0.9, within_bound=False),
+          {"out_of_bounds": ["psi of recency_days: 0.900, bound 0.250"]}),
+    Fault("segment_summary", "contract", "more than all", changed(share=1.01), broken("share_in_range")),
+    Fault("segment_summary", "contract", "segment twice", repeated(customers=1, revenue=0), REPEATED),
+    Fault("segment_summary", "reconciliation", "revenue", more(revenue=MILLI)),
+    Fault("segment_summary", "reconciliation", "customer too many", more(customers=1)),
+    Fault("segment_summary", "reconciliation", "segment lost", without()),
     Fault("customer_segments", "contract", "negative distance", changed(distance=-0.1),
           broken("distance_greater_than_or_equal_to")),
     Fault("customer_segments", "contract", "unknown label", changed(label="Cluster 3"), broken("label_isin")),
     Fault("customer_segments", "contract", "customer twice", instead_of_the_second, REPEATED),
     Fault("customer_segments", "total_and_disjoint", "customer lost", without()),
     Fault("customer_segments", "total_and_disjoint", "money", more(monetary=MILLI)),
-    Fault("customer_segments", "total_and_disjoint", "model of others", of_input("model", customers=9)),
     Fault("customer_segments", "customers_known", "stranger", changed(customer_id="stranger"),
           {"unknown": 1, "sample": "stranger"}),
     Fault("churn_evaluation", "contract", "outcome to come", of_all(as_of_date=date(2012, 3, 30)),
@@ -398,8 +418,17 @@ def landed_on(day: date) -> Rows:
 def clusters(month: date) -> Rows:
     """Two clusters of one customer each, as segment_model keeps them."""
     numbers = ["value_score", "recency_days", "frequency", "monetary"]
-    numbers += [f"{n}_{of}" for n in ("recency", "frequency", "monetary") for of in ("scaled", "mean", "deviation")]
-    shared = {"clusters": 2, "customers": 1, "share": 0.5, "silhouette": 0.2, "snapshot_month": month}
+    kept = ("scaled", "mean", "deviation", "floor", "cap")
+    numbers += [f"{n}_{of}" for n in ("recency", "frequency", "monetary") for of in kept]
+    shared = {
+        "transform": "log",
+        "engine": "scikit-learn",
+        "clusters": 2,
+        "customers": 1,
+        "share": 0.5,
+        "silhouette": 0.2,
+        "snapshot_month": month,
+    }
     spread = [(0, "Best customers", 1.0), (1, "Dormant", 2.0)]
     return [shared | {"cluster": n, "label": label} | dict.fromkeys(numbers, place) for n, label, place in spread]
 
@@ -420,6 +449,29 @@ def foreseen(month: date) -> Rows:
     }
     models = [("random_forest", True, 0.8), ("gradient_boosting", False, 0.8), ("recency_alone", False, 0.7)]
     return [shared | {"model": model, "scores": scores, "roc_auc": auc} for model, scores, auc in models]
+
+
+def in_force(month: date) -> Rows:
+    """The month's own two clusters, as segment_champion keeps them."""
+    shared = {"champion_month": month, "promoted": True, "failed_gates": [], "agreement": 0.9, "silhouette": 0.3}
+    shared |= {"smallest_share": 0.5, "snapshot_month": month}
+    names = enumerate(["Best customers", "Dormant"])
+    return [shared | {"cluster": n, "label": label, "place_label": label} for n, label in names]
+
+
+def drift(month: date) -> Rows:
+    """A figure of each kind, all within their bounds."""
+    return [
+        {"measure": measure, "item": item, "value": value, "bound": bound, "within_bound": bound and True}
+        | {"snapshot_month": month, "customers": None, "to_segment": None}
+        for measure, item, value, bound in [
+            ("moved_share", "all customers", 0.2, 0.5),
+            ("model_agreement", "all customers", 0.9, 0.5),
+            ("transition", "Dormant", 1.0, None),
+            ("psi", "recency_days", 0.1, 0.25),
+            ("centroid_movement", "Dormant", 0.1, 1.0),
+        ]
+    ]
 
 
 def rule(product: dict[str, Any]) -> dict[str, Any]:
@@ -463,7 +515,12 @@ def made(spark: SparkSession) -> Made:
     )
     models = [cluster for month in MONTHS for cluster in clusters(month)]
     segment_models = keep(SegmentModel, frame(spark, SegmentModel, models))
-    keep(CustomerSegments, customer_segments(rfm, segment_models))
+    champions = keep(
+        SegmentChampion, frame(spark, SegmentChampion, [row for month in MONTHS for row in in_force(month)])
+    )
+    segments = keep(CustomerSegments, customer_segments(rfm, champions, segment_models))
+    rows[SegmentDrift] = [row for month in MONTHS for row in drift(month)]
+    keep(SegmentSummary, segment_summary(segments))
     keep(GeoMetrics, geo_metrics(clean, activity, rfm))
     months = spark.createDataFrame([(month,) for month in MONTHS], "snapshot_month date")
     keep(MonthlyActivity, monthly_activity(clean, activity, months))
@@ -580,11 +637,14 @@ def test_what_keeps_a_partition_from_being_published_and_what_only_warns():
         ("raw_invoices", "drops_as_expected"),
         ("quarantined_invoices", "quarantine_share"),
         *(("daily_counts", check.name) for check in ANOMALIES),
-        ("segment_model", "model_floors"),
         ("churn_evaluation", "out_of_time_auc"),
         ("churn_evaluation", "better_than_recency"),
         ("churn_evaluation", "calibrated"),
         ("churn_scores", "model_made"),
+        ("segment_champion", "champion_gates"),
+        ("segment_champion", "labels_fit"),
+        ("segment_drift", "segments_hold"),
+        ("segment_drift", "features_hold"),
         ("customer_clv", "models_fitted"),
         ("clv_holdout", "models_fitted"),
         ("clv_holdout", "total_foreseen"),

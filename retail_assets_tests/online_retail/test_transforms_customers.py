@@ -1,6 +1,6 @@
 """customer_rfm, segment_model, customer_segments, churn_scores: each customer as of each month's end."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -12,16 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from retail_assets.analytics.champions import standings
 from retail_assets.analytics.churn import CHURN_FEATURES, FOREST, RollingOrigin, churn_feature_frame
-from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS
-from retail_assets.analytics.segmentation import segment
+from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS, VALUE_ENGAGEMENT_ACTIONS
+from retail_assets.analytics.segment_engines import segment
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.online_retail.churn_scores import ChurnScores, churn_scores, score
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
 from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
-from retail_assets.online_retail.segment_model import SegmentModel, _frame, segment_model
+from retail_assets.online_retail.segment_champion import SegmentChampion, segment_champion
+from retail_assets.online_retail.segment_model import SegmentModel, as_table, segment_model
 from retail_assets.online_retail.snapshots import as_of_date
 from retail_assets_tests.online_retail.frames import bought, frame, returned, sorted_rows
 
@@ -123,6 +125,33 @@ def test_equal_values_get_equal_scores(spark: SparkSession):
     assert [rows[f"{n}"].rfm_score for n in range(6)] == ["333", "333", "444", "444", "555", "555"]
 
 
+def test_value_and_engagement_follow_from_the_medians_and_equal_values_are_judged_alike(spark: SparkSession):
+    # Medians: recency 20 days (10th of the month: 22 days to the 1st), frequency 2, monetary 100.
+    bought_how = {
+        "high": (1, 5, "200.001"), "twice": (1, 5, "200.000"), "median": (20, 2, "100.000"), "late": (21, 3, "500.000"),
+        "recent": (20, 2, "50.000"), "gone": (25, 1, "10.000"), "above": (21, 2, "100.001"), "low": (20, 1, "99.999"),
+        "base": (30, 3, "100.000"),
+    }  # fmt: skip
+    activity = [
+        bought(
+            name, "2011-01", orders=orders, revenue=revenue, last_purchase_date=str(date(2011, 2, 1) - timedelta(days))
+        )
+        for name, (days, orders, revenue) in bought_how.items()
+    ]
+    rows = {row.customer_id: row for row in rfm(spark, activity, JANUARY).collect()}
+    assert {name: (row.value_segment, row.engagement_segment) for name, row in rows.items()} == {
+        "high": ("High", "Active & Engaged"),
+        "twice": ("Growing", "Active & Engaged"),
+        "median": ("Base", "Developing"),
+        "late": ("High", "At Risk"),
+        "recent": ("Base", "Developing"),
+        "gone": ("Base", "Inactive"),
+        "above": ("Growing", "Inactive"),
+        "low": ("Base", "Developing"),
+        "base": ("Base", "At Risk"),
+    }
+
+
 def customers(random: Random, count: int, *months: str) -> list[dict[str, Any]]:
     """Customers of all kinds, some alike."""
     rows = []
@@ -148,17 +177,22 @@ def customers(random: Random, count: int, *months: str) -> list[dict[str, Any]]:
 def test_every_customer_is_in_exactly_one_segment_and_one_cluster(spark: SparkSession, seed: int, count: int):
     activity = [*customers(Random(seed), count, "2011-01", "2011-02"), bought("always", "2011-01")]
     rows = frame(spark, CustomerRfm, [row.asDict() for row in rfm(spark, activity, JANUARY, FEBRUARY).collect()])
-    models = [
-        segment_model(segment(part.astype({"monetary": float})), part.snapshot_month.iloc[0])
-        for _, part in rows.toPandas().groupby("snapshot_month")
-    ]
-    placed = conform(customer_segments(rows, _frame(rows, models)), CustomerSegments).toPandas()
+    bought_by = {month: part.astype({"monetary": float}) for month, part in rows.toPandas().groupby("snapshot_month")}
+    by_month = {month: segment_model(segment(part), month) for month, part in bought_by.items()}
+    decided = standings(by_month, bought_by)
+    champions = [segment_champion(by_month, standing, month) for month, standing in decided.items()]
+    tables = [as_table(rows, SegmentChampion, champions), as_table(rows, SegmentModel, list(by_month.values()))]
+    placed = conform(customer_segments(rows, *tables), CustomerSegments).toPandas()
     of_rfm = rows.select("snapshot_month", "customer_id").toPandas()
     keys = ["snapshot_month", "customer_id"]
     assert sorted(placed[keys].itertuples(index=False)) == sorted(of_rfm[keys].itertuples(index=False))
-    assert placed[["cluster", "label", "rfm_segment", "recommended_action", "distance"]].notna().all(axis=None)
-    sizes = pd.concat(models).set_index(["snapshot_month", "cluster"]).customers.to_dict()
-    assert placed.groupby(["snapshot_month", "cluster"]).size().to_dict() == sizes
+    told = ["cluster", "label", "rfm_segment", "recommended_action", "distance", "value_engagement_action"]
+    assert placed[told].notna().all(axis=None)
+    own = {month for month, standing in decided.items() if standing.champion == month}
+    models = pd.concat([by_month[month] for month in own])
+    sizes = models.set_index(["snapshot_month", "cluster"]).customers.to_dict()
+    by_own = placed[placed.snapshot_month.isin(own)]
+    assert by_own.groupby(["snapshot_month", "cluster"]).size().to_dict() == sizes
 
 
 def test_a_customers_segment_names_what_to_do_and_the_nearest_cluster(spark: SparkSession):
@@ -166,17 +200,28 @@ def test_a_customers_segment_names_what_to_do_and_the_nearest_cluster(spark: Spa
         "clusters": 2, "customers": 1, "share": 0.5, "value_score": 0.0, "recency_days": 0.0, "frequency": 0.0,
         "monetary": 0.0, "frequency_scaled": 0.0, "monetary_scaled": 0.0, "recency_mean": 1.0,
         "recency_deviation": 0.5, "frequency_mean": 0.0, "frequency_deviation": 1.0, "monetary_mean": 0.0,
-        "monetary_deviation": 1.0, "snapshot_month": "2011-01-01",
+        "monetary_deviation": 1.0, "recency_floor": 0.0, "frequency_floor": 0.0, "monetary_floor": 0.0,
+        "recency_cap": 1e9, "frequency_cap": 1e9, "monetary_cap": 1e9, "transform": "log",
+        "snapshot_month": "2010-12-01",
     }  # fmt: skip
     model = frame(
         spark,
         SegmentModel,
         [
-            places | {"cluster": 0, "label": "Best customers", "recency_scaled": -2.0},
+            places | {"cluster": 0, "label": "Top accounts", "recency_scaled": -2.0},
             places | {"cluster": 1, "label": "Dormant", "recency_scaled": 4.0},
+            # The month's own model, which was refused.
+            places | {"cluster": 0, "label": "Refused", "recency_scaled": 0.0, "snapshot_month": "2011-01-01"},
         ],
     )
+    decided = {"champion_month": "2010-12-01", "snapshot_month": "2011-01-01"}
+    champion = frame(
+        spark,
+        SegmentChampion,
+        [decided | {"cluster": 0, "label": "Best customers"}, decided | {"cluster": 1, "label": "Dormant"}],
+    )
     known = {"as_of_date": "2011-02-01", "frequency": 0, "monetary": 0, "snapshot_month": "2011-01-01"}
+    known |= {"value_segment": "High", "engagement_segment": "At Risk"}
     rows = frame(
         spark,
         CustomerRfm,
@@ -185,13 +230,15 @@ def test_a_customers_segment_names_what_to_do_and_the_nearest_cluster(spark: Spa
             known | {"customer_id": "b", "recency_days": 19, "rfm_segment": "At Risk"},
         ],
     )
-    a, b = sorted_rows(customer_segments(rows, model), "customer_id")
+    a, b = sorted_rows(customer_segments(rows, champion, model), "customer_id")
     assert (a.cluster, a.label, a.distance, a.recommended_action) == (
         0, "Best customers", 0.0, RECOMMENDED_ACTIONS["Champions"],
     )  # fmt: skip
     # log1p(19) = 2.9957, scaled (2.9957 − 1) / 0.5 = 3.9915
     assert (b.cluster, b.label, b.distance) == (1, "Dormant", pytest.approx(0.008536, abs=1e-6))
     assert b.recommended_action == RECOMMENDED_ACTIONS["At Risk"]
+    assert b.value_engagement_action == VALUE_ENGAGEMENT_ACTIONS["High", "At Risk"]
+    assert a.model_month == b.model_month == date(2010, 12, 1)
 
 
 def kinds(count: int) -> pd.DataFrame:
@@ -220,13 +267,15 @@ def test_a_months_model_has_a_row_for_each_cluster_that_keeps_the_contract(spark
     assert (rows.customers.sum(), rows.share.sum()) == (180, pytest.approx(1))
     assert list(rows.recency_days.round(-1)) == [0, 60, 300]
     assert rows.silhouette.min() > 0.7
-    (evaluation,) = evaluate(conform(_frame(spark.range(1), [rows]), SegmentModel), SegmentModel).values()
+    (evaluation,) = evaluate(
+        conform(as_table(spark.range(1), SegmentModel, [rows]), SegmentModel), SegmentModel
+    ).values()
     assert (evaluation.rows, evaluation.failed) == (3, {})
 
 
 def test_customers_all_alike_are_one_cluster_that_keeps_the_contract(spark: SparkSession):
     alike = kinds(1).iloc[[0, 0, 0, 0]].assign(customer_id=list("abcd"))
-    table = conform(_frame(spark.range(1), [segment_model(segment(alike), MARCH)]), SegmentModel)
+    table = conform(as_table(spark.range(1), SegmentModel, [segment_model(segment(alike), MARCH)]), SegmentModel)
     (row,) = table.collect()
     assert (row.cluster, row.label, row.customers, row.clusters) == (0, "Occasional buyers", 4, 1)
     assert (row.silhouette, row.stability) == (None, None)

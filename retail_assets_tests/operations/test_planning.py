@@ -34,7 +34,10 @@ MONTHLY = [
     "customer_month_activity",
     "customer_rfm",
     "segment_model",
+    "segment_champion",
     "customer_segments",
+    "segment_drift",
+    "segment_summary",
     "geo_metrics",
     "monthly_activity",
 ]
@@ -221,7 +224,10 @@ def test_what_was_interrupted_is_due_again_with_what_reads_it(ledger):
 def test_a_table_made_anew_makes_due_what_reads_it(ledger):
     ledger.make_all()
     ledger.make({key("customer_rfm"): ["2010-02-01"]})
-    assert named(ledger.due()) == each(["segment_model", "customer_segments", "geo_metrics"], ["2010-02-01"])
+    # Which model scores a month follows from every month so far.
+    assert named(ledger.due()) == each(["segment_model", "geo_metrics"], ["2010-02-01"]) | each(
+        ["segment_champion", "customer_segments", "segment_drift", "segment_summary"], ["2010-02-01", "2010-03-01"]
+    )
 
 
 def test_a_drop_of_a_day_in_the_future_or_outside_the_calendar_is_left_alone_and_named(ledger):
@@ -284,7 +290,9 @@ def test_a_failed_partition_blocks_exactly_what_reads_it(ledger):
 
 def test_a_failed_snapshot_leaves_tables_beside_it_alone(ledger):
     left, waiting = without_blocked(ledger.graph, ledger.due(), {(key("segment_model"), "2010-02-01")})
-    assert waiting == {(key("customer_segments"), "2010-02-01")}
+    # What reads earlier months as far as they were made goes on without this one.
+    scored = {"segment_champion", "customer_segments", "segment_drift", "segment_summary"}
+    assert waiting == {(key(table), "2010-02-01") for table in scored}
     assert named(left)["customer_rfm"] == months("2010-01-15", "2010-03-10")
 
 

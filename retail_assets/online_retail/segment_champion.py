@@ -1,0 +1,191 @@
+"""segment_champion: whose segment model scores each month; a new one takes over only if it passes its gates."""
+
+from datetime import date
+
+import pandas as pd
+from dagster import AssetCheckSeverity, AssetExecutionContext
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from retail_assets.analytics.champions import (
+    AGREEMENT_FLOOR,
+    MONTHS_IN_FORCE,
+    SILHOUETTE_FLOOR,
+    Standing,
+    panel,
+    standings,
+)
+from retail_assets.analytics.segmentation import FEATURES, LABELS, SMALLEST_SHARE, model_of
+from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
+from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.contracts import Contract, Day, Flag, Integer, Real, Text, Texts, column, partition
+from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.online_retail.customer_rfm import CustomerRfm
+from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL, SegmentModel, as_table, by_month, month_alias
+from retail_assets.operations.partitions import monthly, months_so_far
+
+_PLACE = (SegmentModel, "recency_scaled", "frequency_scaled", "monetary_scaled")
+_CUSTOMERS = (CustomerRfm, *FEATURES)
+
+
+class SegmentChampion(Contract):
+    """One row for each month and cluster of the model that scores the month: the champion.
+
+    A month's own model becomes champion if its silhouette, its smallest share and its agreement with the champion so
+    far pass their gates; otherwise the champion so far scores. A cluster that holds the same customers as one of the
+    champion before it keeps that one's label. All of it follows from the tables, month after month from the first:
+    the registry of MLflow only mirrors it.
+    """
+
+    cluster: Integer = column("Number of the champion's cluster", ge=0, origin=(SegmentModel, "cluster"))
+    label: Text = column(
+        "Name in force: of the previous champion's matching cluster, else from where the centroid lies",
+        isin=list(LABELS),
+        origin=[(SegmentModel, "label"), _PLACE, _CUSTOMERS],
+    )
+    place_label: Text = column("Name from where the centroid lies alone", origin=(SegmentModel, "label"))
+    champion_month: Day = column("Month whose model scores", origin=[_PLACE, _CUSTOMERS])
+    promoted: Flag = column("Whether the month's own model passed every gate", origin=[_PLACE, _CUSTOMERS])
+    failed_gates: Texts = column("The gates that the month's own model failed", origin=[_PLACE, _CUSTOMERS])
+    agreement: Real = column(
+        "Adjusted Rand index of the month's own model and the champion until then, on the month's customers; NULL if "
+        "there was none",
+        nullable=True,
+        origin=[_PLACE, _CUSTOMERS],
+    )
+    silhouette: Real = column(
+        "Silhouette of the month's own model; NULL with one cluster", nullable=True, origin=(SegmentModel, "silhouette")
+    )
+    smallest_share: Real = column("Smallest share of the month's own model", origin=(SegmentModel, "share"))
+    snapshot_month: Day = partition("First day of the snapshot's month", origin=(SegmentModel, "snapshot_month"))
+
+    class Config:
+        unique = ["snapshot_month", "cluster"]
+
+
+def segment_champion(models: dict[date, pd.DataFrame], standing: Standing, month: date) -> pd.DataFrame:
+    """The rows of one month: one per cluster of its champion."""
+    own = models[month]
+    silhouette = own["silhouette"].iloc[0]
+    places = dict(zip(models[standing.champion]["cluster"], models[standing.champion]["label"], strict=True))
+    return pd.DataFrame(
+        {
+            "cluster": cluster,
+            "label": label,
+            "place_label": places[cluster],
+            "champion_month": standing.champion,
+            "promoted": standing.promoted,
+            "failed_gates": list(standing.failed_gates),
+            "agreement": standing.agreement,
+            "silhouette": float(silhouette) if pd.notna(silhouette) else None,
+            "smallest_share": float(own["share"].min()),
+            "snapshot_month": month,
+        }
+        for cluster, label in standing.labels.items()
+    ).astype(object)
+
+
+def _gates() -> TableCheck:
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        found = {}
+        for key in audit.keys:
+            failed = audit.measure(key, "failed_gates")
+            metadata = {
+                "failed_gates": failed or "none",
+                "scored_by_the_model_of": str(audit.measure(key, "champion_month")),
+                "silhouette": audit.measure(key, "silhouette"),
+                "silhouette_floor": SILHOUETTE_FLOOR,
+                "smallest_share": audit.measure(key, "smallest_share"),
+                "smallest_share_floor": SMALLEST_SHARE,
+                "agreement_with_champion": audit.measure(key, "agreement"),
+                "agreement_floor": AGREEMENT_FLOOR,
+            }
+            found[key] = Verdict(not failed, metadata)
+        return found
+
+    return TableCheck(
+        "champion_gates",
+        f"The month's own model scores: silhouette at least {SILHOUETTE_FLOOR}, no cluster under {SMALLEST_SHARE:.0%}, "
+        f"and, until the champion is over {MONTHS_IN_FORCE} months old, an adjusted Rand index of at least "
+        f"{AGREEMENT_FLOOR} against it. Otherwise the champion goes on scoring",
+        verdicts,
+        measures={
+            "failed_gates": lambda: F.max(F.array_join("failed_gates", ", ")),
+            "champion_month": lambda: F.max("champion_month"),
+            "silhouette": lambda: F.max("silhouette"),
+            "smallest_share": lambda: F.max("smallest_share"),
+            "agreement": lambda: F.max("agreement"),
+        },
+        blocking=False,
+        severity=AssetCheckSeverity.WARN,
+    )
+
+
+def _labels_fit() -> TableCheck:
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        return {
+            key: Verdict(not audit.measure(key, "misfits"), {"clusters_named_otherwise": audit.measure(key, "misfits")})
+            for key in audit.keys
+        }
+
+    return TableCheck(
+        "labels_fit",
+        "Labels carried over from the champion before are still the names that fit where the centroids lie",
+        verdicts,
+        measures={"misfits": lambda: F.count_if(F.col("label") != F.col("place_label"))},
+        blocking=False,
+        severity=AssetCheckSeverity.WARN,
+    )
+
+
+@table(
+    SegmentChampion,
+    monthly,
+    group="ml",
+    kinds=["mlflow"],
+    reads={"rfm": (CustomerRfm, months_so_far), "model": (SegmentModel, months_so_far)},
+    history=["rfm", "model"],
+    checks=[_gates(), _labels_fit()],
+)
+def build(
+    rfm: DataFrame, model: DataFrame, window: PartitionWindow, mlflow: MlflowTracking, context: AssetExecutionContext
+) -> Built:
+    """Decides every month so far, keeps the window's decisions, and lets the registry's alias follow the newest."""
+    models = by_month(model.toPandas())
+    sizes = {month: int(rows["customers"].sum()) for month, rows in models.items()}
+    kept = panel(rfm, sizes, "snapshot_month").withColumn("monetary", F.col("monetary").cast("double"))
+    customers = kept.select("snapshot_month", *FEATURES).toPandas()
+    decided = standings(models, by_month(customers))
+    made = {month: decided[month] for month in window.days if month in decided}
+    if made:
+        with mlflow.run(context, EXPERIMENT) as tracked:
+            _mirror(tracked, models, made, customers.head(5))
+    rows = [segment_champion(models, standing, month) for month, standing in made.items()]
+    return Built(as_table(rfm, SegmentChampion, rows))
+
+
+def _mirror(
+    tracked: TrackedRun,
+    models: dict[date, pd.DataFrame],
+    made: dict[date, Standing],
+    example: pd.DataFrame,
+) -> None:
+    """The gates' results to the months' versions, and the champion's alias to the version that scores the newest.
+
+    A champion that the registry has lost is registered again from the rows of its table.
+    """
+    for month, standing in made.items():
+        version = tracked.version(MODEL, month_alias(month))
+        if version is not None:
+            gates = f"failed: {', '.join(standing.failed_gates)}" if standing.failed_gates else "passed"
+            agreement = "no champion before" if standing.agreement is None else f"{standing.agreement:.3f}"
+            tracked.tell(MODEL, version, {"gates": gates, "agreement_with_champion": agreement})
+    newest = max(made)
+    champion = made[newest].champion
+    version = tracked.version(MODEL, month_alias(champion))
+    if version is None:
+        with tracked.month(str(champion)):
+            tracked.log(tags={"restored_from": "the rows of online_retail.segment_model"})
+            lost = model_of(models[champion])
+            version = tracked.register(lost, MODEL, example[FEATURES], False, month_alias(champion)).version
+    tracked.promote(MODEL, version, str(newest))

@@ -1,0 +1,201 @@
+"""segment_drift: what changed since the month before: customers' segments, the models, the features, the centroids."""
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+from dagster import AssetCheckSeverity
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from retail_assets.analytics.champions import AGREEMENT_FLOOR, overlap, panel
+from retail_assets.analytics.drift import psi_bound, quantile_psi
+from retail_assets.analytics.segmentation import FEATURES, centres_of, model_of, scaling_of
+from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Real, Text, column, partition
+from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.online_retail.customer_segments import CustomerSegments
+from retail_assets.online_retail.segment_model import SegmentModel, as_table, by_month
+from retail_assets.operations.partitions import monthly, preceding
+
+TRANSITION, MOVED, AGREEMENT, PSI, CENTROID = MEASURES = (
+    "transition",
+    "moved_share",
+    "model_agreement",
+    "psi",
+    "centroid_movement",
+)
+EVERYONE = "all customers"
+NEW = "New customers of the month"
+
+# Online Retail II, 2010-03 … 2011-12: shares of 0.05 to 0.39, but for January 2011 (0.57), when who had bought for
+# Christmas was no longer recent; centroids 0.03 to 0.6.
+MOVED_AT_MOST = 0.5
+CENTROID_AT_MOST = 1.0
+"""In standard deviations of the month before."""
+PSI_AT_MOST = 0.25
+"""Where a change of distribution is commonly called large; for few customers what chance explains is allowed, too."""
+
+
+class SegmentDrift(Contract):
+    """One row for each month and figure that compares it with the month before.
+
+    `transition`: customers of one segment that are in this or another now, and their share of it. `moved_share`: share
+    of the customers of both months whose segment changed. `model_agreement`: adjusted Rand index of the two months' own
+    models on this month's customers. `psi`: population stability index of each feature, over quantiles of the month
+    before. `centroid_movement`: how far the centroid of each cluster of the month's own model lies from that of the
+    cluster before which shares most customers with it. The first month has no rows.
+    """
+
+    measure: Text = column("Which figure", isin=list(MEASURES))
+    item: Text = column("Segment in the month before, feature, or all customers", origin=(CustomerSegments, "label"))
+    to_segment: Text = column(
+        "Segment now; NULL but for transitions", nullable=True, origin=(CustomerSegments, "label")
+    )
+    customers: Count = column(
+        "Customers of the transition; NULL otherwise", nullable=True, ge=1, origin=(CustomerSegments, "customer_id")
+    )
+    value: Real = column(
+        "The figure",
+        origin=[
+            (CustomerSegments, "label", *FEATURES),
+            (SegmentModel, "recency_scaled", "frequency_scaled", "monetary_scaled"),
+        ],
+    )
+    bound: Real = column("What the figure should not exceed, or for model_agreement not fall below", nullable=True)
+    within_bound: Flag = column("Whether it keeps its bound; NULL where there is none", nullable=True)
+    snapshot_month: Day = partition("First day of the snapshot's month", origin=(CustomerSegments, "snapshot_month"))
+
+    class Config:
+        unique = ["snapshot_month", "measure", "item", "to_segment"]
+
+
+def transitions(segments: DataFrame) -> DataFrame:
+    """`snapshot_month, before, now, customers`: every customer of a month by its segment then and the month before."""
+    earlier = segments.select(
+        F.add_months("snapshot_month", 1).alias("snapshot_month"), "customer_id", F.col("label").alias("before")
+    )
+    return (
+        segments.select("snapshot_month", "customer_id", F.col("label").alias("now"))
+        .join(earlier, ["snapshot_month", "customer_id"], "left")
+        .groupBy("snapshot_month", F.coalesce("before", F.lit(NEW)).alias("before"), "now")
+        .agg(F.count("*").alias("customers"))
+    )
+
+
+def movements(moves: pd.DataFrame) -> pd.DataFrame:
+    """The rows of transitions and of the share moved, from one month's `before, now, customers`."""
+    ordered = moves.sort_values(["before", "now"])
+    shares = ordered["customers"] / ordered.groupby("before")["customers"].transform("sum")
+    rows = [
+        _row(TRANSITION, before, float(share), to_segment=now, customers=int(customers))
+        for before, now, customers, share in zip(
+            ordered["before"], ordered["now"], ordered["customers"], shares, strict=True
+        )
+    ]
+    known = ordered[ordered["before"] != NEW]
+    moved = known[known["before"] != known["now"]]["customers"].sum() / known["customers"].sum()
+    return pd.DataFrame(
+        [*rows, _row(MOVED, EVERYONE, float(moved), MOVED_AT_MOST, moved <= MOVED_AT_MOST)], dtype=object
+    )
+
+
+def changes(
+    model: pd.DataFrame, model_before: pd.DataFrame, customers: pd.DataFrame, customers_before: pd.DataFrame
+) -> pd.DataFrame:
+    """The rows about models and features: of a month's own model and customers against those of the month before."""
+    from sklearn.metrics import adjusted_rand_score
+
+    model, model_before = model.sort_values("cluster"), model_before.sort_values("cluster")
+    placed, placed_before = (model_of(one).predict(customers[FEATURES]) for one in (model, model_before))
+    agreement = float(adjusted_rand_score(placed_before, placed))
+    rows = [_row(AGREEMENT, EVERYONE, agreement, AGREEMENT_FLOOR, agreement >= AGREEMENT_FLOOR)]
+    for feature in FEATURES:
+        index = quantile_psi(customers_before[feature], customers[feature])
+        bound = max(PSI_AT_MOST, psi_bound(len(customers_before), len(customers)))
+        rows.append(_row(PSI, feature, index, bound, index <= bound))
+    # In the units of the month before, so that a change of the scaling itself is seen.
+    now = scaling_of(model_before).scaled(model[FEATURES].to_numpy("float64"))
+    distance = {
+        (one, other): float(np.linalg.norm(now[one] - centres_of(model_before)[other]))
+        for one, other, _ in overlap(placed, placed_before)
+    }
+    names = list(model_before["label"])
+    rows += [
+        _row(CENTROID, names[other], value, CENTROID_AT_MOST, value <= CENTROID_AT_MOST)
+        for (_, other), value in sorted(distance.items())
+    ]
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _row(
+    measure: str,
+    item: str,
+    value: float,
+    bound: float | None = None,
+    within_bound: bool | None = None,
+    to_segment: str | None = None,
+    customers: int | None = None,
+) -> dict[str, object]:
+    return {
+        "measure": measure,
+        "item": item,
+        "to_segment": to_segment,
+        "customers": customers,
+        "value": value,
+        "bound": bound,
+        "within_bound": None if within_bound is None else bool(within_bound),
+    }
+
+
+def _within_bounds(name: str, description: str, *measures: str) -> TableCheck:
+    def out_of_bounds() -> Column:
+        told = F.format_string("%s of %s: %.3f, bound %.3f", "measure", "item", "value", "bound")
+        return F.array_sort(F.collect_list(F.when(F.col("measure").isin(*measures) & ~F.col("within_bound"), told)))
+
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        found = {key: audit.measure(key, name) or [] for key in audit.keys}
+        return {key: Verdict(not figures, {"out_of_bounds": figures}) for key, figures in found.items()}
+
+    return TableCheck(
+        name, description, verdicts, {name: out_of_bounds}, blocking=False, severity=AssetCheckSeverity.WARN
+    )
+
+
+@table(
+    SegmentDrift,
+    monthly,
+    group="gold",
+    reads={"segments": (CustomerSegments, preceding(1)), "model": (SegmentModel, preceding(1))},
+    history=["segments", "model"],
+    checks=[
+        _within_bounds(
+            "segments_hold",
+            f"At most {MOVED_AT_MOST:.0%} of the customers changed segment, the month's own model agrees with the one "
+            f"before (adjusted Rand index at least {AGREEMENT_FLOOR}), and no centroid moved by more than "
+            f"{CENTROID_AT_MOST} standard deviations",
+            MOVED,
+            AGREEMENT,
+            CENTROID,
+        ),
+        _within_bounds(
+            "features_hold",
+            f"No feature's distribution changed by a population stability index over {PSI_AT_MOST}, or what chance "
+            "explains where there are few customers",
+            PSI,
+        ),
+    ],
+)
+def build(segments: DataFrame, model: DataFrame, window: PartitionWindow) -> DataFrame:
+    """The window's months, each against the month before it."""
+    models, moves = by_month(model.toPandas()), by_month(transitions(segments).toPandas())
+    sizes = {month: int(rows["customers"].sum()) for month, rows in models.items()}
+    kept = panel(segments, sizes, "snapshot_month").withColumn("monetary", F.col("monetary").cast("double"))
+    customers = by_month(kept.select("snapshot_month", *FEATURES).toPandas())
+    rows = []
+    for month in window.days:
+        before = (month - timedelta(days=1)).replace(day=1)
+        if all(month in known and before in known for known in (models, moves, customers)):
+            changed = changes(models[month], models[before], customers[month], customers[before])
+            rows += [part.assign(snapshot_month=month) for part in (movements(moves[month]), changed)]
+    return as_table(segments, SegmentDrift, rows)
