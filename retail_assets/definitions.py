@@ -20,6 +20,7 @@ from retail_assets.lakehouse.session import MEANING, spark_config
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
+from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
 
 
@@ -41,6 +42,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
             ),
             "landing": LandingZone(settings.landing),
+            "pages": Pages(directory=settings.dashboards),
             "mlflow": MlflowTracking(
                 tracking_uri=settings.mlflow_tracking_uri,
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,

@@ -113,6 +113,7 @@ def test_definitions_load_without_a_jvm_without_network_and_without_heavy_librar
         ).stdout
     )
     heavy = {"mlflow", "dagster_mlflow", "sklearn", "databricks", "dagster_databricks", "delta", "deltalake"}
+    heavy |= {"altair", "vl_convert"}
     assert heavy.isdisjoint(loaded["modules"])
     assert "python_calamine" not in loaded["modules"]
     assert loaded["children"] == []
@@ -152,6 +153,7 @@ def test_every_table_is_an_asset_in_its_group(closed):
             "product_affinities",
         },
         "ml": {"segment_model", "churn_scores"},
+        "report": {"dashboard"},
     }
     assert all(asset.key == AssetKey(["online_retail", name]) for name, asset in closed.items())
 

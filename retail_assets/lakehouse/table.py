@@ -78,6 +78,7 @@ OWNERS = {
     "silver": "team:data-engineering",
     "gold": "team:analytics",
     "ml": "team:data-science",
+    "report": "team:analytics",
 }
 
 

@@ -8,6 +8,7 @@ from retail_assets.online_retail import (
     customer_rfm,
     customer_segments,
     daily_metrics,
+    dashboard,
     geo_metrics,
     monthly_activity,
     product_affinities,
@@ -33,6 +34,7 @@ TABLES = [
     product_metrics.build,
     category_metrics.build,
     product_affinities.build,
+    dashboard.build,
 ]
 
 __all__ = ["SOURCE", "TABLES"]

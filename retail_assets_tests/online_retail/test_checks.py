@@ -24,6 +24,7 @@ from retail_assets.online_retail.customer_month_activity import CustomerMonthAct
 from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
 from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
 from retail_assets.online_retail.daily_metrics import DailyMetrics, daily_metrics
+from retail_assets.online_retail.dashboard import Dashboard
 from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
 from retail_assets.online_retail.monthly_activity import MonthlyActivity, monthly_activity
 from retail_assets.online_retail.product_affinities import ProductAffinities
@@ -258,6 +259,10 @@ FAULTS = [
     Fault("product_affinities", "baskets_agree", "basket lost", changed(baskets=18), {"wrong_baskets": 2}),
     Fault("product_affinities", "baskets_agree", "product miscounted",
           lambda s: s.rows[0].update(antecedent_baskets=15, together_baskets=15), {"wrong_products": 1}),
+    Fault("dashboard", "contract", "too large", changed(bytes=6_000_001), broken("bytes_less_than_or_equal_to")),
+    Fault("dashboard", "contract", "two pages", lambda s: s.rows.append(s.rows[0]), REPEATED),
+    Fault("dashboard", "figures", "another revenue", find(differences=["daily_metrics 2011-03-04 revenue: 1, not 2"]),
+          {"differences": ["daily_metrics 2011-03-04 revenue: 1, not 2"]}),
 ]  # fmt: skip
 PLANTED = {name: [fault for fault in FAULTS if fault.table == name] for name in BY_NAME}
 
@@ -333,6 +338,10 @@ def made(spark: SparkSession) -> Made:
         row | {"monetary": 5.0, "churn_probability": 0.5, "churn_prediction": True, "churn_risk": "Low"}
         for row in rows[CustomerRfm]
     ]
+    page = {"as_of_date": date(2011, 2, 1), "file": "page.html", "bytes": 1, "sha256": "0" * 64, "customers": 2}
+    rows[Dashboard] = [
+        page | {"orders": 1, "revenue": 1, "returns_value": 0, "snapshot_month": month} for month in MONTHS
+    ]
     return Made(rows, spark)
 
 
@@ -345,7 +354,7 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
         return [copy.copy(row) for row in made.rows[contract] if str(row[column])[:7] == month]
 
     models = {str(key): model() for key in keys}
-    findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models}
+    findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models, "differences": {}}
     return [
         Sample(
             str(key),
