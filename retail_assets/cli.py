@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,9 @@ def land(settings: Settings, files: tuple[Path, ...]) -> None:
 @click.pass_obj
 def generate(settings: Settings, lines: int, days: int, seed: int, until: datetime | None) -> None:
     """Make data like a real shop's, as daily drops that end yesterday."""
-    made = generate_drops(settings, lines, days, seed, until.date() if until else _yesterday())
+    from retail_assets.landing.calendar import yesterday
+
+    made = generate_drops(settings, lines, days, seed, until.date() if until else yesterday())
     click.echo(made)
 
 
@@ -208,6 +210,7 @@ def _run(
     months: str,
     generate_if_empty: bool,
 ) -> bool:
+    from retail_assets.landing.calendar import yesterday
     from retail_assets.landing.drops import LandingZone
     from retail_assets.online_retail.source import INVOICES
     from retail_assets.operations.planning import Request
@@ -219,7 +222,7 @@ def _run(
                 f"Nothing has landed in {settings.landing}/{INVOICES.name}. Land your files (retail land FILE…), put "
                 "daily drops there (…YYYY-MM-DD….csv), or make data (retail generate)."
             )
-        console.print(generate_drops(settings, 120_000, 500, 42, _yesterday()), markup=False)
+        console.print(generate_drops(settings, 120_000, 500, 42, yesterday()), markup=False)
     elif (asked := _interrupted(settings)) is not None:
         if not generate_if_empty or not asked:
             raise Refusal(
@@ -251,6 +254,7 @@ def _make_what_is_due(
 
     from retail_assets.online_retail.arrivals import arrivals
     from retail_assets.operations.main_job import AlreadyRunning, run_main_job
+    from retail_assets.operations.pipeline_metrics import keep_pipeline_metrics
     from retail_assets.operations.progress import Progress, report
 
     try:
@@ -270,6 +274,8 @@ def _make_what_is_due(
                 warm_up=lambda partitions: _warm_up(settings, partitions),
                 whole=_whole_job() if settings.databricks else None,
             )
+            if summary.tables:
+                keep_pipeline_metrics(instance, settings.lakehouse)
     except (AlreadyRunning, SettingError) as error:
         raise Refusal(str(error)) from None
     report(console, summary, settings)
@@ -308,7 +314,7 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     from retail_assets.databricks.rehearsal.deployment import deployment_environment, landing_directory
     from retail_assets.databricks.rehearsal.report import what_ran_where
     from retail_assets.databricks.rehearsal.workspace import Workspace
-    from retail_assets.landing.calendar import read_calendar
+    from retail_assets.landing.calendar import read_calendar, yesterday
     from retail_assets.online_retail.source import INVOICES
     from retail_assets.operations.planning import Request
 
@@ -320,7 +326,7 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     (directory / REHEARSAL).touch()
     with Workspace(directory) as workspace:
         landed_at = replace(settings, landing=str(landing_directory(workspace)), calendars={})
-        console.print(generate_drops(landed_at, lines, days, 42, _yesterday()), markup=False)
+        console.print(generate_drops(landed_at, lines, days, 42, yesterday()), markup=False)
         calendar = read_calendar(landed_at.landing, INVOICES.name, {})
         os.environ |= deployment_environment(workspace)
         os.environ |= {
@@ -423,10 +429,6 @@ def dictionary() -> None:
     from retail_assets.online_retail.tables import TABLES
 
     click.echo(data_dictionary(TABLES), nl=False)
-
-
-def _yesterday() -> date:
-    return datetime.now(tz=UTC).date() - timedelta(days=1)
 
 
 def _day(moment: datetime | None) -> date | None:

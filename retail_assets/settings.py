@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from retail_assets.databricks.settings import DatabricksSettings
+    from retail_assets.operations.alerts.settings import AlertSettings
 
 ON_CLUSTER = "RETAIL_ON_CLUSTER"
 """Set to 1 where a step of the databricks deployment runs, by what started it there."""
@@ -34,6 +35,17 @@ def positive(environment: Mapping[str, str], variable: str, default: int) -> int
     if not value.isdecimal() or int(value) == 0:
         raise SettingError(f"{variable}={value!r} is not a whole number above 0. Unset it for {default}.")
     return int(value)
+
+
+def _rate(environment: Mapping[str, str], variable: str, default: float) -> float:
+    value = environment.get(variable, str(default))
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < 1:
+        raise SettingError(f"{variable}={value!r} is no rate from 0 to below 1, such as 0.1. Unset it for {default}.")
+    return rate
 
 
 def required(environment: Mapping[str, str], variable: str, wanted: str) -> str:
@@ -66,6 +78,8 @@ class Settings:
     """Where the pages of the dashboard are written: a directory, on Databricks one of a volume."""
     calendars: Mapping[str, str]
     """What the environment says of the sources' calendars: RETAIL_<SOURCE>_FIRST_DAY and _LAST_DAY."""
+    discount_rate: float
+    """What a customer's purchases are worth less for each year that they are away."""
     on_cluster: bool = False
     """Whether this process runs a step on the Databricks cluster: no credentials there, and nothing is launched."""
     catalog: str | None = None
@@ -76,6 +90,12 @@ class Settings:
     """The workspace, on the host of the databricks deployment."""
     pseudonym_key: str | None = field(default=None, repr=False)
     """The secret key of customers' pseudonyms in gold and ml; without one their ids stay as they are."""
+    ui_url: str = "http://localhost:3000"
+    """Where people open the Dagster UI: what alerts link to."""
+    alerts: "AlertSettings | None" = None
+    """Who hears of failures and recoveries; nobody, if it is not set."""
+    log_format: str = "colored"
+    """How runs and services write their logs: for people, or as one JSON object a line."""
 
     @staticmethod
     def read(environment: Mapping[str, str] | None = None) -> "Settings":
@@ -102,11 +122,15 @@ class Settings:
                 for name, value in environment.items()
                 if name.startswith("RETAIL_") and name.endswith(("_FIRST_DAY", "_LAST_DAY"))
             },
+            discount_rate=_rate(environment, "RETAIL_DISCOUNT_RATE", 0.1),
             on_cluster=on_cluster,
             catalog=_catalog(environment) if remote else None,
             clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
             databricks=_workspace(environment) if remote and not on_cluster else None,
             pseudonym_key=_key(environment, "RETAIL_PSEUDONYM_KEY"),
+            ui_url=_ui_url(environment),
+            alerts=None if on_cluster else _alerts(environment),
+            log_format=_choice(environment, "RETAIL_LOG_FORMAT", ("colored", "json")),
         )
         if settings.databricks:
             _refuse_key_that_stays_behind(settings.databricks, settings.pseudonym_key)
@@ -122,6 +146,8 @@ class Settings:
             "RETAIL_CATALOG": self.catalog or "",
             "RETAIL_LAYOUT": "clustered" if self.clustered else "partitioned",
             "RETAIL_ENGINE": self.engine,
+            "RETAIL_DISCOUNT_RATE": str(self.discount_rate),
+            "RETAIL_LOG_FORMAT": self.log_format,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             "RETAIL_DASHBOARDS": self.dashboards,
             **self.calendars,
@@ -174,6 +200,21 @@ def _workspace(environment: Mapping[str, str]) -> "DatabricksSettings":
     from retail_assets.databricks.settings import DatabricksSettings
 
     return DatabricksSettings.read(environment)
+
+
+def _alerts(environment: Mapping[str, str]) -> "AlertSettings | None":
+    from retail_assets.operations.alerts.settings import read_alerts
+
+    return read_alerts(environment)
+
+
+def _ui_url(environment: Mapping[str, str]) -> str:
+    value = environment.get("RETAIL_UI_URL", "http://localhost:3000").rstrip("/")
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+        raise SettingError(
+            "RETAIL_UI_URL is not an address of the Dagster UI such as https://dagster.example.org, without a password."
+        )
+    return value
 
 
 def _key(environment: Mapping[str, str], variable: str) -> str | None:

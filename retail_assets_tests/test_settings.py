@@ -15,6 +15,7 @@ def test_nothing_set_means_the_documented_defaults():
     assert (settings.landing, settings.lakehouse) == (str(root / "data/landing"), str(root / "data/lakehouse"))
     assert settings.mlflow_tracking_uri == f"sqlite:///{root}/data/mlflow.db"
     assert (settings.deployment, settings.engine, settings.shuffle_partitions) == ("local", "spark", 4)
+    assert settings.discount_rate == 0.1
     assert settings.calendars == {}
 
 
@@ -28,6 +29,9 @@ def test_nothing_set_means_the_documented_defaults():
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "0", "'0' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "-1", "'-1' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "²", "'²' is not a whole number above 0. Unset it for 4."),
+        ("RETAIL_DISCOUNT_RATE", "10%", "'10%' is no rate from 0 to below 1, such as 0.1. Unset it for 0.1."),
+        ("RETAIL_DISCOUNT_RATE", "10", "'10' is no rate from 0 to below 1, such as 0.1. Unset it for 0.1."),
+        ("RETAIL_DISCOUNT_RATE", "nan", "'nan' is no rate from 0 to below 1, such as 0.1. Unset it for 0.1."),
         ("RETAIL_SPARK_DRIVER_MEMORY", "much", "'much' is no amount of memory such as 6g or 512m. Unset it for 6g."),
         ("RETAIL_SPARK_DRIVER_MEMORY", "6 GB", "'6 GB' is no amount of memory such as 6g or 512m. Unset it for 6g."),
     ],

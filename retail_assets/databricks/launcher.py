@@ -151,6 +151,8 @@ class RemoteStep:
     events_seen: int = 0
     finished: bool = False
     """Whether the step's last event has come back."""
+    end_seen_at: float = 0.0
+    """When a poll said that the run had ended, in seconds of the epoch."""
 
     @property
     def name(self) -> str:
@@ -318,6 +320,8 @@ class RetailStepLauncher(DatabricksPySparkStepLauncher):
                     try:
                         step.account.polls += 1
                         run = self._poll(step)
+                        if _ended(run):
+                            step.end_seen_at = time.time()
                         events = self._new_events(step)
                         answered = time.monotonic()
                     except (DatabricksError, RequestException, TimeoutError) as error:
@@ -391,7 +395,7 @@ class RetailStepLauncher(DatabricksPySparkStepLauncher):
         account.remote_setup_seconds = (run.setup_duration or 0) / 1000
         account.remote_execution_seconds = (run.execution_duration or 0) / 1000
         if run.end_time:  # two clocks: a small difference may come out below zero
-            account.noticed_after_seconds = max(0.0, time.time() - run.end_time / 1000)
+            account.noticed_after_seconds = max(0.0, step.end_seen_at - run.end_time / 1000)
 
     # Events -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import In, JobDefinition, MetadataValue, Nothing, OpExecutionContext, Out, job, op
+from dagster import Failure, In, JobDefinition, MetadataValue, Nothing, OpExecutionContext, Out, job, op
 from pyspark.sql import SparkSession
 
 from retail_assets.databricks.access import Securable, grant_changes, wanted_grants
@@ -136,8 +136,12 @@ def describe_tables(spark: SparkSession, catalog: str, tables: Iterable[Table], 
 
 
 def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[Table]) -> dict[str, Any]:
-    """Brings the grants in line with the policy; what was done, as metadata. `client`: the SDK's WorkspaceClient."""
+    """Brings the grants in line with the policy; what was done, as metadata. `client`: the SDK's WorkspaceClient.
+
+    Raises Failure, after everything else is done, where Databricks refuses a grant: of a principal it does not know.
+    """
     from databricks.sdk.errors import NotFound
+    from databricks.sdk.errors.base import DatabricksError
     from databricks.sdk.service.catalog import PermissionsChange, Privilege
 
     groups = {table_name(table.contract): table.group for table in tables}
@@ -156,20 +160,26 @@ def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[T
             for assignment in answer.privilege_assignments or []
         }
     done: list[str] = []
+    refused: dict[str, str] = {}  # the error -> the first principal that met it
     for change in grant_changes(wanted, current):
-        # One at a time: what failed and what was done before it can be told apart.
-        client.grants.update(
-            change.securable.kind.lower(),
-            change.securable.name,
-            changes=[
-                PermissionsChange(
-                    principal=change.principal,
-                    add=[Privilege(name) for name in sorted(change.add)],
-                    remove=[Privilege(name) for name in sorted(change.remove)],
-                )
-            ],
+        one = PermissionsChange(
+            principal=change.principal,
+            add=[Privilege(name) for name in sorted(change.add)],
+            remove=[Privilege(name) for name in sorted(change.remove)],
         )
-        done += change.statements
+        try:  # one at a time: what is refused keeps nobody else from what is theirs
+            client.grants.update(change.securable.kind.lower(), change.securable.name, changes=[one])
+        except DatabricksError as error:
+            refused.setdefault(str(error), f"{change.principal} on {change.securable.name}")
+        else:
+            done += change.statements
+    if refused:
+        raise Failure(
+            "Some grants were refused; the others were made. Correct RETAIL_ACCESS_POLICY, or make the group.\n"
+            + "\n".join(f"{which}: {error}" for error, which in refused.items()),
+            metadata=_shown(done, absent),
+            allow_retries=False,
+        )
     return _shown(done, absent)
 
 

@@ -26,18 +26,11 @@ from dagster import (
     AssetMaterialization,
     AssetsDefinition,
     BackfillPolicy,
-    CodeReferencesMetadataValue,
     DagsterEventType,
     Failure,
-    LocalFileCodeReference,
     MetadataValue,
     Output,
     PartitionMapping,
-    TableColumn,
-    TableColumnConstraints,
-    TableColumnDep,
-    TableColumnLineage,
-    TableSchema,
     TimeWindowPartitionsDefinition,
     asset,
 )
@@ -48,15 +41,13 @@ from pyspark import StorageLevel
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 
+from retail_assets.lakehouse.asset_metadata import asset_key, column_lineage, definition_metadata, layout
 from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, contract_check
 from retail_assets.lakehouse.contracts import (
     Contract,
-    column_in_role,
     conform,
-    described,
     partition_column,
     rules,
-    spark_schema,
     table_name,
     unique_key,
 )
@@ -64,14 +55,15 @@ from retail_assets.lakehouse.delta_tables import within
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.io_manager import (
     DATA_VERSION_TAG,
-    DIRECTORY,
-    PARTITION,
     as_days,
     commit_metadata,
 )
 
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
 """Parameter name -> the table it is read from, and which of its partitions."""
+
+REFUSED = "refused_partitions"
+"""In the metadata of a step's failure: how many partitions failed a blocking check. Their evaluations tell more."""
 
 OWNERS = {
     "bronze": "team:data-engineering",
@@ -104,11 +96,6 @@ class PartitionWindow:
     def days(self) -> list[date]:
         """The keys as dates: the day itself, or the first day of the month."""
         return as_days(self.keys)
-
-
-def asset_key(contract: type[Contract]) -> AssetKey:
-    """The asset key of a table."""
-    return AssetKey(list(table_name(contract)))
 
 
 @dataclass(frozen=True)
@@ -156,7 +143,7 @@ class Table:
                 for check in self.checks
             ],
             required_resource_keys=resources | {"io_manager", "step_launcher"},
-            metadata=_definition_metadata(self.contract, self.build),
+            metadata=definition_metadata(self.contract, self.build),
             pool=f"write_{'_'.join(self.key.path)}",
         )
         def step(context: AssetExecutionContext, **inputs: DataFrame) -> Iterator[Any]:
@@ -232,7 +219,8 @@ def _materialize(
             yield Output(frame)
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
     if refused:
-        raise Failure(_explained(contract, refused, verdicts, len(window.keys)), allow_retries=False)
+        explained = _explained(contract, refused, verdicts, len(window.keys))
+        raise Failure(explained, metadata={REFUSED: len(refused)}, allow_retries=False)
 
 
 _OWN_ERROR = re.compile(r"^retail_assets\.[\w.]+: (.+)$", re.MULTILINE)
@@ -352,61 +340,3 @@ def _explained(
     if len(refused) > 10:
         lines.append(f"  … and {len(refused) - 10} more; see the checks of the asset in the Dagster UI")
     return "\n".join(lines)
-
-
-def layout(contract: type[Contract]) -> dict[str, str]:
-    """How the table lies on disk, as the I/O manager wants to know it."""
-    directory = column_in_role(contract, "directory")
-    return {PARTITION: partition_column(contract)} | ({DIRECTORY: directory} if directory else {})
-
-
-def _definition_metadata(contract: type[Contract], build: Callable[..., Any]) -> dict[str, Any]:
-    source, line = inspect.getsourcefile(build), inspect.getsourcelines(build)[1]
-    return {
-        **layout(contract),
-        "dagster/table_name": ".".join(table_name(contract)),
-        "dagster/column_schema": column_schema(contract),
-        "dagster/code_references": CodeReferencesMetadataValue(
-            code_references=[
-                LocalFileCodeReference(file_path=str(source), line_number=line, label=f"{table_name(contract)[1]}.py")
-            ]
-        ),
-    }
-
-
-def column_schema(contract: type[Contract]) -> TableSchema:
-    """Columns with types, descriptions and constraints, for the Dagster UI."""
-    by_column: dict[str, list[str]] = {}
-    for rule in rules(contract):
-        if rule.column and not rule.name.endswith("_not_null"):
-            by_column.setdefault(rule.column, []).append(rule.description.split(": ", 1)[1])
-    key = set(unique_key(contract))
-    fields = contract.to_schema().columns
-    return TableSchema(
-        [
-            TableColumn(
-                item.name,
-                item.dataType.simpleString(),
-                described(fields[item.name]),
-                TableColumnConstraints(
-                    nullable=item.nullable, unique=key == {item.name}, other=by_column.get(item.name, [])
-                ),
-            )
-            for item in spark_schema(contract)
-        ]
-    )
-
-
-def column_lineage(contract: type[Contract]) -> TableColumnLineage:
-    """Which columns of which tables each column is made from, as the contract states."""
-    return TableColumnLineage(
-        {
-            name: [
-                TableColumnDep(asset_key(origin), source)
-                for origin, *sources in item.metadata["origin"]
-                for source in sources
-            ]
-            for name, item in contract.to_schema().columns.items()
-            if item.metadata["origin"]
-        }
-    )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from upath import UPath
 
@@ -18,12 +18,31 @@ OPEN_WITHIN = timedelta(days=35)
 _OPEN = "open"
 
 
+def current_day() -> date:
+    """The day it is, in UTC: days of partitions begin and end there, wherever the machine stands."""
+    return datetime.now(tz=UTC).date()
+
+
+def yesterday() -> date:
+    """The newest day that is over."""
+    return current_day() - timedelta(days=1)
+
+
 @dataclass(frozen=True)
 class Calendar:
     """First and last day of a source; without a last day it is open and goes on to yesterday."""
 
     first_day: date
     last_day: date | None
+
+    @property
+    def newest_day(self) -> date:
+        """The last day that there can be a drop of."""
+        return self.last_day or yesterday()
+
+    def includes(self, day: date) -> bool:
+        """Whether a drop of this day is to be read."""
+        return self.first_day <= day <= self.newest_day
 
 
 def calendar_of(settings: Settings, source: str) -> Calendar:
@@ -49,7 +68,6 @@ def read_calendar(zone_root: str, source: str, environment: Mapping[str, str], t
     first day of last month. Raises SettingError, naming the variable or file, for what is no date or ends before it
     starts.
     """
-    today = today or date.today()
     first_variable, last_variable = (f"RETAIL_{source.upper()}_{which}_DAY" for which in ("FIRST", "LAST"))
     first_set, last_set = environment.get(first_variable), environment.get(last_variable)
     kept = None if first_set and last_set else _kept(zone_root, source)
@@ -57,7 +75,7 @@ def read_calendar(zone_root: str, source: str, environment: Mapping[str, str], t
     if first_set:
         first_day = _day(first_set, first_variable)
     else:
-        first_day = kept.first_day if kept else _first_landed(zone_root, source, today)
+        first_day = kept.first_day if kept else _first_landed(zone_root, source, today or current_day())
     last_day = _last(last_set, last_variable) if last_set else (kept.last_day if kept else None)
     if last_day and last_day < first_day:
         raise SettingError(
@@ -87,8 +105,8 @@ def keep_calendar(zone_root: str, source: str, first_day: date, last_day: date |
 
 def last_day_of(history_ends: date, today: date | None = None) -> date | None:
     """The calendar's last day for a history that ends on a day: that day, or None (open) if it is a recent one."""
-    yesterday = (today or date.today()) - timedelta(days=1)
-    return history_ends if history_ends < yesterday - OPEN_WITHIN else None
+    newest_day = (today or current_day()) - timedelta(days=1)
+    return history_ends if history_ends < newest_day - OPEN_WITHIN else None
 
 
 def _kept(zone_root: str, source: str) -> Calendar | None:

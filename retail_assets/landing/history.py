@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from retail_assets.landing.calendar import Calendar, keep_calendar, last_day_of
-from retail_assets.landing.drop_reader import Block, DropRefused, Header, inspect, opened
+from retail_assets.landing.calendar import Calendar, current_day, keep_calendar, last_day_of
+from retail_assets.landing.drop_lines import Block, Header
+from retail_assets.landing.drop_reader import DropRefused, inspect, opened
 from retail_assets.landing.drops import LandingZone, day_of
 from retail_assets.landing.layout import SourceLayout
 
@@ -74,7 +75,7 @@ def land(
     Raises DropRefused, naming the file and the remedy, for a file that is no such table, in which no date can be read
     or the order of day and month cannot be told, and for a zone that holds generated data; then nothing has changed.
     """
-    today = today or date.today()
+    today = today or current_day()
     directory = UPath(zone.directory(layout.name))
     if (directory / GENERATED_FILE).exists():
         raise DropRefused(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
-from retail_assets.lakehouse.table import asset_key
+from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import Drop, LandingZone, settled
 from retail_assets.online_retail.raw_invoices import DROPS, RawInvoices, fingerprints

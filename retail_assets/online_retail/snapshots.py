@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.table import PartitionWindow
+from retail_assets.landing.calendar import current_day
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.source import INVOICES
 
@@ -19,7 +20,7 @@ def as_of_date(month: date, newest_drop: date | None) -> date:
 def snapshots(spark: SparkSession, window: PartitionWindow, landing: LandingZone) -> DataFrame:
     """One row per month of the window: `snapshot_month DATE, as_of_date DATE`."""
     # A drop dated in the future is a mistake that is left alone: it must not move the as-of date.
-    newest = landing.newest_day(INVOICES.name, not_after=date.today())
+    newest = landing.newest_day(INVOICES.name, not_after=current_day())
     rows = [(month, as_of_date(month, newest)) for month in window.days]
     return spark.createDataFrame(rows, "snapshot_month date, as_of_date date")
 

@@ -52,7 +52,8 @@ class Graph:
     """The tables of the lakehouse in the order of the data, and the partitions that each reads."""
 
     def __init__(self, assets: Sequence[AssetsDefinition]) -> None:
-        by_key = {asset.key: asset for asset in assets}
+        # An asset that other tables' steps write has nothing that could be due.
+        by_key = {asset.key: asset for asset in assets if asset.is_executable}
         self.assets = {key: by_key[key] for key in _in_order(by_key)}
         self._partitions = {key: list(self.partitions_def(key).get_partition_keys()) for key in self.assets}
 

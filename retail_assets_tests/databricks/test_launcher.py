@@ -121,6 +121,17 @@ def test_a_volume_serves_as_well_as_dbfs(shop: Shop):
     assert all(parameter.startswith(f"{VOLUME}/") for parameter in task["parameters"])
 
 
+def test_an_oauth_client_serves_as_well_as_a_token(shop: Shop):
+    client = {"client_id": shop.workspace.client_id, "client_secret": shop.workspace.client_secret}
+    shop.settings["credentials"] = {"oauth_credentials": client}
+
+    run = shop.run("totals")
+
+    assert run.is_success, shop.messages(run)
+    assert shop.workspace.client_secret not in shop.messages(run)
+    assert any(call.path.endswith("/oidc/v1/token") for call in shop.workspace.requests)
+
+
 @pytest.mark.long
 def test_without_partitions_checks_are_current_and_a_failing_one_blocks(shop: Shop):
     assert shop.run("totals", "report").is_success

@@ -130,7 +130,11 @@ def test_a_step_that_takes_too_long_is_cancelled(shop: Shop):
     assert shop.staged() == []
 
 
-def test_a_terminated_run_cancels_the_remote_one(shop: Shop):
+@pytest.mark.parametrize(
+    "at_once", [False, pytest.param(True, marks=pytest.mark.long)], ids=["in process", "in a child"]
+)
+def test_a_terminated_run_cancels_the_remote_one(shop: Shop, at_once: bool):
+    shop.settings["at_once"] = at_once
     run = shop.plan("slow")
     program = (
         "from dagster import DagsterInstance\n"

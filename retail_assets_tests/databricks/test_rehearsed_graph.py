@@ -1,15 +1,23 @@
 """`retail rehearse`: the whole graph through the launcher, against a local run on the same drops."""
 
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from dagster import AssetCheckKey, DagsterEventType, DagsterInstance
+from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterInstance, RunsFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from retail_assets.databricks.rehearsal.deployment import deployment_environment, landing_directory
+from retail_assets.databricks.rehearsal.workspace import Workspace
+from retail_assets.landing.calendar import read_calendar
 from retail_assets.online_retail.tables import TABLES
+from retail_assets.settings import project_root
 from retail_assets_tests.operations.as_written import all_rows
 from retail_assets_tests.operations.command import RetailCommand
 
@@ -82,6 +90,68 @@ def test_it_says_what_ran_where(rehearsed):
     for table in TABLES:
         assert f"retail {'.'.join(table.key.path)}" in rehearsed.said
     assert "REST calls were answered" in rehearsed.said
+
+
+def test_governance_describes_and_grants_once(rehearsed):
+    with Workspace(rehearsed.directory) as workspace:
+        for changes in (True, False):
+            result = dagster(rehearsed, workspace, "job", "execute", "--job", "unity_catalog_governance")
+            assert result.returncode == 0, result.stdout + result.stderr
+            described, granted = (metadata_of(rehearsed, step) for step in ("describe_tables", "grant_access"))
+            assert described["not_there_yet"].value == granted["not_there_yet"].value == "none"
+            assert (described["changes"].value > 0, granted["changes"].value > 0) == (changes, changes)
+            if changes:
+                assert "'delta.logRetentionDuration' = 'interval 30 days'" in described["statements"].value
+                analysts = "GRANT SELECT ON TABLE spark_catalog.online_retail.customer_rfm TO `analysts`"
+                assert analysts in granted["statements"].value
+                assert "clean_transactions TO `analysts`" not in granted["statements"].value
+
+
+def test_a_model_that_fails_remotely_ends_failed(rehearsed):
+    artifacts = rehearsed.directory / "mlflow-artifacts"
+    kept = artifacts.rename(artifacts.with_name("kept"))
+    artifacts.touch()  # no model can be written there
+    try:
+        with Workspace(rehearsed.directory) as workspace:
+            with DagsterInstance.from_config(str(rehearsed.directory / "dagster_home")) as instance:
+                months = instance.get_materialized_partitions(AssetKey(["online_retail", "segment_model"]))
+            result = dagster(
+                rehearsed,
+                workspace,
+                *("asset", "materialize", "--select", "key:online_retail/segment_model", "--partition", max(months)),
+            )
+    finally:
+        artifacts.unlink()
+        kept.rename(artifacts)
+    assert result.returncode != 0
+    with sqlite3.connect(rehearsed.directory / "mlflow.db") as store:
+        statuses = store.execute("SELECT status FROM runs ORDER BY start_time DESC, rowid DESC LIMIT 1").fetchall()
+    assert statuses == [("FAILED",)]
+
+
+def dagster(rehearsed: Rehearsed, workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs Dagster's own command on the rehearsal's deployment."""
+    calendar = read_calendar(str(landing_directory(workspace)), "online_retail", {})
+    environment = (
+        rehearsed.local.environment
+        | deployment_environment(workspace)
+        | {
+            "RETAIL_ONLINE_RETAIL_FIRST_DAY": str(calendar.first_day),
+            "RETAIL_ONLINE_RETAIL_LAST_DAY": str(calendar.last_day or "open"),
+        }
+    )
+    command = [sys.executable, "-m", "dagster", *arguments, "--module-name", "retail_assets.definitions"]
+    return subprocess.run(command, env=environment, cwd=project_root(), capture_output=True, text=True, timeout=600)
+
+
+def metadata_of(rehearsed: Rehearsed, step: str) -> Mapping[str, Any]:
+    """What the step's newest success shows."""
+    with DagsterInstance.from_config(str(rehearsed.directory / "dagster_home")) as instance:
+        [run] = instance.get_runs(RunsFilter(job_name="unity_catalog_governance"), limit=1)
+        for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_OUTPUT):
+            if entry.step_key == step:
+                return entry.get_dagster_event().step_output_data.metadata
+    raise AssertionError(f"{step} made no output")
 
 
 def test_nothing_stays_staged(rehearsed):

@@ -274,12 +274,13 @@ def test_the_deployment_has_its_own_defaults_and_needs_no_lakehouse():
 
 def test_the_cluster_reads_the_same_settings_from_what_it_is_handed_without_any_secret():
     environment = {**DEPLOYMENT, "RETAIL_LAYOUT": "clustered", "MLFLOW_TRACKING_URI": "http://mlflow"}
-    host = Settings.read(environment)
+    host = Settings.read(environment | {"RETAIL_DISCOUNT_RATE": "0.00001"})
     assert SECRET not in str(host.remote_environment)
     cluster = Settings.read(host.remote_environment)
     assert (cluster.on_cluster, cluster.databricks) == (True, None)
     for name in ("deployment", "landing", "catalog", "clustered", "mlflow_tracking_uri", "calendars", "engine"):
         assert getattr(cluster, name) == getattr(host, name)
+    assert cluster.discount_rate == host.discount_rate == 0.00001
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from dagster import Failure
 from databricks.sdk.errors import NotFound
 from databricks.sdk.service.catalog import GetPermissionsResponse, PermissionsChange, Privilege, PrivilegeAssignment
 from pyspark.sql import SparkSession
@@ -83,8 +84,9 @@ def test_only_what_differs_changes_and_others_grants_are_left_alone():
 class Permissions:
     """Unity Catalog's permissions as the SDK's client sees them; some securables do not exist."""
 
-    def __init__(self, absent: set[str]) -> None:
+    def __init__(self, absent: set[str], unknown: set[str] | None = None) -> None:
         self.absent = absent
+        self.unknown = unknown or set()
         self.held: dict[tuple[str, str], dict[str, set[str]]] = {
             ("table", "retail.shop.sales"): {"analysts": {"SELECT"}}
         }
@@ -102,6 +104,8 @@ class Permissions:
 
     def update(self, kind: str, name: str, *, changes: list[PermissionsChange]) -> None:
         for change in changes:
+            if change.principal in self.unknown:
+                raise NotFound(f"Could not find principal with name {change.principal}")
             held = self.held.setdefault((kind, name), {}).setdefault(str(change.principal), set())
             held |= {privilege.value for privilege in change.add or []}
             held -= {privilege.value for privilege in change.remove or []}
@@ -125,6 +129,17 @@ def test_grants_are_brought_in_line_and_the_second_time_there_is_nothing_to_do()
         ("table", "retail.shop.sales"): {"analysts": set()},
     }
     assert shown(grant_access(client, settings, [sales, takings])) == (0, "none", "retail.shop.takings")
+
+
+def test_a_principal_that_databricks_does_not_know_keeps_nobody_from_their_grants():
+    settings = DatabricksSettings.read(ON_EXISTING)
+    client = Permissions(absent=set(), unknown={"analysts"})
+    with pytest.raises(Failure) as refused:
+        grant_access(client, settings, [sales, takings])
+    assert "RETAIL_ACCESS_POLICY" in str(refused.value.description)
+    assert str(refused.value.description).count("Could not find principal with name analysts") == 1
+    assert "TO `engineers`" in str(refused.value.metadata["statements"].value)
+    assert client.held[("schema", "retail.shop")] == {"engineers": {"ALL_PRIVILEGES"}}
 
 
 # Descriptions --------------------------------------------------------------------------------------------------------

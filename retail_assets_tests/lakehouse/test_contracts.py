@@ -9,6 +9,7 @@ from dagster import AssetKey, TableColumnDep
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from retail_assets.lakehouse.asset_metadata import column_lineage, column_schema, layout
 from retail_assets.lakehouse.contracts import (
     Contract,
     ContractViolation,
@@ -23,7 +24,7 @@ from retail_assets.lakehouse.contracts import (
     table_name,
     unique_key,
 )
-from retail_assets.lakehouse.table import Table, column_lineage, column_schema, layout
+from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail.tables import TABLES
 from retail_assets_tests.lakehouse.shop import Sales, Takings, frame
 

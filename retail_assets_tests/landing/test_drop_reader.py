@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from retail_assets.landing import drop_reader
+from retail_assets.landing import drop_lines, drop_reader
 from retail_assets.landing.drop_reader import DropRefused, inspect, raw_schema, read_drop
 from retail_assets.landing.drops import state_of
 from retail_assets.online_retail.source import INVOICES
@@ -325,7 +325,7 @@ def test_fields_and_lines_are_whole_across_blocks(tmp_path, monkeypatch):
     assert len(expected) == 399
     for block in (97, 1000, 5000):
         monkeypatch.setattr(drop_reader, "BLOCK_BYTES", block)
-        monkeypatch.setattr(drop_reader, "PART_BYTES", block // 3)
+        monkeypatch.setattr(drop_lines, "PART_BYTES", block // 3)
         monkeypatch.setattr(drop_reader, "_HEAD_BYTES", block)
         assert accounted(rows_of(path)) == expected
 
@@ -346,7 +346,7 @@ def test_every_line_of_any_soup_is_accounted_for_once(tmp_path_factory, soup, bl
     path = landed(tmp_path_factory.getbasetemp(), HEADER + soup)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drop_reader, "BLOCK_BYTES", block)
-        patch.setattr(drop_reader, "PART_BYTES", block)
+        patch.setattr(drop_lines, "PART_BYTES", block)
         rows = rows_of(path)
     lines = soup.split(b"\n")
     starts = [row["line_number"] - 2 for row in rows]
@@ -357,7 +357,7 @@ def test_every_line_of_any_soup_is_accounted_for_once(tmp_path_factory, soup, bl
         if row["malformed_line"] is not None:
             # A malformed row is its own line; all that may follow before the next row are blank lines.
             assert len(span) == 1
-            assert row["malformed_line"] == drop_reader._as_landed(lines[start])
+            assert row["malformed_line"] == drop_lines._as_landed(lines[start])
         else:
             # A good row is its lines and nothing else: parsed strictly, they are one row.
             text = b"\n".join(lines[start:following]).rstrip(b" \t\r\n\v\f").decode()
@@ -393,7 +393,7 @@ def test_the_fast_way_reads_what_the_careful_way_reads(tmp_path_factory, soup):
     path = landed(tmp_path_factory.getbasetemp(), HEADER + soup)
     fast = rows_of(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drop_reader, "_all_sound", lambda data, header: None)
+        patch.setattr(drop_lines, "_all_sound", lambda data, header: None)
         assert rows_of(path) == fast
 
 

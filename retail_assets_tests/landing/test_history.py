@@ -13,7 +13,7 @@ import pytest
 from openpyxl import Workbook
 from upath import UPath
 
-from retail_assets.landing import drop_reader, history
+from retail_assets.landing import drop_lines, drop_reader, history
 from retail_assets.landing.calendar import Calendar, read_calendar
 from retail_assets.landing.drop_reader import DropRefused, read_drop
 from retail_assets.landing.drops import LandingZone
@@ -350,7 +350,7 @@ def test_little_memory_gives_the_same_drops(tmp_path, zone, monkeypatch):
     expected = landed(zone)
     assert sum(content.count("85048") for content in expected.values()) == 500
     monkeypatch.setattr(drop_reader, "BLOCK_BYTES", 500)
-    monkeypatch.setattr(drop_reader, "PART_BYTES", 100)
+    monkeypatch.setattr(drop_lines, "PART_BYTES", 100)
     monkeypatch.setattr(history, "BYTES_IN_MEMORY", 1000)
     elsewhere = LandingZone(f"{zone.root}-2")
     land([path], elsewhere, INVOICES, today=TODAY)

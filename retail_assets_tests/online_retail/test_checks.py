@@ -20,6 +20,8 @@ from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail.category_metrics import CategoryMetrics, category_metrics
 from retail_assets.online_retail.churn_scores import AUC_CEILING, AUC_FLOOR, ChurnScores
 from retail_assets.online_retail.clean_transactions import CleanTransactions, clean_transactions
+from retail_assets.online_retail.clv_holdout import LEAST, MOST, ClvHoldout
+from retail_assets.online_retail.customer_clv import CustomerClv
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity, customer_month_activity
 from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
 from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
@@ -146,6 +148,41 @@ def model(roc_auc: float = 0.8) -> ChurnModel:
     return ChurnModel(cast(Any, None), (), (), 100, validation, {})
 
 
+def valued(month: date, customer: Mapping[str, Any]) -> dict[str, Any]:
+    """A customer's row of customer_clv; what is counted is that of silver, what is expected made up."""
+    age = 1 + (month.month - 1) * 31
+    return {
+        "customer_id": customer["customer_id"], "as_of_date": month, "frequency": month.month - 1,
+        "recency": age - 1, "age": age, "mean_value": 5.0, "probability_alive": 1.0, "expected_purchases_12m": 2.0,
+        "expected_average_value": 5.0, "clv_12m": 9.5, "naive_clv_12m": 20.0, "snapshot_month": month,
+    }  # fmt: skip
+
+
+def window_of(month: date, lines: Rows) -> Rows:
+    """A holdout of this month alone, in which these customers of silver bought; foreseen a bit too high."""
+    value = sum((line["revenue"] for line in lines), Decimal(0))
+    whole = {
+        "horizon_months": 3, "slice": "all", "number": 0, "as_of_date": month, "window_end": month, "customers": 2,
+        "predicted_purchases": 2.5, "actual_purchases": len(lines), "predicted_value": 1.2 * float(value),
+        "naive_value": 2 * float(value), "actual_value": value, "snapshot_month": month,
+    }  # fmt: skip
+    ranked = {"rank_correlation": 0.6, "naive_rank_correlation": 0.5}
+    parts = [{"slice": "decile", "number": 1}, {"slice": "month", "number": 1}, {"slice": "month", "number": 3}]
+    return [whole | ranked, *(whole | part for part in parts)]
+
+
+def of_a_year(sample: Sample) -> None:
+    """A window of a year, whose total the naive projection foresaw better."""
+    for row in sample.rows:
+        row["horizon_months"] = 12
+    sample.rows[-1]["number"] = 12
+    sample.rows[0]["naive_value"] = 1.1 * float(sample.rows[0]["actual_value"])
+
+
+def second_of_the_decile(sample: Sample) -> None:
+    sample.rows.append(sample.rows[1] | {"actual_value": Decimal(0)})
+
+
 REPEATED = broken("unique_key")
 FAULTS = [
     Fault("raw_invoices", "contract", "line 0", changed(line_number=0),
@@ -231,6 +268,31 @@ FAULTS = [
     Fault("churn_scores", "everyone_scored", "customer lost", without(), {"scored": 1, "customers": 2}),
     Fault("churn_scores", "customers_known", "stranger", changed(customer_id="stranger"),
           {"unknown": 1, "sample": "stranger"}),
+    Fault("customer_clv", "contract", "more than certain", changed(probability_alive=1.001),
+          broken("probability_alive_in_range")),
+    Fault("customer_clv", "contract", "half a model", changed(clv_12m=None), broken("modelled_or_not")),
+    Fault("customer_clv", "contract", "purchase to come", lambda s: s.rows[0].update(recency=s.rows[0]["age"]),
+          broken("history_possible")),
+    Fault("customer_clv", "contract", "customer twice", instead_of_the_second, REPEATED),
+    Fault("customer_clv", "models_fitted", "no maximum", find(problems=["no maximum after 9 steps"]),
+          {"problems": ["no maximum after 9 steps"]}),
+    Fault("customer_clv", "reconciliation", "customer lost", without(), {"customers": "1", "customers_expected": "2"}),
+    Fault("customer_clv", "reconciliation", "purchase too many", more(frequency=1)),
+    Fault("customer_clv", "customers_known", "stranger", changed(customer_id="stranger"),
+          {"unknown": 1, "sample": "stranger"}),
+    Fault("clv_holdout", "models_fitted", "no maximum", find(problems=["as of 2011-01-01: no maximum"]),
+          {"problems": ["as of 2011-01-01: no maximum"]}),
+    Fault("clv_holdout", "contract", "eleventh decile", changed(1, number=11), broken("number_of_its_slice")),
+    Fault("clv_holdout", "contract", "decile twice", second_of_the_decile, REPEATED),
+    Fault("clv_holdout", "total_foreseen", "too much", lambda s: s.rows[0].update(
+        predicted_value=float(s.rows[0]["actual_value"]) * (MOST + 0.01))),
+    Fault("clv_holdout", "total_foreseen", "too little", lambda s: s.rows[0].update(
+        predicted_value=float(s.rows[0]["actual_value"]) * (LEAST - 0.01))),
+    Fault("clv_holdout", "better_than_naive", "ranks", changed(rank_correlation=0.5),
+          {"problems": ["3 months: rank correlation 0.500, naive 0.500"]}),
+    Fault("clv_holdout", "better_than_naive", "a year's total", of_a_year),
+    Fault("clv_holdout", "reconciliation", "purchase too many", more(actual_purchases=1)),
+    Fault("clv_holdout", "reconciliation", "penny", more(1, actual_value=MILLI)),
     Fault("geo_metrics", "contract", "more than all", changed(revenue_share=1.01), broken("revenue_share_in_range")),
     Fault("geo_metrics", "contract", "country twice", repeated(revenue=0, returns_value=0, units=0), REPEATED),
     Fault("geo_metrics", "reconciliation", "revenue", more(revenue=MILLI)),
@@ -342,6 +404,13 @@ def made(spark: SparkSession) -> Made:
     rows[Dashboard] = [
         page | {"orders": 1, "revenue": 1, "returns_value": 0, "snapshot_month": month} for month in MONTHS
     ]
+    rows[CustomerClv] = [valued(row["activity_month"], row) for row in rows[CustomerMonthActivity]]
+    # January has no window: nobody was known before it.
+    rows[ClvHoldout] = [
+        row
+        for month in MONTHS[1:]
+        for row in window_of(month, [of for of in rows[CustomerMonthActivity] if of["activity_month"] == month])
+    ]
     return Made(rows, spark)
 
 
@@ -354,7 +423,8 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
         return [copy.copy(row) for row in made.rows[contract] if str(row[column])[:7] == month]
 
     models = {str(key): model() for key in keys}
-    findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models, "differences": {}}
+    findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models, "problems": {}}
+    findings["differences"] = {}
     return [
         Sample(
             str(key),
@@ -433,6 +503,10 @@ def test_what_keeps_a_partition_from_being_published_and_what_only_warns():
         ("quarantined_invoices", "quarantine_share"),
         ("segment_model", "model_floors"),
         ("churn_scores", "out_of_time_auc"),
+        ("customer_clv", "models_fitted"),
+        ("clv_holdout", "models_fitted"),
+        ("clv_holdout", "total_foreseen"),
+        ("clv_holdout", "better_than_naive"),
     }
 
 

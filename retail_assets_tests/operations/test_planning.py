@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retail_assets.definitions import build_definitions
-from retail_assets.lakehouse.table import asset_key
+from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.calendar import Calendar
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.arrivals import arrivals

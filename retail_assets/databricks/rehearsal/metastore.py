@@ -2,7 +2,8 @@
 
 Clusters come and go, and two may run at once; an embedded Derby metastore lets in one JVM. So one small JVM of its own
 holds Derby, and clusters ask it over Thrift, as on Databricks before Unity Catalog. The open-source Unity Catalog
-server is not used: it comes as a release of its own outside PyPI, and its Spark connector has no build for Spark 4.2.
+server is not used: a server and a connector for this Spark to download and to lock, where the metastore's jars come
+with pyspark.
 """
 
 import contextlib

@@ -1,0 +1,92 @@
+"""What Dagster and its UI are told of a table, from its contract alone: key, layout, column schema, column lineage."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from dagster import (
+    AssetKey,
+    CodeReferencesMetadataValue,
+    LocalFileCodeReference,
+    TableColumn,
+    TableColumnConstraints,
+    TableColumnDep,
+    TableColumnLineage,
+    TableSchema,
+)
+
+from retail_assets.lakehouse.contracts import (
+    Contract,
+    column_in_role,
+    described,
+    partition_column,
+    rules,
+    spark_schema,
+    table_name,
+    unique_key,
+)
+from retail_assets.lakehouse.io_manager import DIRECTORY, PARTITION
+
+
+def asset_key(contract: type[Contract]) -> AssetKey:
+    """The asset key of a table."""
+    return AssetKey(list(table_name(contract)))
+
+
+def layout(contract: type[Contract]) -> dict[str, str]:
+    """How the table lies on disk, as the I/O manager wants to know it."""
+    directory = column_in_role(contract, "directory")
+    return {PARTITION: partition_column(contract)} | ({DIRECTORY: directory} if directory else {})
+
+
+def definition_metadata(contract: type[Contract], build: Callable[..., Any]) -> dict[str, Any]:
+    """What the UI shows of a table before it was ever made: its layout, name, columns, and where its code is."""
+    source, line = inspect.getsourcefile(build), inspect.getsourcelines(build)[1]
+    return {
+        **layout(contract),
+        "dagster/table_name": ".".join(table_name(contract)),
+        "dagster/column_schema": column_schema(contract),
+        "dagster/code_references": CodeReferencesMetadataValue(
+            code_references=[
+                LocalFileCodeReference(file_path=str(source), line_number=line, label=f"{table_name(contract)[1]}.py")
+            ]
+        ),
+    }
+
+
+def column_schema(contract: type[Contract]) -> TableSchema:
+    """Columns with types, descriptions and constraints, for the Dagster UI."""
+    by_column: dict[str, list[str]] = {}
+    for rule in rules(contract):
+        if rule.column and not rule.name.endswith("_not_null"):
+            by_column.setdefault(rule.column, []).append(rule.description.split(": ", 1)[1])
+    key = set(unique_key(contract))
+    fields = contract.to_schema().columns
+    return TableSchema(
+        [
+            TableColumn(
+                item.name,
+                item.dataType.simpleString(),
+                described(fields[item.name]),
+                TableColumnConstraints(
+                    nullable=item.nullable, unique=key == {item.name}, other=by_column.get(item.name, [])
+                ),
+            )
+            for item in spark_schema(contract)
+        ]
+    )
+
+
+def column_lineage(contract: type[Contract]) -> TableColumnLineage:
+    """Which columns of which tables each column is made from, as the contract states."""
+    return TableColumnLineage(
+        {
+            name: [
+                TableColumnDep(asset_key(origin), source)
+                for origin, *sources in item.metadata["origin"]
+                for source in sources
+            ]
+            for name, item in contract.to_schema().columns.items()
+            if item.metadata["origin"]
+        }
+    )
