@@ -474,6 +474,25 @@ def drops(settings: Settings, day: datetime | None) -> None:
 
 
 @main.command()
+@click.option("--no-open", is_flag=True, help="Only print where it is.")
+@click.pass_obj
+def dashboard(settings: Settings, no_open: bool) -> None:
+    """Open the newest page of the dashboard in the browser, and print its path."""
+    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.reports.page import Pages
+
+    page = Pages(directory=settings.dashboards).newest(INVOICES.name)
+    if page is None:
+        raise Refusal(
+            f"There is no page in {settings.dashboards} yet. Make one: retail run --select dashboard (or retail run). "
+            "Pages that a cluster wrote to a volume are downloaded from there."
+        )
+    click.echo(page)
+    if not no_open:
+        click.launch(page.as_uri())
+
+
+@main.command()
 def dictionary() -> None:
     """Print the data dictionary (docs/tables.md) from the contracts."""
     from retail_assets.lakehouse.dictionary import data_dictionary

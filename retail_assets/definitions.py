@@ -32,6 +32,7 @@ from retail_assets.operations.automation import automated, following_sensor, mon
 from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
+from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
 
 
@@ -60,6 +61,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
             ),
             "landing": LandingZone(settings.landing, settings.drop_marker),
+            "pages": Pages(directory=settings.dashboards),
             "mlflow": MlflowTracking(
                 tracking_uri=settings.mlflow_tracking_uri,
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,

@@ -101,6 +101,8 @@ class Settings:
     mlflow_tracking_uri: str
     driver_memory: str
     shuffle_partitions: int
+    dashboards: str
+    """Where the pages of the dashboard are written: a directory, on Databricks one of a volume."""
     calendars: Mapping[str, str]
     """What the environment says of the sources' calendars: RETAIL_<SOURCE>_FIRST_DAY and _LAST_DAY."""
     discount_rate: float
@@ -160,6 +162,7 @@ class Settings:
             else environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),
             driver_memory=_memory(environment, "RETAIL_SPARK_DRIVER_MEMORY", "6g"),
             shuffle_partitions=positive(environment, "RETAIL_SPARK_SHUFFLE_PARTITIONS", 4),
+            dashboards=_dashboards(environment, lakehouse, _catalog(environment) if remote else None),
             calendars={
                 name: value
                 for name, value in environment.items()
@@ -206,11 +209,13 @@ class Settings:
             "RETAIL_SEGMENT_TRANSFORM": self.segment_transform,
             "RETAIL_SEGMENT_ENGINE": self.segment_engine,
             "RETAIL_SEGMENT_DRIVER_CUSTOMERS": str(self.segment_driver_customers),
+            "RETAIL_DASHBOARDS": self.dashboards,
             **self.calendars,
         }
 
 
 LANDING = "data/landing"
+DBFS_DASHBOARDS = "/dbfs/retail_assets/dashboards"
 
 
 def _remote_landing(environment: Mapping[str, str]) -> str:
@@ -229,6 +234,20 @@ def _remote_tracking(environment: Mapping[str, str]) -> str:
             "cluster MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD by RETAIL_DATABRICKS_SECRETS."
         )
     return value
+
+
+def _dashboards(environment: Mapping[str, str], lakehouse: str, catalog: str | None) -> str:
+    value = environment.get("RETAIL_DASHBOARDS", "").strip()
+    if "://" in value or (value and catalog and not value.startswith(("/Volumes/", "/dbfs/"))):
+        wanted = "a directory of a volume, /Volumes/…" if catalog else "a directory of this machine"
+        raise SettingError(f"RETAIL_DASHBOARDS={value!r} cannot hold the dashboard's pages. Set it to {wanted}.")
+    if value:
+        return located(value)
+    if catalog:
+        from retail_assets.databricks.settings import is_unity_catalog
+
+        return f"/Volumes/{catalog}/retail_assets/dashboards" if is_unity_catalog(catalog) else DBFS_DASHBOARDS
+    return located("data/dashboards") if "://" in lakehouse else str(Path(lakehouse).parent / "dashboards")
 
 
 def _catalog(environment: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from retail_assets.settings import SettingError
 
 VARIABLE = "RETAIL_ACCESS_POLICY"
-TABLE_GROUPS = frozenset({"bronze", "silver", "gold", "ml", "quality"})
+TABLE_GROUPS = frozenset({"bronze", "silver", "gold", "ml", "report", "quality"})
 EVERYTHING = "all"
 
 

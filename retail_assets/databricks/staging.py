@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
 LIBRARIES = (
+    "altair",
     "click",
     "dagster",
     "dagster-databricks",
@@ -38,11 +39,12 @@ LIBRARIES = (
     "sqlalchemy",
     "threadpoolctl",
     "universal-pathlib",
+    "vl-convert-python",
     "watchdog",
 )
 """What the package imports. Not pyspark and delta-spark: the runtime brings its own."""
 
-_STAGED_SUFFIXES = {".py", ".properties"}
+_STAGED_SUFFIXES = {".py", ".properties", ".html", ".css", ".js", ".json"}
 _NOT_STAGED = {"rehearsal", "__pycache__"}
 """Folders that no cluster needs: the rehearsal workspace stands in for the cluster's own side."""
 

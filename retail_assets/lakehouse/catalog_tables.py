@@ -6,9 +6,11 @@ Everything goes through SQL and the catalog: a table's files may be where nobody
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from retail_assets.lakehouse.delta_tables import Tables, Written, quoted
@@ -55,6 +57,12 @@ class CatalogTables(Tables):
         if version is None:
             return self._spark.read.table(self.identifier(name))
         return self._spark.read.option("versionAsOf", version).table(self.identifier(name))
+
+    def newest(self, name: Sequence[str]) -> tuple[int, datetime]:
+        """The newest version of a table that exists, and when it was committed (UTC)."""
+        history = self._spark.sql(f"DESCRIBE HISTORY {self.identifier(name)} LIMIT 1")
+        ((version, seconds),) = history.select("version", F.col("timestamp").cast("double")).collect()
+        return version, datetime.fromtimestamp(seconds, UTC)
 
     def _schema(self, name: Sequence[str]) -> T.StructType:
         return self._spark.read.table(self.identifier(name)).schema

@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pyspark.errors import AnalysisException
@@ -85,6 +85,10 @@ class Tables(ABC):
     @abstractmethod
     def read(self, name: Sequence[str], version: int | None = None) -> DataFrame:
         """The table as it is, or as it was at an older version."""
+
+    @abstractmethod
+    def newest(self, name: Sequence[str]) -> tuple[int, datetime]:
+        """The newest version of a table that exists, and when it was committed (UTC)."""
 
     @abstractmethod
     def _schema(self, name: Sequence[str]) -> T.StructType:
@@ -239,6 +243,13 @@ class DeltaTables(Tables):
         if version is not None:
             reader = reader.option("versionAsOf", version)
         return reader.load(self.place(name))
+
+    def newest(self, name: Sequence[str]) -> tuple[int, datetime]:
+        """The newest version of a table that exists, and when it was committed (UTC)."""
+        from deltalake import DeltaTable
+
+        table = DeltaTable(self.place(name), without_files=True)
+        return table.version(), datetime.fromtimestamp(table.history(1)[0]["timestamp"] / 1000, UTC)
 
     def _schema(self, name: Sequence[str]) -> T.StructType:
         from deltalake import DeltaTable

@@ -29,6 +29,7 @@ from retail_assets.lakehouse.pseudonyms import PSEUDONYMOUS_GROUPS, pseudonymise
 
 PARTITION = "partition_expr"
 DIRECTORY = "directory"
+COLUMNS = "dagster/column_schema"
 DATA_VERSION_TAG = "dagster/data_version"
 
 
@@ -108,6 +109,10 @@ class DeltaIOManager(ConfigurableIOManager):
         upstream = context.upstream_output
         layout = dict(upstream.definition_metadata or {}) if upstream else {}
         if not self.tables.exists(context.asset_key.path):
+            if context.has_asset_partitions and not context.asset_partition_keys and COLUMNS in layout:
+                # Nothing is asked of it: it begins later than what reads it.
+                columns = ", ".join(f"`{column.name}` {column.type}" for column in layout[COLUMNS].columns)
+                return self.pyspark.spark_session.createDataFrame([], columns)
             raise NotMaterialized(
                 f"{'.'.join(context.asset_key.path)} has not been materialized yet; there is no table at "
                 f"{self.tables.place(context.asset_key.path)}. Materialize it first, or together with what reads it."

@@ -1,6 +1,6 @@
 """Pseudonyms: ids that cannot be traced back without a secret key, and are the same wherever the id is.
 
-The tables that people read (gold and ml) hold pseudonyms, bronze and silver the ids themselves. The I/O manager swaps
+What people read (gold, ml and reports) holds pseudonyms, bronze and silver the ids themselves. The I/O manager swaps
 them as a step of gold or ml reads a table that holds ids: the whole step then knows pseudonyms only, its joins and its
 checks against silver included, and table code knows nothing of it.
 """
@@ -10,7 +10,7 @@ from hashlib import sha256
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-PSEUDONYMOUS_GROUPS = frozenset({"gold", "ml"})
+PSEUDONYMOUS_GROUPS = frozenset({"gold", "ml", "report"})
 ID_COLUMNS = ("customer_id",)
 
 _BLOCK = 64  # SHA-256's, in bytes

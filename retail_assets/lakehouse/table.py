@@ -77,6 +77,7 @@ OWNERS = {
     "gold": "team:analytics",
     "ml": "team:data-science",
     "quality": "team:data-engineering",
+    "report": "team:analytics",
 }
 
 

@@ -16,6 +16,7 @@ from retail_assets.online_retail import (
     customer_segments,
     daily_counts,
     daily_metrics,
+    dashboard,
     dq_results,
     geo_metrics,
     monthly_activity,
@@ -54,6 +55,7 @@ TABLES = [
     product_metrics.build,
     category_metrics.build,
     product_affinities.build,
+    dashboard.build,
 ]
 
 RESULTS = dq_results.build

@@ -34,6 +34,7 @@ from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
 from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
 from retail_assets.online_retail.daily_counts import DailyCounts, daily_counts
 from retail_assets.online_retail.daily_metrics import DailyMetrics, daily_metrics
+from retail_assets.online_retail.dashboard import Dashboard
 from retail_assets.online_retail.day_anomalies import ANOMALIES
 from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
 from retail_assets.online_retail.monthly_activity import MonthlyActivity, monthly_activity
@@ -397,6 +398,10 @@ FAULTS = [
     Fault("product_affinities", "baskets_agree", "basket lost", changed(baskets=18), {"wrong_baskets": 2}),
     Fault("product_affinities", "baskets_agree", "product miscounted",
           lambda s: s.rows[0].update(antecedent_baskets=15, together_baskets=15), {"wrong_products": 1}),
+    Fault("dashboard", "contract", "too large", changed(bytes=6_000_001), broken("bytes_less_than_or_equal_to")),
+    Fault("dashboard", "contract", "two pages", lambda s: s.rows.append(s.rows[0]), REPEATED),
+    Fault("dashboard", "figures", "another revenue", find(differences=["daily_metrics 2011-03-04 revenue: 1, not 2"]),
+          {"differences": ["daily_metrics 2011-03-04 revenue: 1, not 2"]}),
 ]  # fmt: skip
 PLANTED = {name: [fault for fault in FAULTS if fault.table == name] for name in BY_NAME}
 
@@ -539,6 +544,10 @@ def made(spark: SparkSession) -> Made:
         for row in rows[CustomerRfm]
     ]
     rows[ChurnEvaluation] = [row for month in MONTHS for row in foreseen(month)]
+    page = {"as_of_date": date(2011, 2, 1), "file": "page.html", "bytes": 1, "sha256": "0" * 64, "customers": 2}
+    rows[Dashboard] = [
+        page | {"orders": 1, "revenue": 1, "returns_value": 0, "snapshot_month": month} for month in MONTHS
+    ]
     rows[CustomerClv] = [valued(row["activity_month"], row) for row in rows[CustomerMonthActivity]]
     # January has no window: nobody was known before it.
     rows[ClvHoldout] = [
@@ -560,6 +569,7 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
     models = {str(key): True for key in keys}
     days = cast(Any, {day: test_day_anomalies.usual(day) for day in EVERY_DAY})
     findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models, "problems": {}, "days": days}
+    findings["differences"] = {}
     return [
         Sample(
             str(key),

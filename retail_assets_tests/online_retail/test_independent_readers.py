@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -18,6 +21,7 @@ from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail.generate import MANIFEST, generate
 from retail_assets.online_retail.tables import TABLES
 from retail_assets.operations.main_job import Summary
+from retail_assets.reports.page import MOST_BYTES, Pages, embedded
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
 from retail_assets_tests.workbench import Workbench
 
@@ -176,3 +180,64 @@ def test_dagster_knows_a_current_verdict_of_every_check_for_every_partition(whol
             assert info.latest_execution_status == AssetCheckExecutionRecordStatus.SUCCEEDED, where
         else:
             assert info.latest_execution_status != AssetCheckExecutionRecordStatus.PLANNED, where
+
+
+def test_the_dashboards_figures_are_those_of_the_gold_tables_to_the_penny(whole: Whole):
+    pages = Pages(directory=whole.workbench.settings.dashboards)
+    listed = whole.reader.rows("SELECT snapshot_month, file, bytes, sha256, as_of_date FROM dashboard ORDER BY 1")
+    assert len(listed) == 7
+    for month, file, size, digest, as_of in listed:
+        content = pages.path("online_retail", f"{month:%Y-%m}").read_bytes()
+        assert (Path(file).name, len(content), sha256(content).hexdigest()) == (file, size, digest)
+        assert size <= MOST_BYTES
+        shown = embedded(content.decode("utf-8"), "figures")
+        sold = [sum(shown["sales"][name]) for name in ("orders", "units", "revenue", "returns")]
+        assert tuple(sold) == whole.reader.row(
+            "SELECT sum(orders), sum(units), sum(revenue) * 1000, sum(returns_value) * 1000 "
+            f"FROM daily_metrics WHERE invoice_date < '{as_of}'"
+        )
+        place = [country["name"] for country in shown["countries"]]
+        day, by_country = -1, dict[str, int]()
+        first = date.fromisoformat(shown["sales"]["first_day"])
+        for step, country, revenue in zip(
+            *(shown["sales"][name] for name in ("day", "country", "revenue")), strict=True
+        ):
+            day = step if day < 0 else day + step
+            if first + timedelta(days=day) >= month:
+                by_country[place[country]] = by_country.get(place[country], 0) + revenue
+        gold = whole.reader.rows(f"SELECT country, revenue * 1000 FROM geo_metrics WHERE snapshot_month = '{month}'")
+        assert {name: revenue for name, revenue in by_country.items() if revenue} == {n: r for n, r in gold if r}
+        people = shown["customers"]
+        rows = zip(
+            people["id"], people["segment"], people["recency"], people["frequency"], people["monetary"], strict=True
+        )
+        assert [(id, shown["segments"][segment]["name"], *rest) for id, segment, *rest in rows] == whole.reader.rows(
+            "SELECT customer_id, rfm_segment, recency_days, frequency, monetary * 1000 "
+            f"FROM customer_rfm WHERE snapshot_month = '{month}' ORDER BY customer_id"
+        )
+        risks = dict(zip(people["id"], people["churn"], strict=True))
+        scored = whole.reader.rows(
+            f"SELECT customer_id, round(churn_probability, 4) FROM churn_scores WHERE snapshot_month = '{month}'"
+        )
+        assert {id: p for id, p in risks.items() if p is not None} == pytest.approx(dict(scored), abs=1e-9)
+        assert [row[:2] for row in shown["categories"]] == [
+            list(row)
+            for row in whole.reader.rows(
+                "SELECT category, revenue * 1000 FROM category_metrics "
+                f"WHERE snapshot_month = '{month}' ORDER BY revenue_rank"
+            )
+        ]
+
+
+def test_a_page_names_the_versions_of_the_tables_it_was_made_from(whole: Whole):
+    source = whole.workbench.path("raw_invoices").parent
+    newest = Pages(directory=whole.workbench.settings.dashboards).newest("online_retail")
+    assert newest is not None
+    assert newest.name == "online_retail-2011-07.html"
+    shown = embedded(newest.read_text(encoding="utf-8"), "figures")
+    assert (shown["month"], shown["as_of"], shown["newest_day"]) == ("2011-07", "2011-07-21", "2011-07-20")
+    versions = {entry["table"]: entry["version"] for entry in shown["tables"]}
+    assert {"online_retail.customer_rfm", "online_retail.daily_metrics", "online_retail.churn_scores"} <= set(versions)
+    assert versions == {
+        name: DeltaTable(str(source / name.removeprefix("online_retail."))).version() for name in versions
+    }

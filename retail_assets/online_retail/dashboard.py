@@ -1,0 +1,243 @@
+"""dashboard: one HTML page a month that marketing and the data team act on, made of the gold tables."""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+import pandas as pd
+from dagster import MetadataValue
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.contracts import (
+    Contract,
+    Count,
+    Day,
+    Money,
+    Text,
+    column,
+    partition,
+    spark_schema,
+    table_name,
+)
+from retail_assets.lakehouse.io_manager import DeltaIOManager
+from retail_assets.lakehouse.table import Built, PartitionWindow, Reads, table
+from retail_assets.landing.drops import LandingZone
+from retail_assets.online_retail.category_metrics import CategoryMetrics
+from retail_assets.online_retail.churn_scores import ChurnScores
+from retail_assets.online_retail.clean_transactions import CleanTransactions
+from retail_assets.online_retail.customer_rfm import CustomerRfm
+from retail_assets.online_retail.customer_segments import CustomerSegments
+from retail_assets.online_retail.daily_metrics import DailyMetrics
+from retail_assets.online_retail.dashboard_figures import (
+    TOP_RULES,
+    Sources,
+    figures,
+    quality,
+    reasons,
+    sales,
+    thousandths,
+)
+from retail_assets.online_retail.geo_metrics import GeoMetrics
+from retail_assets.online_retail.product_affinities import ProductAffinities
+from retail_assets.online_retail.product_metrics import ProductMetrics
+from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
+from retail_assets.online_retail.snapshots import snapshots
+from retail_assets.online_retail.source import INVOICES
+from retail_assets.operations.partitions import monthly, months_so_far, preceding, same_window
+from retail_assets.reports.charts import charts, picture
+from retail_assets.reports.page import MOST_BYTES, Pages, compose, embedded, publish
+
+_SALES = [(DailyMetrics, "revenue")]
+
+
+class Dashboard(Contract):
+    """One row per month: the page that was published for it, and the figures at its head.
+
+    The page itself is a file of its own, `<source>-<yyyy-mm>.html` in the directory of dashboards. It needs nothing
+    else: styles, script, charting library and figures are in it, and no network.
+    """
+
+    as_of_date: Day = column("First day after the month, but not later than the day after the newest drop")
+    file: Text = column("Name of the page's file")
+    bytes: Count = column("Size of the page", unit="bytes", gt=0, le=MOST_BYTES)
+    sha256: Text = column("SHA-256 of the page", str_matches="^[0-9a-f]{64}$")
+    customers: Count = column("Customers shown", ge=0, origin=(CustomerRfm, "customer_id"))
+    orders: Count = column("Orders of the month", ge=0, origin=(DailyMetrics, "orders"))
+    revenue: Money = column("Revenue of the month", unit="GBP", ge=0, origin=_SALES)
+    returns_value: Money = column("Returns of the month", unit="GBP", origin=(DailyMetrics, "returns_value"))
+    snapshot_month: Day = partition("First day of the month", origin=(CustomerRfm, "snapshot_month"))
+
+    class Config:
+        unique = ["snapshot_month"]
+
+
+_DAILY = ("orders", "units", "revenue", "returns")
+_READS: Reads = {
+    "transactions": (CleanTransactions, months_so_far),
+    "quarantined": (QuarantinedInvoices, months_so_far),
+    "daily": (DailyMetrics, months_so_far),
+    "geography": (GeoMetrics, same_window),
+    "rfm": (CustomerRfm, preceding(1)),
+    "segments": (CustomerSegments, same_window),
+    "churn": (ChurnScores, same_window),
+    "products": (ProductMetrics, same_window),
+    "categories": (CategoryMetrics, same_window),
+    "affinities": (ProductAffinities, same_window),
+}
+
+
+def differences(shown: Mapping[str, Any], gold: Mapping[str, pd.DataFrame], month: date) -> Iterator[str]:
+    """Where the figures in a page are not those of the gold tables; money in thousandths of a pound.
+
+    `gold`: daily (by `day`), geography (by `country`, of the month) and rfm (by `segment`).
+    """
+    sold = _sales_shown(shown)
+    first = str(month)
+    for name, ours, theirs in (
+        ("daily_metrics", sold.groupby("day")[list(_DAILY)].sum(), gold["daily"].set_index("day")),
+        (
+            "geo_metrics",
+            sold[sold["day"] >= first].groupby("country")[list(_DAILY)].sum(),
+            gold["geography"].set_index("country"),
+        ),
+        ("customer_rfm", _segments_shown(shown), gold["rfm"].set_index("segment")),
+    ):
+        both = ours.join(theirs, how="outer", lsuffix=" shown").fillna(0)
+        for column_name in ours.columns:
+            wrong = both[both[f"{column_name} shown"] != both[column_name]]
+            for key, row in wrong.head(3).iterrows():
+                yield f"{name} {key} {column_name}: {row[f'{column_name} shown']:.0f}, not {row[column_name]:.0f}"
+
+
+def _sales_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
+    sold = {name: shown["sales"][name] for name in (*_DAILY, "country")}
+    days = pd.to_datetime(shown["sales"]["first_day"]) + pd.to_timedelta(
+        pd.Series(shown["sales"]["day"], dtype="int64").cumsum(), unit="D"
+    )
+    countries = [shown["countries"][place]["name"] for place in sold["country"]]
+    return pd.DataFrame(sold | {"country": countries}).assign(day=days.dt.strftime("%Y-%m-%d") if len(days) else [])
+
+
+def _segments_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
+    names = [shown["segments"][number]["name"] for number in shown["customers"]["segment"]]
+    rows = pd.DataFrame({"segment": names, "monetary": shown["customers"]["monetary"], "customers": 1})
+    return rows.groupby("segment")[["customers", "monetary"]].sum()
+
+
+def _figures_are_the_tables() -> TableCheck:
+    def verdicts(audit: Audit) -> dict[str, Verdict]:
+        wrong: Mapping[str, list[str]] = audit.findings["differences"]
+        return {
+            key: Verdict(not wrong.get(key), {"differences": wrong[key]} if wrong.get(key) else {})
+            for key in audit.keys
+        }
+
+    return TableCheck(
+        "figures",
+        "The page's figures, read back from it, are those of daily_metrics (every day), geo_metrics (every country) "
+        "and customer_rfm (every segment), to the last decimal; a page for which they are not is not written",
+        verdicts,
+    )
+
+
+@table(Dashboard, monthly, group="report", kinds=["html", "vegalite"], reads=_READS, checks=[_figures_are_the_tables()])
+def build(
+    transactions: DataFrame,
+    quarantined: DataFrame,
+    daily: DataFrame,
+    geography: DataFrame,
+    rfm: DataFrame,
+    segments: DataFrame,
+    churn: DataFrame,
+    products: DataFrame,
+    categories: DataFrame,
+    affinities: DataFrame,
+    window: PartitionWindow,
+    landing: LandingZone,
+    pages: Pages,
+    io_manager: DeltaIOManager,
+) -> Built:
+    """Composes the window's pages on the driver, and publishes those whose figures are the tables'."""
+    spark = transactions.sparkSession
+    as_of = {row["snapshot_month"]: row["as_of_date"] for row in snapshots(spark, window, landing).collect()}
+    sources = Sources(
+        sales=sales(transactions).toPandas(),
+        rfm=rfm.withColumn("monetary", thousandths("monetary")).toPandas(),
+        segments=segments.select("snapshot_month", "customer_id", "label").toPandas(),
+        churn=churn.select("snapshot_month", "customer_id", "churn_probability", "churn_risk").toPandas(),
+        products=products.withColumn("revenue", thousandths("revenue")).toPandas(),
+        categories=categories.withColumn("revenue", thousandths("revenue")).toPandas(),
+        affinities=affinities.filter(F.col("rule_rank") <= TOP_RULES).toPandas(),
+        quality=quality(transactions, quarantined).toPandas(),
+        reasons=reasons(quarantined).toPandas(),
+    )
+    by_day = _gold(daily, F.col("invoice_date").cast("string").alias("day")).toPandas()
+    by_country = _gold(geography, F.col("snapshot_month"), F.col("country")).toPandas()
+    versions = [_version(io_manager, contract) for contract, _ in _READS.values()]
+    rows, found, shown = [], {}, {}
+    for key, month in zip(window.keys, window.days, strict=True):
+        content = figures(sources, month, as_of[month], versions)
+        drawn = charts()
+        page = compose(f"Customers and sales, {month:%B %Y}", content, drawn)
+        read_back = embedded(page, "figures")
+        of_month = sources.rfm[sources.rfm["snapshot_month"] == month].rename(columns={"rfm_segment": "segment"})
+        gold = {
+            "daily": by_day[by_day["day"] < str(as_of[month])],
+            "geography": by_country[by_country["snapshot_month"] == month].drop(columns="snapshot_month"),
+            "rfm": of_month.groupby("segment")["monetary"].agg(customers="size", monetary="sum").reset_index(),
+        }
+        found[key] = list(differences(read_back, gold, month))
+        encoded, path = page.encode("utf-8"), pages.path(INVOICES.name, key[:7])
+        if not found[key] and len(encoded) <= MOST_BYTES:
+            publish(encoded, path)
+        rows.append(_row(month, as_of[month], path.name, encoded, gold))
+        shown[key] = {"page": MetadataValue.path(str(path)), **_pictures(drawn, read_back)}
+    return Built(spark.createDataFrame(rows, spark_schema(Dashboard)), {"differences": found}, shown)
+
+
+def _gold(rows: DataFrame, *keys: Column) -> DataFrame:
+    money = {"revenue": thousandths("revenue"), "returns": thousandths("returns_value")}
+    return rows.select(*keys, "orders", "units", *[value.alias(name) for name, value in money.items()])
+
+
+def _row(month: date, as_of: date, file: str, page: bytes, gold: Mapping[str, pd.DataFrame]) -> tuple[Any, ...]:
+    """The month's row, in the order of the contract."""
+    days = gold["daily"][gold["daily"]["day"] >= str(month)]
+    revenue, returns = (Decimal(int(days[name].sum())) / 1000 for name in ("revenue", "returns"))
+    customers, orders = int(gold["rfm"]["customers"].sum()), int(days["orders"].sum())
+    return as_of, file, len(page), sha256(page).hexdigest(), customers, orders, revenue, returns, month
+
+
+def _version(io_manager: DeltaIOManager, contract: type[Contract]) -> dict[str, Any]:
+    """A table's version, for the page's footer; none where it has not been made yet."""
+    name = table_name(contract)
+    if not io_manager.tables.exists(name):
+        return {"table": ".".join(name), "version": None, "committed": None}
+    version, committed = io_manager.tables.newest(name)
+    return {"table": ".".join(name), "version": version, "committed": f"{committed:%Y-%m-%d %H:%M} UTC"}
+
+
+DAYS_PICTURED = 120
+
+
+def _pictures(drawn: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, MetadataValue]:
+    """Small pictures of the main charts, for Dagster's UI."""
+    daily = _sales_shown(shown).groupby("day")[["revenue"]].sum() / 1000
+    daily = daily.assign(week=daily["revenue"].rolling(7, 1).mean(), thirty=daily["revenue"].rolling(30, 1).mean())
+    segments = _segments_shown(shown)
+    shares = (segments / segments.sum()).rename(columns={"customers": "customer_share", "monetary": "revenue_share"})
+    order = [item["name"] for item in shown["segments"] if item["name"] in shares.index]
+    categories = [{"category": name, "revenue": revenue / 1000} for name, revenue, *_ in shown["categories"]]
+    return {
+        "revenue_picture": picture(drawn["revenue"], _records(daily.tail(DAYS_PICTURED)), "Revenue a day"),
+        "segments_picture": picture(drawn["segments"], _records(shares.loc[order]), "Customers and revenue by segment"),
+        "categories_picture": picture(drawn["categories"], categories, "Revenue by category"),
+    }
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in rows.reset_index().to_dict("records")]

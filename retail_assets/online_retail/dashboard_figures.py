@@ -1,0 +1,213 @@
+"""The figures of a dashboard page, compact: what its filters are worked out from in the reader's browser.
+
+Sales are kept by day, customer and country, so that segment, country and month can be combined at will. Money is in
+thousandths of a pound, as whole numbers: their sums are exact in a browser, too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS
+from retail_assets.online_retail.countries import ISO_CODES
+from retail_assets.reports.page import shapes
+
+TOP_PRODUCTS = 100
+TOP_RULES = 200
+RISKS = ["High", "Medium", "Low"]
+SEGMENTS = [
+    "Champions", "Loyal Customers", "Potential Loyalists", "New Customers", "Promising", "Need Attention",
+    "About To Sleep", "At Risk", "Can't Lose Them", "Hibernating",
+]  # fmt: skip
+"""From the best customers to those that are gone: the order of every list of segments."""
+
+# Shapes go by name here: they have ISO's numbers, tables its letters.
+_SHAPE_NAMES = {
+    "ARE": "United Arab Emirates", "AUS": "Australia", "AUT": "Austria", "BEL": "Belgium", "BRA": "Brazil",
+    "CAN": "Canada", "CHE": "Switzerland", "CYP": "Cyprus", "CZE": "Czechia", "DEU": "Germany", "DNK": "Denmark",
+    "ESP": "Spain", "FIN": "Finland", "FRA": "France", "GBR": "United Kingdom", "GRC": "Greece", "HUN": "Hungary",
+    "IRL": "Ireland", "ISL": "Iceland", "ISR": "Israel", "ITA": "Italy", "JPN": "Japan", "KOR": "South Korea",
+    "LBN": "Lebanon", "LTU": "Lithuania", "LUX": "Luxembourg", "MEX": "Mexico", "NGA": "Nigeria", "NLD": "Netherlands",
+    "NOR": "Norway", "NZL": "New Zealand", "POL": "Poland", "PRT": "Portugal", "ROU": "Romania", "SAU": "Saudi Arabia",
+    "SVK": "Slovakia", "SVN": "Slovenia", "SWE": "Sweden", "THA": "Thailand", "TUR": "Turkey",
+    "USA": "United States of America", "ZAF": "South Africa",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What pages are made of, as the driver holds it: rows of all months, each page takes its own."""
+
+    sales: pd.DataFrame
+    rfm: pd.DataFrame
+    segments: pd.DataFrame
+    churn: pd.DataFrame
+    products: pd.DataFrame
+    categories: pd.DataFrame
+    affinities: pd.DataFrame
+    quality: pd.DataFrame
+    reasons: pd.DataFrame
+
+
+def thousandths(amount: str | Column) -> Column:
+    """Money as a whole number of thousandths of a pound."""
+    return (F.coalesce(F.col(amount) if isinstance(amount, str) else amount, F.lit(0)) * 1000).cast("bigint")
+
+
+def sales(transactions: DataFrame) -> DataFrame:
+    """Orders, units, revenue and returns (as gold tables count them) by day, customer (NULL if unknown) and country."""
+    product = F.col("line_type") == "product"
+    return (
+        transactions.filter(product | F.col("is_cancellation"))
+        .groupBy("invoice_date", "customer_id", "country")
+        .agg(
+            F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
+            F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
+            thousandths(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
+            thousandths(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns"),
+        )
+    )
+
+
+def quality(transactions: DataFrame, quarantined: DataFrame) -> DataFrame:
+    """Per month: rows clean, exact duplicates dropped, rows quarantined; landed is the sum of the three."""
+    month = F.trunc("invoice_date", "MM").alias("month")
+    clean = transactions.groupBy(month).agg(
+        F.count("*").alias("clean"),
+        (F.sum("landed_rows") - F.count("*")).alias("duplicates"),
+        F.count_if("is_outlier").alias("outliers"),
+        F.count_if((F.col("line_type") == "product") & F.col("customer_id").isNull()).alias("without_customer"),
+    )
+    refused = quarantined.groupBy(month).agg(F.count("*").alias("quarantined"))
+    return clean.join(refused, "month", "full").fillna(0)
+
+
+def reasons(quarantined: DataFrame) -> DataFrame:
+    """Per month and reason: rows quarantined."""
+    month = F.trunc("invoice_date", "MM").alias("month")
+    return quarantined.select(month, F.explode("reasons").alias("reason")).groupBy("month", "reason").count()
+
+
+def figures(sources: Sources, month: date, as_of: date, tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """All that the page of a month shows, and nothing of later days."""
+    sold = sources.sales[sources.sales["invoice_date"] < as_of]
+    rfm = _of(sources.rfm, month).sort_values("customer_id")
+    codes = {customer: number for number, customer in enumerate(rfm["customer_id"])}
+    countries = sorted({*sold["country"], *rfm["country"]})
+    quality = sources.quality[sources.quality["month"] <= month].sort_values("month")
+    reasons = sources.reasons[sources.reasons["month"] <= month].groupby("reason")["count"].sum()
+    return {
+        "month": f"{month:%Y-%m}",
+        "as_of": str(as_of),
+        "newest_day": str(sold["invoice_date"].max()) if len(sold) else None,
+        "countries": [{"name": name, "shape": _shape(name)} for name in countries],
+        "segments": [{"name": name, "action": RECOMMENDED_ACTIONS[name]} for name in SEGMENTS],
+        "customers": _customers(sources, rfm, month, countries),
+        "sales": _sales(sold, codes, countries),
+        "products": _products(_of(sources.products, month)),
+        "abc": _abc(_of(sources.products, month)),
+        "categories": _categories(_of(sources.categories, month)),
+        "affinities": _affinities(_of(sources.affinities, month)),
+        "quality": {name: _plain(quality[name]) for name in quality.columns if name != "month"}
+        | {"month": [f"{day:%Y-%m}" for day in quality["month"]]},
+        "reasons": [{"reason": name, "rows": int(count)} for name, count in sorted(reasons.items())],
+        "tables": tables,
+    }
+
+
+def _of(rows: pd.DataFrame, month: date) -> pd.DataFrame:
+    return rows[rows["snapshot_month"] == month]
+
+
+def _shape(country: str) -> str | None:
+    """The id of the country's shape; None where the map has none."""
+    return _shape_ids().get(_SHAPE_NAMES.get(ISO_CODES.get(country, ""), ""))
+
+
+@cache
+def _shape_ids() -> dict[str, str]:
+    drawn = shapes()["objects"]["countries"]["geometries"]
+    return {shape["properties"]["name"]: shape["id"] for shape in drawn if "id" in shape}
+
+
+def _customers(sources: Sources, rfm: pd.DataFrame, month: date, countries: list[str]) -> dict[str, Any]:
+    before = _of(sources.rfm, _month_before(month)).set_index("customer_id")["rfm_segment"]
+    labels = _of(sources.segments, month).set_index("customer_id")["label"]
+    churn = _of(sources.churn, month).set_index("customer_id")
+    ids, place = rfm["customer_id"], {name: number for number, name in enumerate(countries)}
+    segment = {name: number for number, name in enumerate(SEGMENTS)}
+    return {
+        "id": list(ids),
+        "country": [place[name] for name in rfm["country"]],
+        "segment": [segment[name] for name in rfm["rfm_segment"]],
+        "before": [segment.get(name, -1) for name in ids.map(before)],
+        "cluster": [None if pd.isna(label) else label for label in ids.map(labels)],
+        "recency": _plain(rfm["recency_days"]),
+        "frequency": _plain(rfm["frequency"]),
+        "monetary": _plain(rfm["monetary"]),
+        "churn": [None if pd.isna(p) else round(p, 4) for p in ids.map(churn["churn_probability"])],
+        "risk": [RISKS.index(risk) if risk in RISKS else -1 for risk in ids.map(churn["churn_risk"])],
+    }
+
+
+def _month_before(month: date) -> date:
+    return (month.replace(day=1) - pd.Timedelta(days=1)).replace(day=1)
+
+
+def _sales(sold: pd.DataFrame, codes: Mapping[str, int], countries: list[str]) -> dict[str, Any]:
+    place = {name: number for number, name in enumerate(countries)}
+    rows = sold.assign(
+        day=pd.to_datetime(sold["invoice_date"]),
+        customer=sold["customer_id"].map(codes).fillna(-1).astype(int),
+        place=sold["country"].map(place),
+    ).sort_values(["day", "customer", "place", "revenue", "returns"])
+    days = rows["day"].to_numpy().astype("datetime64[D]").astype("int64")
+    return {
+        "first_day": str(rows["day"].iloc[0].date()) if len(rows) else None,
+        # Days as steps from the row before: short numbers, as rows are in order of time.
+        "day": np.diff(days, prepend=days[:1]).tolist(),
+        # -1: without a customer, or one that has only ever returned. They are in no segment.
+        "customer": rows["customer"].tolist(),
+        "country": rows["place"].tolist(),
+        "orders": rows["orders"].tolist(),
+        "units": rows["units"].tolist(),
+        "revenue": rows["revenue"].tolist(),
+        "returns": rows["returns"].tolist(),
+    }
+
+
+def _products(products: pd.DataFrame) -> list[list[Any]]:
+    top = products[products["orders"] > 0].sort_values("revenue_rank").head(TOP_PRODUCTS)
+    columns = ["stock_code", "description", "category", "revenue", "units", "orders", "customers", "abc_class"]
+    return _rows(top, [*columns, "return_rate", "month_over_month_growth"])
+
+
+def _abc(products: pd.DataFrame) -> list[list[Any]]:
+    sold = products[products["orders"] > 0].groupby("abc_class")["revenue"].agg(["size", "sum"]).reset_index()
+    return _rows(sold, ["abc_class", "size", "sum"])
+
+
+def _categories(categories: pd.DataFrame) -> list[list[Any]]:
+    columns = ["category", "revenue", "units", "orders", "products", "revenue_share", "month_over_month_growth"]
+    return _rows(categories.sort_values("revenue_rank"), columns)
+
+
+def _affinities(affinities: pd.DataFrame) -> list[list[Any]]:
+    columns = ["antecedent_description", "consequent_description", "together_baskets", "support", "confidence", "lift"]
+    return _rows(affinities.sort_values("rule_rank"), columns)
+
+
+def _rows(frame: pd.DataFrame, columns: list[str]) -> list[list[Any]]:
+    return [list(row) for row in zip(*(_plain(frame[name]) for name in columns), strict=True)]
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    """Values as JSON has them; what is not known is null."""
+    return [None if pd.isna(value) else value for value in column.astype(object).tolist()]

@@ -1,0 +1,600 @@
+"use strict";
+(() => {
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const F = read("figures"), CHARTS = read("charts"), SHAPES = read("shapes");
+  const $ = (id) => document.getElementById(id);
+  const ALL = -1;
+  const DAY = 86400000;
+  const people = F.customers, count = people.id.length;
+
+  // Numbers and dates, as this page writes them --------------------------------------------------------------------
+  const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
+  const one = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  const pennies = new Intl.NumberFormat("en-GB", { style: "currency", currency: "GBP" });
+  const pounds = new Intl.NumberFormat("en-GB", { style: "currency", currency: "GBP", maximumFractionDigits: 0 });
+  const percentage = new Intl.NumberFormat("en-GB", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  const nothing = "–";
+  const shown = (format, value) => (value === null || value === undefined || !isFinite(value) ? nothing : format.format(value));
+  const iso = (time) => new Date(time).toISOString().slice(0, 10);
+  const monthName = (month, length = "long") =>
+    new Date(month + "-01T00:00:00Z").toLocaleDateString("en-GB", { month: length, year: "numeric", timeZone: "UTC" });
+  const dayName = (day) =>
+    new Date(day + "T00:00:00Z").toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+  const median = (values) => {
+    if (!values.length) return null;
+    const sorted = [...values].sort((a, b) => a - b), middle = sorted.length >> 1;
+    return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  };
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  // A sum of thousandths is exact; only what is shown is rounded.
+  const money = (thousandths) => thousandths / 1000;
+
+  // Sales: a row per day, customer and country ---------------------------------------------------------------------
+  const S = F.sales, rows = S.day.length;
+  const firstDay = S.first_day ? Date.parse(S.first_day) : Date.parse(F.as_of) - DAY;
+  const lastDay = Date.parse(F.as_of) - DAY;
+  const days = Math.max(1, Math.round((lastDay - firstDay) / DAY) + 1);
+  const dayOf = new Int32Array(rows), monthOf = new Int32Array(rows);
+  const months = [], monthOfDay = new Int32Array(days), firstOfMonth = [];
+  for (let day = 0; day < days; day++) {
+    const name = iso(firstDay + day * DAY).slice(0, 7);
+    if (months[months.length - 1] !== name) { months.push(name); firstOfMonth.push(day); }
+    monthOfDay[day] = months.length - 1;
+  }
+  for (let row = 0, day = 0; row < rows; row++) {
+    day += S.day[row];
+    dayOf[row] = day;
+    monthOf[row] = monthOfDay[day];
+  }
+  const thisMonth = months.length - 1;
+  const firstMonthOf = new Int32Array(count).fill(9999);
+  for (let row = 0; row < rows; row++) {
+    const customer = S.customer[row];
+    if (customer >= 0 && S.orders[row] > 0) firstMonthOf[customer] = Math.min(firstMonthOf[customer], monthOf[row]);
+  }
+  const lastYear = new Float64Array(count); // what each spent in the 365 days before the as-of date, less what came back
+  for (let row = 0; row < rows; row++) {
+    if (S.customer[row] >= 0 && dayOf[row] >= days - 365) lastYear[S.customer[row]] += S.revenue[row] - S.returns[row];
+  }
+  for (let customer = 0; customer < count; customer++) lastYear[customer] = Math.max(0, lastYear[customer]);
+  const hasChurn = people.churn.some((p) => p !== null);
+  const hasValue = people.value && people.value.some((v) => v !== null);
+
+  // What is chosen, and what follows from it -----------------------------------------------------------------------
+  const state = { month: thisMonth, country: ALL, segment: ALL, measure: "revenue", view: "europe" };
+  const ofSale = (row) =>
+    (state.country === ALL || S.country[row] === state.country) &&
+    (state.segment === ALL || (S.customer[row] >= 0 && people.segment[S.customer[row]] === state.segment));
+  const ofCustomer = (customer) =>
+    (state.country === ALL || people.country[customer] === state.country) &&
+    (state.segment === ALL || people.segment[customer] === state.segment);
+
+  function span(month) { // days [from, to) of a month; all of them without one
+    if (month === ALL) return [0, days];
+    return [firstOfMonth[month], month === thisMonth ? days : firstOfMonth[month + 1]];
+  }
+  const monthLength = (month) => {
+    const [year, number] = months[month].split("-").map(Number);
+    return new Date(Date.UTC(year, number, 0)).getUTCDate();
+  };
+  function earlierSpan(month, back) { // the same month so many months before; as many days of it if this one is not over
+    const earlier = month - back;
+    if (month === ALL || earlier < 0) return null;
+    const [from, to] = span(month), [begin, end] = span(earlier);
+    if (earlier === 0 && iso(firstDay).slice(8) !== "01") return null;
+    return [begin, to - from < monthLength(month) ? Math.min(end, begin + (to - from)) : end];
+  }
+
+  function totals(range) {
+    const found = { revenue: 0, returns: 0, orders: 0, units: 0 }, buyers = new Set(), fresh = new Set();
+    for (let row = 0; row < rows; row++) {
+      if (dayOf[row] < range[0] || dayOf[row] >= range[1] || !ofSale(row)) continue;
+      found.revenue += S.revenue[row]; found.returns += S.returns[row];
+      found.orders += S.orders[row]; found.units += S.units[row];
+      const customer = S.customer[row];
+      if (customer >= 0 && S.orders[row] > 0) {
+        buyers.add(customer);
+        if (firstMonthOf[customer] >= monthOfDay[range[0]]) fresh.add(customer);
+      }
+    }
+    return { ...found, customers: buyers.size, fresh: fresh.size };
+  }
+
+  // Tables ---------------------------------------------------------------------------------------------------------
+  // A column: [heading, value of a row, how it is shown, "number"?]. The CSV has the values, the page what is shown.
+  const change = (format) => (v) => (v === null || v === undefined ? nothing : (v > 0 ? "+" : v < 0 ? "−" : "±") + format.format(Math.abs(v)));
+  const text = (value) => (value === null || value === undefined || value === "" ? nothing : String(value));
+  const columns = {
+    pounds: (heading, value) => [heading, value, (v) => shown(pounds, v), "number"],
+    pennies: (heading, value) => [heading, value, (v) => shown(pennies, v), "number"],
+    whole: (heading, value) => [heading, value, (v) => shown(whole, v), "number"],
+    one: (heading, value) => [heading, value, (v) => shown(one, v), "number"],
+    share: (heading, value) => [heading, value, (v) => shown(percentage, v), "number"],
+    text: (heading, value, kind) => [heading, value, text, kind || ""],
+  };
+  const element = (name, properties = {}, ...children) => {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(properties)) {
+      if (key in made && key !== "list") made[key] = value; else made.setAttribute(key, value);
+    }
+    made.append(...children);
+    return made;
+  };
+
+  function tableOf(caption, fields, data, decorate = {}) {
+    const head = element("tr", {}, ...fields.map(([heading, , , kind]) =>
+      element("th", { scope: "col", className: kind === "number" ? "number" : "" }, heading)));
+    const body = data.map((row) => element("tr", {}, ...fields.map(([heading, value, show, kind]) => {
+      const cell = element("td", { className: kind }, ...[].concat(
+        decorate[heading] ? decorate[heading](row, show(value(row))) : show(value(row))));
+      if (kind === "id") cell.title = text(value(row));
+      return cell;
+    })));
+    const table = element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, ...body));
+    return element("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": caption }, table);
+  }
+
+  function save(name, fields, data) {
+    const cell = (value) => {
+      let written = value === null || value === undefined ? "" : String(value);
+      // A spreadsheet takes text that begins so for a formula.
+      if (typeof value === "string" && /^[=+\-@\t\r]/.test(written)) written = "'" + written;
+      return /[",\n\r]/.test(written) ? '"' + written.replace(/"/g, '""') + '"' : written;
+    };
+    const lines = [fields.map(([heading]) => cell(heading)), ...data.map((row) => fields.map(([, value]) => cell(value(row))))];
+    const file = new Blob(["\ufeff" + lines.map((line) => line.join(",")).join("\r\n") + "\r\n"], { type: "text/csv" });
+    const link = element("a", { href: URL.createObjectURL(file), download: `${name}-${F.month}.csv` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  // Panels ---------------------------------------------------------------------------------------------------------
+  const meterFor = (key) => (row, shownValue) =>
+    [shownValue, element("span", { className: "meter", "aria-hidden": "true" }, element("i", { style: `width:${Math.round(100 * (row[key] || 0))}%` }))];
+  const panels = new Map();
+  for (const panel of document.querySelectorAll(".panel")) {
+    const name = panel.dataset.chart || panel.dataset.table, title = panel.dataset.title;
+    const button = element("button", { type: "button", className: "csv", "aria-label": `CSV of ${title}` }, "CSV");
+    const header = element("header", {}, element("h3", {}, title), ...panel.querySelectorAll(".switch"), button);
+    const note = element("p", { className: "note", hidden: true });
+    const made = { panel, title, note, fields: [], data: [] };
+    if (panel.dataset.chart) {
+      made.chart = element("div", { className: "chart" });
+      made.details = element("details", {}, element("summary", {}, `Data of ${title}`));
+      made.details.addEventListener("toggle", () => fill(made));
+      panel.append(header, element("div", { className: "sideways" }, made.chart), note, made.details);
+    } else {
+      made.body = element("div");
+      panel.append(header, made.body, note);
+    }
+    button.addEventListener("click", () => save(title.toLowerCase().replace(/\W+/g, "-"), made.fields, made.all || made.data));
+    panels.set(panel.dataset.chart ? "chart " + name : "table " + name, made);
+  }
+  function fill(made) { // the table behind a chart is made when it is opened
+    const old = made.details.querySelector(".scroll");
+    if (old) old.remove();
+    if (made.details.open) made.details.append(tableOf(made.title, made.fields, made.data));
+  }
+  function setNote(made, note) {
+    made.note.hidden = !note;
+    made.note.textContent = note || "";
+  }
+  function showTable(name, fields, data, { all, note, decorate, empty } = {}) {
+    const made = panels.get("table " + name);
+    Object.assign(made, { fields, data, all });
+    made.body.replaceChildren(data.length ? tableOf(made.title, fields, data, decorate) : element("p", { className: "empty" }, empty || "Nothing to show for this choice."));
+    setNote(made, note);
+  }
+
+  // Charts ---------------------------------------------------------------------------------------------------------
+  const drawn = new Map(); // panel -> {view, specification}
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  function coloured(specification) {
+    return JSON.parse(JSON.stringify(specification).replace(/"@([a-z-]+)"/g, (_, name) => `"${colour(name)}"`));
+  }
+  function configuration() {
+    const quiet = { labelColor: colour("muted"), titleColor: colour("muted") };
+    return {
+      background: null, font: "system-ui, -apple-system, Segoe UI, Roboto, sans-serif",
+      view: { stroke: null },
+      locale: { number: { decimal: ".", thousands: ",", grouping: [3], currency: ["£", ""] } },
+      axis: { ...quiet, gridColor: colour("line"), domainColor: colour("line"), tickColor: colour("line"), titleFontWeight: "normal", labelFontSize: 11.5, titleFontSize: 11.5, titlePadding: 8 },
+      legend: { ...quiet, labelFontSize: 11.5, titleFontSize: 11.5, titleFontWeight: "normal" },
+    };
+  }
+  const drawings = new Map(); // panel -> the drawing under way: one follows the other
+  function showChart(name, fields, data, { specification, label, note, datasets = {}, values = data } = {}) {
+    const made = panels.get("chart " + name);
+    Object.assign(made, { fields, data });
+    setNote(made, note);
+    fill(made);
+    const chosen = specification || name;
+    const drawing = (drawings.get(made) || Promise.resolve()).then(() => draw(made, chosen, label, { rows: values, ...datasets }));
+    drawings.set(made, drawing.catch((error) => { console.error(error); }));
+  }
+  async function draw(made, chosen, label, datasets) {
+    made.chart.setAttribute("role", "img");
+    made.chart.setAttribute("aria-label", label);
+    made.chart.hidden = !datasets.rows.length;
+    if (!datasets.rows.length) return;
+    const before = drawn.get(made), width = made.chart.clientWidth;
+    if (before) before.view.finalize();
+    const specification = coloured(CHARTS[chosen]);
+    specification.datasets = datasets;
+    if (specification.height.step) { // so much for each row that there is
+      const across = (specification.layer ? specification.layer[0] : specification).encoding.y.field;
+      specification.height = specification.height.step * new Set(datasets.rows.map((row) => row[across])).size;
+    }
+    if (chosen === "map") Object.assign(specification.projection, PROJECTIONS[state.view]);
+    const { view } = await vegaEmbed(made.chart, specification, {
+      actions: false, renderer: "svg", config: configuration(), mode: "vega-lite", ast: false,
+    });
+    // What it shows is said by the label and by the table behind it, not mark by mark.
+    made.chart.querySelector("svg").setAttribute("aria-hidden", "true");
+    drawn.set(made, { view, chosen, width });
+  }
+  const PROJECTIONS = {
+    europe: { type: "mercator", center: [10, 53], scale: 420 },
+    world: { type: "naturalEarth1" },
+  };
+
+  // Sections -------------------------------------------------------------------------------------------------------
+  const where = () => (state.country === ALL ? "all countries" : F.countries[state.country].name);
+  const who = () => (state.segment === ALL ? "all customers" : F.segments[state.segment].name);
+  const when = () => (state.month === ALL ? "all months" : monthName(months[state.month]));
+  const partial = (month) => month !== ALL && span(month)[1] - span(month)[0] < monthLength(month);
+
+  function headline() {
+    const range = span(state.month), now = totals(range);
+    const ago = [1, 12].map((back) => { const earlier = earlierSpan(state.month, back); return earlier && totals(earlier); });
+    const wholeShare = (t) => (t.revenue > 0 ? t.returns / t.revenue : null);
+    const perOrder = (t) => (t.orders > 0 ? money(t.revenue) / t.orders : null);
+    const entries = [
+      ["Revenue", (t) => money(t.revenue), pounds], ["Orders", (t) => t.orders, whole],
+      ["Active customers", (t) => t.customers, whole], ["New customers", (t) => t.fresh, whole],
+      ["Revenue per order", perOrder, pennies], ["Returns, of revenue", wholeShare, percentage, true],
+    ];
+    const growth = (value, before, points) => {
+      if (value === null || before === null || before === undefined || (!points && before === 0)) return null;
+      return points ? (value - before) * 100 : value / before - 1;
+    };
+    $("headline").replaceChildren(...entries.map(([name, of, format, isShare]) => {
+      const value = of(now);
+      const lines = ago.map((then, index) => {
+        const difference = then ? growth(value, of(then), isShare) : null;
+        if (difference === null) return null;
+        const better = isShare ? difference < 0 : difference > 0;
+        const written = (difference > 0 ? "+" : difference < 0 ? "−" : "") +
+          (isShare ? `${one.format(Math.abs(difference))} pt` : percentage.format(Math.abs(difference)));
+        return element("div", { className: "change" },
+          element("span", { className: difference === 0 ? "" : better ? "up" : "down" }, written), index ? " on the year" : " on the month");
+      }).filter(Boolean);
+      const exact = name === "Revenue" ? pennies.format(value) : "";
+      const figure = element("dd", { className: "figure", title: exact }, shown(format, value));
+      figure.dataset.value = value === null ? "" : name === "Revenue" ? now.revenue : value;
+      const block = element("div", {}, element("dt", {}, name), figure);
+      if (lines.length) block.append(element("dd", {}, ...lines));
+      block.dataset.figure = name;
+      return block;
+    }));
+    const notes = [];
+    if (partial(state.month)) notes.push(`${when()} is not over: its ${range[1] - range[0]} days are compared with as many days of the earlier months.`);
+    if (state.segment !== ALL) notes.push("Segments are those customers have now; sales without a customer number are in no segment.");
+    $("headline-note").textContent = notes.join(" ");
+    $("chosen").textContent = `${when()} · ${where()} · ${who()}`;
+  }
+
+  function overTime() {
+    const perDay = { revenue: new Float64Array(days), orders: new Float64Array(days) };
+    for (let row = 0; row < rows; row++) {
+      if (!ofSale(row)) continue;
+      perDay.revenue[dayOf[row]] += S.revenue[row];
+      perDay.orders[dayOf[row]] += S.orders[row];
+    }
+    const series = perDay[state.measure], scale = state.measure === "revenue" ? 1000 : 1;
+    const mean = (day, length) => {
+      const from = Math.max(0, day - length + 1);
+      let total = 0;
+      for (let d = from; d <= day; d++) total += series[d];
+      return total / (day - from + 1) / scale;
+    };
+    const data = Array.from(series, (value, day) => ({
+      day: iso(firstDay + day * DAY), [state.measure]: value / scale, week: mean(day, 7), thirty: mean(day, 30),
+    }));
+    const [from, to] = span(state.month);
+    const format = state.measure === "revenue" ? columns.pennies : columns.whole;
+    showChart("revenue", [
+      columns.text("Day", (r) => r.day), format(state.measure === "revenue" ? "Revenue" : "Orders", (r) => r[state.measure]),
+      columns.one("Mean of 7 days", (r) => Math.round(r.week * 100) / 100), columns.one("Mean of 30 days", (r) => Math.round(r.thirty * 100) / 100),
+    ], data, {
+      specification: state.measure,
+      datasets: { month: state.month === ALL ? [] : [{ begin: iso(firstDay + from * DAY), end: iso(firstDay + to * DAY) }] },
+      label: `${state.measure === "revenue" ? "Revenue" : "Orders"} a day with means of 7 and 30 days, ${where()}, ${who()}. The last 30 days' mean is ${
+        state.measure === "revenue" ? pounds.format(data[days - 1].thirty) : one.format(data[days - 1].thirty)}.`,
+      note: state.month === ALL ? "" : `Shaded: ${when()}.`,
+    });
+  }
+
+  function segmentRows() {
+    const inMonth = new Float64Array(F.segments.length), [from, to] = span(state.month);
+    for (let row = 0; row < rows; row++) {
+      const customer = S.customer[row];
+      if (customer < 0 || dayOf[row] < from || dayOf[row] >= to) continue;
+      if (state.country === ALL || S.country[row] === state.country) inMonth[people.segment[customer]] += S.revenue[row];
+    }
+    const found = F.segments.map((segment, number) => ({ number, segment: segment.name, action: segment.action, of: [], before: 0 }));
+    for (let customer = 0; customer < count; customer++) {
+      if (state.country !== ALL && people.country[customer] !== state.country) continue;
+      found[people.segment[customer]].of.push(customer);
+      if (people.before[customer] >= 0) found[people.before[customer]].before += 1;
+    }
+    const everyone = sum(found.map((s) => s.of.length)), spent = sum(found.map((s) => sum(s.of.map((c) => people.monetary[c]))));
+    for (const segment of found) {
+      const pick = (name) => segment.of.map((c) => people[name][c]);
+      const monetary = sum(pick("monetary"));
+      Object.assign(segment, {
+        customers: segment.of.length, customer_share: everyone ? segment.of.length / everyone : 0,
+        monetary: money(monetary), revenue_share: spent ? monetary / spent : 0, month: money(inMonth[segment.number]),
+        recency: median(pick("recency")), frequency: median(pick("frequency")), typical: segment.of.length ? money(median(pick("monetary"))) : null,
+        change: segment.of.length - segment.before,
+      });
+    }
+    return found;
+  }
+
+  function segments() {
+    const all = segmentRows(), rowsShown = all.filter((s) => s.customers || s.before);
+    const marked = (s) => state.segment === ALL || s.number === state.segment;
+    $("segments-lead").textContent = `${whole.format(sum(all.map((s) => s.customers)))} customers of ${where()} who bought before ${dayName(F.as_of)}, by how recently and how often. Choose a segment to see all of this page for it.`;
+    showTable("segments", [
+      columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.share("Share", (s) => s.customer_share),
+      columns.share("Of revenue", (s) => s.revenue_share), columns.pounds("Revenue so far", (s) => s.monetary), columns.pounds(state.month === ALL ? "In all months" : `In ${monthName(months[state.month], "short")}`, (s) => s.month),
+      columns.whole("Days since", (s) => s.recency), columns.whole("Orders", (s) => s.frequency), columns.pounds("Spent", (s) => s.typical),
+      ["On last month", (s) => s.change, change(whole), "number"], columns.text("What to do", (s) => s.action, "action"),
+    ], rowsShown.filter(marked), {
+      decorate: {
+        Segment: (s, name) => {
+          const button = element("button", { type: "button", className: "pick", "aria-pressed": String(s.number === state.segment) }, name);
+          button.addEventListener("click", () => { state.segment = state.segment === s.number ? ALL : s.number; $("segment").value = state.segment; render(); $("segments").querySelector(".pick").focus(); });
+          return button;
+        },
+        Share: meterFor("customer_share"), "Of revenue": meterFor("revenue_share"),
+      },
+      note: "Days since the last order, orders and money spent are medians of the segment's customers. “On last month” is the change in customers.",
+    });
+    showChart("segments", [
+      columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.share("Of customers", (s) => s.customer_share),
+      columns.pennies("Revenue so far", (s) => s.monetary), columns.share("Of revenue", (s) => s.revenue_share),
+    ], rowsShown, {
+      values: rowsShown.map(({ segment, customer_share, revenue_share }) => ({ segment, customer_share, revenue_share })),
+      label: `Each segment's share of customers and of revenue so far, ${where()}. ` + rowsShown.map((s) => `${s.segment}: ${percentage.format(s.customer_share)} of customers, ${percentage.format(s.revenue_share)} of revenue`).join("; "),
+    });
+    const counts = new Map(), out = new Float64Array(F.segments.length + 1), entered = F.segments.length;
+    for (let customer = 0; customer < count; customer++) {
+      if (state.country !== ALL && people.country[customer] !== state.country) continue;
+      if (state.segment !== ALL && people.segment[customer] !== state.segment && people.before[customer] !== state.segment) continue;
+      const from = people.before[customer] < 0 ? entered : people.before[customer], key = from * 100 + people.segment[customer];
+      counts.set(key, (counts.get(key) || 0) + 1);
+      out[from] += 1;
+    }
+    const moved = [];
+    for (let from = 0; from <= entered; from++) {
+      if (!out[from]) continue;
+      for (let to = 0; to < F.segments.length; to++) {
+        const customers = counts.get(from * 100 + to) || 0;
+        moved.push({ from: from === entered ? "(new)" : F.segments[from].name, to: F.segments[to].name, customers, share: customers / out[from] });
+      }
+    }
+    const stayed = sum(moved.filter((m) => m.from === m.to).map((m) => m.customers)), known = sum(moved.filter((m) => m.from !== "(new)").map((m) => m.customers));
+    showChart("movement", [
+      columns.text("Last month", (m) => m.from), columns.text("This month", (m) => m.to), columns.whole("Customers", (m) => m.customers), columns.share("Of last month's", (m) => m.share),
+    ], moved, {
+      label: `Customers by segment last month and this month, ${where()}: ${whole.format(stayed)} of ${whole.format(known)} stayed where they were.`,
+      note: known ? `${percentage.format(stayed / known)} of last month's customers stayed in their segment.` : "",
+    });
+  }
+
+  function countries() {
+    const range = span(state.month), earlier = earlierSpan(state.month, 1);
+    const found = F.countries.map((country, number) => ({ number, country: country.name, shape: country.shape, revenue: 0, returns: 0, orders: 0, before: 0, buyers: new Set() }));
+    for (let row = 0; row < rows; row++) {
+      const country = found[S.country[row]], customer = S.customer[row];
+      if (state.segment !== ALL && (customer < 0 || people.segment[customer] !== state.segment)) continue;
+      if (dayOf[row] >= range[0] && dayOf[row] < range[1]) {
+        country.revenue += S.revenue[row]; country.returns += S.returns[row]; country.orders += S.orders[row];
+        if (customer >= 0 && S.orders[row] > 0) country.buyers.add(customer);
+      } else if (earlier && dayOf[row] >= earlier[0] && dayOf[row] < earlier[1]) country.before += S.revenue[row];
+    }
+    const all = sum(found.map((c) => c.revenue));
+    const data = found.filter((c) => c.revenue || c.returns).sort((a, b) => b.revenue - a.revenue || a.country.localeCompare(b.country)).map((c) => ({
+      ...c, customers: c.buyers.size, share: all ? c.revenue / all : 0, thousandths: c.revenue, revenue: money(c.revenue), returned: money(c.returns),
+      perOrder: c.orders ? money(c.revenue) / c.orders : null, growth: c.before > 0 ? c.revenue / c.before - 1 : null,
+    }));
+    const fields = [
+      columns.text("Country", (c) => c.country), columns.pennies("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share),
+      ["On the month", (c) => c.growth, change(percentage), "number"],
+      columns.whole("Orders", (c) => c.orders), columns.whole("Customers", (c) => c.customers), columns.pounds("Per order", (c) => c.perOrder), columns.pounds("Returns", (c) => c.returned),
+    ];
+    showTable("countries", fields, data, {
+      decorate: { Country: (c, name) => {
+        const button = element("button", { type: "button", className: "pick", "aria-pressed": String(c.number === state.country) }, name);
+        button.addEventListener("click", () => { state.country = state.country === c.number ? ALL : c.number; $("country").value = state.country; render(); });
+        return button;
+      } },
+      note: `${when()}, ${who()}.`,
+    });
+    const placed = data.filter((c) => c.shape && c.revenue > 0), unplaced = data.filter((c) => !c.shape && c.revenue > 0).map((c) => c.country);
+    showChart("map", fields, data, {
+      values: placed.map(({ shape, country, revenue, customers, share }) => ({ shape, country, revenue, customers, share })),
+      datasets: { shapes: SHAPES },
+      label: `Map of revenue by country, ${when()}, ${who()}. ` + data.slice(0, 5).map((c) => `${c.country} ${pounds.format(c.revenue)}`).join(", "),
+      note: "Darker is more, on a logarithmic scale." + (unplaced.length ? ` In the table only, as they have no shape at this scale or are no country: ${unplaced.join(", ")}.` : ""),
+    });
+  }
+
+  function cohorts() {
+    const size = new Float64Array(months.length), active = months.map(() => new Float64Array(months.length)), seen = new Set();
+    for (let customer = 0; customer < count; customer++) if (ofCustomer(customer) && firstMonthOf[customer] < 9999) size[firstMonthOf[customer]] += 1;
+    const until = state.month === ALL ? thisMonth : state.month;
+    for (let row = 0; row < rows; row++) {
+      const customer = S.customer[row];
+      if (customer < 0 || !S.orders[row] || monthOf[row] > until || !ofCustomer(customer)) continue;
+      const key = customer * months.length + monthOf[row];
+      if (seen.has(key)) continue;
+      seen.add(key);
+      active[firstMonthOf[customer]][monthOf[row]] += 1;
+    }
+    const data = [];
+    for (let cohort = 0; cohort <= until; cohort++) {
+      if (!size[cohort]) continue;
+      for (let month = cohort + 1; month <= until; month++) {
+        data.push({ cohort: months[cohort], months: month - cohort, customers: active[cohort][month], size: size[cohort], retention: active[cohort][month] / size[cohort], percent: (100 * active[cohort][month]) / size[cohort] });
+      }
+    }
+    const next = data.filter((d) => d.months === 1);
+    showChart("cohorts", [
+      columns.text("First bought in", (d) => d.cohort), columns.whole("Months since", (d) => d.months), columns.whole("Customers who bought", (d) => d.customers),
+      columns.whole("Of the cohort's", (d) => d.size), columns.share("Share", (d) => d.retention),
+    ], data, {
+      label: `Cohort retention of ${who()}, ${where()}. In the month after their first purchase ${next.length ? percentage.format(sum(next.map((d) => d.customers)) / sum(next.map((d) => d.size))) : nothing} of customers bought again.`,
+      note: partial(until) ? `${monthName(months[until])} is not over: its cells will still rise.` : "",
+    });
+  }
+
+  const RISKS = ["High", "Medium", "Low"];
+  function churn() {
+    const chosen = [];
+    for (let customer = 0; customer < count; customer++) if (ofCustomer(customer) && people.churn[customer] !== null) chosen.push(customer);
+    const atRisk = (c) => money(lastYear[c]) * people.churn[c];
+    const total = sum(chosen.map(atRisk)), high = chosen.filter((c) => people.risk[c] === 0);
+    $("churn-lead").textContent = hasChurn
+      ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. Of ${whole.format(chosen.length)} customers ${whole.format(high.length)} are at high risk; ${pounds.format(total)} of last year's spending is at risk (spent in 365 days, less returns, × probability).`
+      : "There is no score for this month: two windows of 90 days must have closed before the first one.";
+    $("churn-caution").hidden = !hasChurn || !F.churn_note;
+    $("churn-caution").textContent = F.churn_note || "";
+    const bins = Array.from({ length: 10 }, (_, bin) => RISKS.map((risk, order) => ({ bin: `${bin * 10}–${bin * 10 + 10}`, risk, order: -order, customers: 0, number: bin }))).flat();
+    for (const c of chosen) bins[Math.min(9, Math.floor(people.churn[c] * 10)) * 3 + people.risk[c]].customers += 1;
+    showChart("churn", [columns.text("Probability", (b) => b.bin), columns.text("Risk", (b) => b.risk), columns.whole("Customers", (b) => b.customers)], chosen.length ? bins : [], {
+      label: `Customers by probability of no purchase in 90 days, ${where()}, ${who()}: ` + RISKS.map((risk, number) => `${whole.format(chosen.filter((c) => people.risk[c] === number).length)} at ${risk.toLowerCase()} risk`).join(", "),
+      note: "High: the fifth of all customers most likely not to buy; Medium: the next 30 %.",
+    });
+    const bySegment = F.segments.map((segment, number) => {
+      const of = chosen.filter((c) => people.segment[c] === number);
+      return { segment: segment.name, customers: of.length, high: of.filter((c) => people.risk[c] === 0).length, risk: sum(of.map(atRisk)), spent: money(sum(of.map((c) => lastYear[c]))) };
+    }).filter((s) => s.customers).sort((a, b) => b.risk - a.risk);
+    showChart("risk", [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.whole("At high risk", (s) => s.high), columns.pennies("Spent in a year", (s) => s.spent), columns.pennies("Value at risk", (s) => Math.round(s.risk * 100) / 100)], bySegment, {
+      values: bySegment.map(({ segment, risk }) => ({ segment, risk })),
+      label: `Value at risk by segment, ${where()}: ` + bySegment.map((s) => `${s.segment} ${pounds.format(s.risk)}`).join(", "),
+    });
+    const list = chosen.map((c) => ({ c, risk: atRisk(c) })).filter((r) => r.risk > 0 && people.risk[r.c] < 2).sort((a, b) => b.risk - a.risk || (people.id[a.c] < people.id[b.c] ? -1 : 1));
+    showTable("write", [
+      columns.text("Customer", (r) => people.id[r.c], "id"), columns.text("Country", (r) => F.countries[people.country[r.c]].name), columns.text("Segment", (r) => F.segments[people.segment[r.c]].name),
+      columns.whole("Days since last order", (r) => people.recency[r.c]), columns.whole("Orders", (r) => people.frequency[r.c]), columns.pennies("Spent in a year", (r) => money(lastYear[r.c])),
+      columns.share("Probability", (r) => people.churn[r.c]), columns.text("Risk", (r) => RISKS[people.risk[r.c]]), columns.pounds("Value at risk", (r) => Math.round(r.risk * 100) / 100), columns.text("What to do", (r) => F.segments[people.segment[r.c]].action, "action"),
+    ], list.slice(0, 50), {
+      all: list, decorate: { Risk: (r, name) => element("span", { className: "tag " + name }, name) },
+      note: "At high or medium risk, by value at risk. " + (list.length > 50 ? `The first 50 of ${whole.format(list.length)}; the CSV has them all.` : ""),
+      empty: hasChurn ? undefined : "No scores yet.",
+    });
+  }
+
+  function value() {
+    const chosen = [];
+    if (hasValue) for (let customer = 0; customer < count; customer++) if (ofCustomer(customer) && people.value[customer] !== null) chosen.push(customer);
+    const total = money(sum(chosen.map((c) => people.value[c]))), naive = money(sum(chosen.map((c) => people.naive[c])));
+    $("value-lead").textContent = hasValue
+      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${pounds.format(total)} for ${whole.format(chosen.length)} customers. Carrying on at their pace so far, which overstates, would be ${pounds.format(naive)}.`
+      : "There is no lifetime value for this month: its history is too young.";
+    const data = F.segments.map((segment, number) => {
+      const of = chosen.filter((c) => people.segment[c] === number), all = sum(of.map((c) => people.value[c]));
+      return { segment: segment.name, customers: of.length, total: money(all), value: of.length ? money(all) / of.length : null, median: of.length ? money(median(of.map((c) => people.value[c]))) : null, alive: of.length ? sum(of.map((c) => people.alive[c])) / of.length : null, naive: money(sum(of.map((c) => people.naive[c]))) };
+    }).filter((s) => s.customers);
+    const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.pennies("Expected in 12 months", (s) => s.total), columns.pounds("Mean", (s) => s.value), columns.pounds("Median", (s) => s.median), columns.share("Still customers", (s) => s.alive), columns.pounds("At the pace so far", (s) => s.naive)];
+    showChart("value", fields, data, {
+      values: data.map(({ segment, value }) => ({ segment, value })),
+      label: `Mean expected value over 12 months by segment, ${where()}: ` + data.map((s) => `${s.segment} ${pounds.format(s.value)}`).join(", "),
+    });
+    showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "“Still customers” is the mean probability of being alive in the model's sense." : "" });
+  }
+
+  function products() {
+    const abc = F.abc.map(([name, number]) => `${whole.format(number)} in class ${name}`).join(", ");
+    $("products-lead").textContent = `${monthName(F.month)}, all countries and customers: products do not follow the filters. ${abc ? abc + " (the first 80 % of revenue, the next 15 %, the rest)." : ""} Categories are worked out from descriptions.`;
+    const categories = F.categories.map(([category, revenue, units, orders, number, share, growth]) => ({ category, revenue: money(revenue), units, orders, number, share, growth }));
+    showChart("categories", [
+      columns.text("Category", (c) => c.category), columns.pennies("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share), ["On the month", (c) => c.growth, change(percentage), "number"],
+      columns.whole("Units", (c) => c.units), columns.whole("Orders", (c) => c.orders), columns.whole("Products", (c) => c.number),
+    ], categories, {
+      values: categories.map(({ category, revenue }) => ({ category, revenue })),
+      label: `Revenue by category, ${monthName(F.month)}. ` + categories.slice(0, 5).map((c) => `${c.category} ${pounds.format(c.revenue)}`).join(", "),
+    });
+    const rules = F.affinities.map(([from, to, baskets, support, confidence, lift]) => ({ from, to, baskets, support, confidence, lift }));
+    showTable("together", [
+      columns.text("Who buys", (r) => r.from), columns.text("also buys", (r) => r.to), columns.share("Confidence", (r) => r.confidence), columns.one("Lift", (r) => r.lift), columns.share("Support", (r) => r.support), columns.whole("Orders", (r) => r.baskets),
+    ], rules, { note: "Confidence: of the orders with the first product, the share with the second. Lift: how many times more than by chance. Support: share of all orders with both.", empty: "No two products were in enough orders together." });
+    showTable("products", [
+      columns.text("Code", (p) => p[0]), columns.text("Product", (p) => p[1]), columns.text("Category", (p) => p[2]), columns.text("Class", (p) => p[7]), columns.pennies("Revenue", (p) => money(p[3])),
+      ["On the month", (p) => p[9], change(percentage), "number"], columns.whole("Units", (p) => p[4]), columns.whole("Orders", (p) => p[5]), columns.whole("Customers", (p) => p[6]), columns.share("Returned", (p) => p[8]),
+    ], F.products, { note: partial(thisMonth) ? `${monthName(F.month)} is not over: its ${span(thisMonth)[1] - span(thisMonth)[0]} days stand against the whole month before.` : "" });
+  }
+
+  function quality() {
+    const Q = F.quality;
+    const data = Q.month.map((month, i) => ({ month, clean: Q.clean[i], duplicates: Q.duplicates[i], quarantined: Q.quarantined[i], outliers: Q.outliers[i], without: Q.without_customer[i] })).reverse();
+    const landed = (q) => q.clean + q.duplicates + q.quarantined, all = sum(data.map(landed));
+    $("quality-lead").textContent = `Data up to ${F.newest_day ? dayName(F.newest_day) : nothing}; customers as of ${dayName(F.as_of)}. Of ${whole.format(all)} rows that landed ${whole.format(sum(data.map((q) => q.clean)))} are used, ${whole.format(sum(data.map((q) => q.duplicates)))} were exact duplicates and ${whole.format(sum(data.map((q) => q.quarantined)))} are in quarantine: none is lost.`;
+    showTable("quality", [
+      columns.text("Month", (q) => q.month), columns.whole("Landed", landed), columns.whole("Used", (q) => q.clean), columns.whole("Duplicates", (q) => q.duplicates),
+      columns.whole("Quarantined", (q) => q.quarantined), columns.whole("Outliers", (q) => q.outliers), columns.whole("No customer", (q) => q.without),
+    ], data);
+    showTable("reasons", [columns.text("Reason", (r) => r.reason.replace(/_/g, " ")), columns.whole("Rows", (r) => r.rows)], F.reasons, { empty: "No row was set aside." });
+    showTable("tables", [columns.text("Table", (t) => t.table), columns.whole("Version", (t) => t.version), columns.text("Written", (t) => t.committed)], F.tables);
+    $("footer").replaceChildren(element("p", {}, `As of ${dayName(F.as_of)}; data up to ${F.newest_day ? dayName(F.newest_day) : nothing}. Money in pounds sterling; revenue is the value of product lines, before returns. Countries: Natural Earth. This page is one file and asks nothing of any network.`));
+  }
+
+  // Together -------------------------------------------------------------------------------------------------------
+  function render() { headline(); overTime(); segments(); countries(); cohorts(); churn(); value(); }
+  function choose(select, options, current) {
+    select.replaceChildren(...options.map(([value, name]) => element("option", { value }, name)));
+    select.value = current;
+  }
+  choose($("month"), [...months.map((month, number) => [number, monthName(month)]).reverse(), [ALL, "All months"]], state.month);
+  choose($("country"), [[ALL, "All countries"], ...F.countries.map((country, number) => [number, country.name])], state.country);
+  choose($("segment"), [[ALL, "All segments"], ...F.segments.map((segment, number) => [number, segment.name])], state.segment);
+  for (const name of ["month", "country", "segment"]) {
+    $(name).addEventListener("change", (event) => { state[name] = Number(event.target.value); render(); });
+  }
+  $("reset").addEventListener("click", () => {
+    Object.assign(state, { month: thisMonth, country: ALL, segment: ALL });
+    for (const name of ["month", "country", "segment"]) $(name).value = state[name];
+    render();
+  });
+  for (const group of document.querySelectorAll(".switch")) {
+    group.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (!button) return;
+      for (const other of group.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
+      Object.assign(state, button.dataset);
+      if (button.dataset.view) countries(); else overTime();
+    });
+  }
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  function theme(name) {
+    document.documentElement.dataset.theme = name;
+    $("theme").textContent = name === "dark" ? "Light" : "Dark";
+    $("theme").setAttribute("aria-label", name === "dark" ? "Use light colours" : "Use dark colours");
+  }
+  function redraw() { render(); products(); }
+  theme(dark.matches ? "dark" : "light");
+  dark.addEventListener("change", () => { theme(dark.matches ? "dark" : "light"); redraw(); });
+  $("theme").removeAttribute("aria-pressed");
+  $("theme").addEventListener("click", () => { theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"); redraw(); });
+  // Paper is light; the charts are drawn again for it.
+  addEventListener("beforeprint", () => { if (document.documentElement.dataset.theme === "dark") { document.documentElement.dataset.printed = "dark"; theme("light"); redraw(); } });
+  addEventListener("afterprint", () => { if (document.documentElement.dataset.printed) { delete document.documentElement.dataset.printed; theme("dark"); redraw(); } });
+
+  $("subtitle").textContent = `${monthName(F.month)}, as of ${dayName(F.as_of)} · ${whole.format(count)} customers`;
+  headline();
+  // The figures at the head are there at once; the charts follow when they have been painted.
+  requestAnimationFrame(() => setTimeout(() => { render(); products(); quality(); document.documentElement.dataset.ready = "yes"; }, 0));
+})();

@@ -1,0 +1,105 @@
+"""One HTML file that needs nothing else: styles, script, figures, charting library and country shapes are in it.
+
+Its content security policy forbids every request, so that a page that wanted one would show it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dagster import ConfigurableResource
+
+MOST_BYTES = 6_000_000
+"""A page must stay below: it is sent by mail and opened on telephones."""
+
+_HERE = Path(__file__).parent
+_SHAPES = "countries-110m.json"
+"""Natural Earth's countries at 1:110 million (public domain), as TopoJSON by the npm package world-atlas 2.0.2 (ISC,
+M. Bostock); ids are ISO 3166-1 numeric. States smaller than a dot at that scale have no shape."""
+
+
+class PageRefused(Exception):
+    """A page that must not be published; the message says why. Nothing was written."""
+
+
+@cache
+def charting_library() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, from the wheel of vl-convert."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]  # its stub knows no default
+
+
+@cache
+def shapes() -> dict[str, Any]:
+    """The TopoJSON of the world's countries."""
+    return dict(json.loads((_HERE / _SHAPES).read_text(encoding="utf-8")))
+
+
+def compose(title: str, figures: Mapping[str, Any], charts: Mapping[str, Any]) -> str:
+    """The page. The same figures and charts give the same bytes."""
+    parts = {
+        "TITLE": title.replace("&", "&amp;").replace("<", "&lt;"),
+        "STYLE": _source("dashboard.css"),
+        "FIGURES": as_json(figures),
+        "CHARTS": as_json(charts),
+        "SHAPES": as_json(shapes()),
+        "LIBRARY": charting_library().replace("</script", "<\\/script"),
+        "SCRIPT": _source("dashboard.js"),
+    }
+    # In one pass from the left, so that nothing that is put in is searched again.
+    first, *rest = _source("dashboard.html").split("{{")
+    filled = [first]
+    for piece in rest:
+        name, after = piece.split("}}", 1)
+        filled += [parts[name], after]
+    return "".join(filled)
+
+
+def as_json(value: Any) -> str:
+    """Compact JSON that may stand in a script element."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def embedded(page: str, element: str) -> Any:
+    """What a page holds in its JSON script element of that id."""
+    begin = page.index(">", page.index(f'id="{element}"')) + 1
+    return json.loads(page[begin : page.index("</script>", begin)])
+
+
+class Pages(ConfigurableResource):
+    """The directory where pages are published: `<directory>/<source>-<yyyy-mm>.html`."""
+
+    directory: str
+
+    def path(self, source: str, month: str) -> Path:
+        """Where the page of a month lies, whether or not there is one."""
+        return Path(self.directory) / f"{source}-{month}.html"
+
+    def newest(self, source: str) -> Path | None:
+        """The page of the latest month that has one."""
+        return max(Path(self.directory).glob(f"{source}-[0-9][0-9][0-9][0-9]-[0-9][0-9].html"), default=None)
+
+
+def publish(content: bytes, path: Path) -> None:
+    """Puts the page in its place at once, so that no reader sees half of one. Raises PageRefused if it cannot."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise PageRefused(
+            f"{path} cannot be written ({error}). Make its directory (on Databricks: the volume), or set "
+            "RETAIL_DASHBOARDS to a directory that can be written to."
+        ) from error
+
+
+def _source(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
