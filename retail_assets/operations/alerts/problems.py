@@ -18,6 +18,9 @@ passed for good only when it was met so long ago."""
 LONGEST_GATHERING = 10
 """A burst that does not end is told after so many times the seconds of gathering."""
 
+LASTING_FACTS = ("family",)
+"""What is remembered of a problem that was told: its recovery is of the same entry of the runbook."""
+
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30, 900
 
 
@@ -186,7 +189,8 @@ class Ledger:
             if problem.recovered is not None:
                 del problems[subject]
             else:
-                problems[subject] = replace(problem, told=problem.severity, facts={})
+                lasting = {name: fact for name, fact in problem.facts.items() if name in LASTING_FACTS}
+                problems[subject] = replace(problem, told=problem.severity, facts=lasting)
                 told_at[subject.topic] = now
         still_open = {subject.topic for subject in problems}
         return replace(

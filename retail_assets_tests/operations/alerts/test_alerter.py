@@ -207,6 +207,10 @@ def test_a_warning_says_what_was_observed_against_which_bounds_and_blocks_nothin
     }  # fmt: skip
     assert item["blocks"] == []
     assert item["links"]["runbook"] == "docs/runbook.md#check-family-volume"
+    shop.FAULTS[shop.WARNED_DAYS] = set()
+    make(instance, "2011-01-04")
+    assert listener.tick() == [("recovered", "check", SALES, ["2011-01-04"])]
+    assert endpoint.messages[-1]["items"][0]["links"]["runbook"] == "docs/runbook.md#check-family-volume"
 
 
 def test_a_failed_run_is_told_with_its_error_and_recovers_when_its_partitions_are_made(instance, endpoint):

@@ -100,6 +100,13 @@ def test_a_warning_that_becomes_an_error_is_told_again_and_an_error_that_becomes
     assert receiver.tick(30) == []
 
 
+def test_an_error_that_eased_before_it_was_told_is_told_as_the_error_it_was():
+    receiver = Receiver()
+    receiver.sees(seen(check(), ERROR, 10), seen(check(), WARN, 20))
+    receiver.tick(30)
+    assert receiver.heard == [("failed", check(), ERROR)]
+
+
 def test_what_came_and_went_while_the_channel_was_dead_is_still_told():
     receiver = Receiver()
     receiver.sees(seen(check(), ERROR, 10), seen(check("2011-01-05"), ERROR, 11))
