@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from retail_assets import table_commands
 from retail_assets.settings import SettingError, Settings, project_root
 
 if TYPE_CHECKING:
@@ -414,6 +415,10 @@ def dictionary() -> None:
 
 def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
+
+
+for command in table_commands.COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":
