@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from retail_assets import table_commands
 from retail_assets.settings import SettingError, Settings, project_root
+from retail_assets.table_commands import COMMANDS, Refusal
 
 if TYPE_CHECKING:
     from dagster import AssetKey
@@ -31,12 +31,6 @@ GENERATING = "_generating.json"
 
 REHEARSAL = ".rehearsal"
 """In the directory of a rehearsal: it may be made anew."""
-
-
-class Refusal(click.ClickException):
-    """An error that the user can mend; shown without a traceback."""
-
-    exit_code = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -417,7 +411,7 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-for command in table_commands.COMMANDS:
+for command in COMMANDS:
     main.add_command(command)
 
 

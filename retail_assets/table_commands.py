@@ -15,6 +15,13 @@ from retail_assets.settings import Settings
 if TYPE_CHECKING:
     from retail_assets.lakehouse.table import Table
 
+
+class Refusal(click.ClickException):
+    """An error that the user can mend; shown without a traceback."""
+
+    exit_code = 2
+
+
 MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
 _AS_OF = click.option("--as-of", "moment", type=MOMENT, help="As it was at this time (UTC), e.g. 2026-11-20T18:00:00.")
 _TABLE = click.argument("table")
@@ -110,19 +117,19 @@ def restore(
     from retail_assets.lakehouse.delta_tables import DeltaTables
     from retail_assets.lakehouse.session import spark_config
     from retail_assets.operations import time_travel
-    from retail_assets.operations.main_job import AlreadyRunning, alone
+    from retail_assets.operations.main_job import alone
 
     key, place = _place(settings, table)
     found = next((known for known in _tables() if known.key == key), None)
     if found is None:
-        raise click.ClickException(f"{table} is a log of what happened: it is not put back.")
-    with _refusals(AlreadyRunning):
+        raise Refusal(f"{table} is a log of what happened: it is not put back.")
+    with _refusals():
         wanted = _version(place, version, moment)
         if wanted is None:
             raise click.UsageError("Say what to go back to: --version or --as-of (retail history shows the versions).")
         time_travel.must_be_there(place, wanted)
     laid_out = layout(found.contract)
-    with _instance() as instance, _refusals(AlreadyRunning), alone(instance):
+    with _instance() as instance, _refusals(), alone(instance):
         tables = DeltaTables(spark_session_from_config(spark_config(settings, short=True)), settings.lakehouse)
         restoration = time_travel.plan_restoration(tables, key.path, laid_out, wanted, partitions)
         name = ".".join(key.path)
@@ -160,31 +167,34 @@ def _due(settings: Settings, instance: Any) -> dict[Any, list[str]]:
 def maintain(settings: Settings) -> None:
     """Compact and vacuum every table and clean its log now, as the maintenance job does every week."""
     from retail_assets.definitions import defs
-    from retail_assets.operations.main_job import AlreadyRunning, alone, clear_dead_runs
+    from retail_assets.operations.main_job import alone, clear_dead_runs
     from retail_assets.operations.maintenance import done_by
 
     _local(settings)
-    with _instance() as instance, _refusals(AlreadyRunning), alone(instance):
+    with _instance() as instance, _refusals(), alone(instance):
         clear_dead_runs(instance)  # or their places in the pools would be waited for
         result = defs.get_job_def("maintenance").execute_in_process(
             instance=instance,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-    for key, upkeep in done_by(result).items():
+    done = done_by(result)
+    if not done and result.success:
+        click.echo("No table has been made yet: there is nothing to maintain.")
+    for key, upkeep in done.items():
         click.echo(
             f"{'.'.join(key.path)}: {upkeep['files_before']} files became {upkeep['files_after']}, "
             f"{upkeep['bytes_before']:,} bytes {upkeep['bytes_after']:,}; {upkeep['files_vacuumed']} old files and "
             f"{upkeep['log_entries_removed']} log entries removed; {upkeep['seconds']} s"
         )
-    for event in result.get_failed_step_keys():
-        click.echo(f"{event} failed; the run {result.run_id} in the UI says why", err=True)
+    for step in result.get_failed_step_keys():
+        click.echo(f"{step} failed; the run {result.run_id} in the UI says why", err=True)
     sys.exit(0 if result.success else 1)
 
 
 def _local(settings: Settings) -> None:
     if settings.catalog:
-        raise click.ClickException(
+        raise Refusal(
             f"The tables are in the catalog {settings.catalog}: use its DESCRIBE HISTORY, VERSION AS OF, RESTORE. "
             "The job maintenance in the UI does their upkeep."
         )
@@ -204,7 +214,7 @@ def _place(settings: Settings, table: str) -> tuple[Any, str]:
     known = {key.path[-1]: key for key in [*(found.key for found in _tables()), pipeline_metrics.KEY]}
     name = table.split("/")[-1].split(".")[-1]
     if name not in known:
-        raise click.ClickException(f"No table is called {table}. There are: {', '.join(sorted(known))}.")
+        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted(known))}.")
     return known[name], "/".join([settings.lakehouse.rstrip("/"), *known[name].path])
 
 
@@ -225,16 +235,15 @@ def _instance() -> Iterator[Any]:
 
 
 @contextmanager
-def _refusals(*also: type[Exception]) -> Iterator[None]:
+def _refusals() -> Iterator[None]:
     from retail_assets.lakehouse.delta_tables import WriteRefused
+    from retail_assets.operations.main_job import AlreadyRunning
     from retail_assets.operations.time_travel import TravelRefused
 
     try:
         yield
-    except (TravelRefused, WriteRefused, *also) as error:
-        refusal = click.ClickException(str(error))
-        refusal.exit_code = 2
-        raise refusal from None
+    except (TravelRefused, WriteRefused, AlreadyRunning) as error:
+        raise Refusal(str(error)) from None
 
 
 COMMANDS = [history, read, restore, maintain]

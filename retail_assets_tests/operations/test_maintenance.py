@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, OpDefinition
 from deltalake import DeltaTable, write_deltalake
 
 from retail_assets.definitions import build_definitions
@@ -154,7 +154,11 @@ def test_upkeep_waits_for_whoever_writes_the_table(tmp_path):
     settings = Settings.read({"RETAIL_LAKEHOUSE": str(tmp_path / "lakehouse"), "RETAIL_LANDING": str(tmp_path)})
     definitions = build_definitions(settings)
     job = definitions.get_job_def("maintenance")
-    pools = {node.name.removeprefix("maintain__"): node.definition.pool for node in job.graph.nodes}
+    pools = {
+        node.name.removeprefix("maintain__"): node.definition.pool
+        for node in job.graph.nodes
+        if isinstance(node.definition, OpDefinition)
+    }
     graph = definitions.resolve_asset_graph()
     writers = {"__".join(asset.key.path): asset.op.pool for asset in graph.assets_defs if asset.is_executable}
     assert writers

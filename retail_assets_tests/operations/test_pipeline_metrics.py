@@ -15,6 +15,7 @@ from dagster import (
     DagsterRunStatus,
     DailyPartitionsDefinition,
     Definitions,
+    SkipReason,
     asset,
     build_sensor_context,
     materialize,
@@ -191,6 +192,7 @@ def test_the_sensor_adds_what_runs_made_and_starts_none(instance, lakehouse):
         instance=instance, definitions=Definitions(assets=[sales, pipeline_metrics_asset()], sensors=[tell])
     )
     skipped = tell(context)
+    assert isinstance(skipped, SkipReason)
     assert "1 rows were added" in str(skipped.skip_message)
     event = instance.get_latest_materialization_event(KEY)
     assert event is not None
