@@ -18,6 +18,7 @@ from rich.console import Console
 
 from retail_assets.inspection import profile, quarantine
 from retail_assets.settings import SettingError, Settings, project_root
+from retail_assets.table_commands import COMMANDS, Refusal
 
 if TYPE_CHECKING:
     from dagster import AssetKey
@@ -33,12 +34,6 @@ GENERATING = "_generating.json"
 
 REHEARSAL = ".rehearsal"
 """In the directory of a rehearsal: it may be made anew."""
-
-
-class Refusal(click.ClickException):
-    """An error that the user can mend; shown without a traceback."""
-
-    exit_code = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -503,6 +498,10 @@ def dictionary() -> None:
 
 def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -119,8 +119,8 @@ def run_main_job(
     graph = Graph(list(definitions.resolve_asset_graph().assets_defs))
     failed: set[Partition] = set()
     attempted: set[Partition] = set()
-    with _alone(instance):
-        _clear_dead_runs(instance)
+    with alone(instance):
+        clear_dead_runs(instance)
         while True:
             due = due_partitions(graph, instance, request, landed)
             if not attempted:
@@ -237,7 +237,7 @@ def _origin() -> RemoteRepositoryOrigin:
 
 
 @contextmanager
-def _alone(instance: DagsterInstance) -> Iterator[None]:
+def alone(instance: DagsterInstance) -> Iterator[None]:
     """One main job at a time per Dagster home; the lock goes with the process, however that ends."""
     path = Path(instance.root_directory if instance.is_persistent else os.devnull)
     if not path.is_dir():
@@ -273,7 +273,7 @@ def _locked(file: IO[str], how: int) -> bool:
     return True
 
 
-def _clear_dead_runs(instance: DagsterInstance) -> None:
+def clear_dead_runs(instance: DagsterInstance) -> None:
     """Runs of a main job that was killed are said to have failed, and give back their place in the pools."""
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED])):
         if PROCESS_TAG in run.tags:  # whoever holds the lock knows that no other main job lives

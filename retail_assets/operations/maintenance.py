@@ -7,11 +7,13 @@ theirs; next week's run does it again.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from dagster import (
     AssetKey,
     AssetObservation,
     DefaultScheduleStatus,
+    ExecuteInProcessResult,
     Failure,
     JobDefinition,
     Nothing,
@@ -58,6 +60,15 @@ def maintenance_schedule(maintenance: JobDefinition) -> ScheduleDefinition:
     return ScheduleDefinition(
         job=maintenance, cron_schedule=WEEKLY, execution_timezone="UTC", default_status=DefaultScheduleStatus.RUNNING
     )
+
+
+def done_by(result: ExecuteInProcessResult) -> dict[AssetKey, dict[str, Any]]:
+    """What a run of the job did, by table."""
+    observations = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
+    return {
+        observation.asset_key: {name: value.value for name, value in observation.metadata.items()}
+        for observation in observations
+    }
 
 
 def _observation(key: AssetKey, upkeep: Upkeep) -> AssetObservation:

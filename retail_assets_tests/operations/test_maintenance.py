@@ -155,7 +155,9 @@ def test_upkeep_waits_for_whoever_writes_the_table(tmp_path):
     definitions = build_definitions(settings)
     job = definitions.get_job_def("maintenance")
     pools = {
-        node.name.removeprefix("maintain__"): cast("OpDefinition", node.definition).pool for node in job.graph.nodes
+        node.name.removeprefix("maintain__"): node.definition.pool
+        for node in job.graph.nodes
+        if isinstance(node.definition, OpDefinition)
     }
     graph = definitions.resolve_asset_graph()
     writers = {"__".join(asset.key.path): asset.op.pool for asset in graph.assets_defs if asset.is_executable}

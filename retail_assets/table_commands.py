@@ -1,0 +1,249 @@
+"""`retail history`, `retail read`, `retail restore`, `retail maintain`: what one does with tables that are there."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from retail_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from retail_assets.lakehouse.table import Table
+
+
+class Refusal(click.ClickException):
+    """An error that the user can mend; shown without a traceback."""
+
+    exit_code = 2
+
+
+MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+_AS_OF = click.option("--as-of", "moment", type=MOMENT, help="As it was at this time (UTC), e.g. 2026-11-20T18:00:00.")
+_TABLE = click.argument("table")
+
+
+@click.command()
+@_TABLE
+@click.option("--limit", default=20, type=click.IntRange(1), show_default=True, help="So many of the newest versions.")
+@click.pass_obj
+def history(settings: Settings, table: str, limit: int) -> None:
+    """The versions of TABLE: when, by what operation, which partitions, how many rows, in which run."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    from retail_assets.operations import time_travel
+
+    key, place = _place(settings, table)
+    grid = Grid("version", "when (UTC)", "operation", "partitions", "rows", "run", box=None, header_style="bold")
+    with _instance() as instance, _refusals():
+        for version in time_travel.history(instance, place, key, limit):
+            back = "" if version.restored_from is None else f" (back to {version.restored_from})"
+            grid.add_row(
+                str(version.version),
+                f"{version.at:%Y-%m-%d %H:%M:%S}",
+                version.operation + back,
+                _span(version.partitions),
+                "" if version.rows is None else f"{version.rows:,}",
+                version.run_id or "",
+            )
+    Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 200).print(grid)
+
+
+def _span(partitions: list[str]) -> str:
+    if len(partitions) < 3:
+        return ", ".join(partitions)
+    return f"{partitions[0]} … {partitions[-1]} ({len(partitions)})"
+
+
+@click.command()
+@_TABLE
+@click.option("--version", type=click.IntRange(0), help="As it was at this version.")
+@_AS_OF
+@click.option("--where", help="Only rows that meet this SQL condition, e.g. \"country = 'EIRE'\".")
+@click.option(
+    "--limit", default=100, type=click.IntRange(0), show_default=True, help="At most so many rows; 0 for all."
+)
+@click.pass_obj
+def read(
+    settings: Settings, table: str, version: int | None, moment: datetime | None, where: str | None, limit: int
+) -> None:
+    """Print rows of TABLE as CSV, as they are or as they were."""
+    from retail_assets.operations import time_travel
+
+    _, place = _place(settings, table)
+    with _refusals():
+        rows = time_travel.read_rows(place, _version(place, version, moment), where, limit or None)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(rows.column_names)
+    for batch in rows.to_batches(1000):
+        writer.writerows([_text(value) for value in row.values()] for row in batch.to_pylist())
+
+
+def _text(value: Any) -> Any:
+    """A value in a cell; lists and maps as JSON."""
+    if not isinstance(value, list):
+        return value
+    return json.dumps(dict(value) if value and isinstance(value[0], tuple) else value)
+
+
+@click.command()
+@_TABLE
+@click.option("--version", type=click.IntRange(0), help="The version to put it back to.")
+@_AS_OF
+@click.option("--partition", "partitions", multiple=True, help="Only this partition, e.g. 2026-11-01; may be repeated.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def restore(
+    settings: Settings,
+    table: str,
+    version: int | None,
+    moment: datetime | None,
+    partitions: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Put the partitions of TABLE that differ back to an older version, and say what is due then.
+
+    It is a new version, with what it replaces still in the history. What reads the table is due afterwards; partitions
+    that the version did not have stay as they are.
+    """
+    from dagster_pyspark.resources import spark_session_from_config
+
+    from retail_assets.lakehouse.asset_metadata import layout
+    from retail_assets.lakehouse.delta_tables import DeltaTables
+    from retail_assets.lakehouse.session import spark_config
+    from retail_assets.operations import time_travel
+    from retail_assets.operations.main_job import alone
+
+    key, place = _place(settings, table)
+    found = next((known for known in _tables() if known.key == key), None)
+    if found is None:
+        raise Refusal(f"{table} is a log of what happened: it is not put back.")
+    with _refusals():
+        wanted = _version(place, version, moment)
+        if wanted is None:
+            raise click.UsageError("Say what to go back to: --version or --as-of (retail history shows the versions).")
+        time_travel.must_be_there(place, wanted)
+    laid_out = layout(found.contract)
+    with _instance() as instance, _refusals(), alone(instance):
+        tables = DeltaTables(spark_session_from_config(spark_config(settings, short=True)), settings.lakehouse)
+        restoration = time_travel.plan_restoration(tables, key.path, laid_out, wanted, partitions)
+        name = ".".join(key.path)
+        if restoration.not_in_version:
+            click.echo(f"Version {wanted} has nothing of {_span(restoration.not_in_version)}: left as it is.")
+        if not restoration.changed:
+            click.echo(f"{name} has the same rows as in version {wanted}: nothing was changed.")
+            return
+        click.echo(f"{name} goes back to version {wanted} in {_span(restoration.changed)}.")
+        if not yes:
+            click.confirm("Shall it?", abort=True)
+        commit = time_travel.restore(tables, instance, restoration, laid_out)
+        assert commit is not None
+        click.echo(f"Done: version {commit.version}, {commit.rows:,} rows put back in {commit.seconds:.1f} s.")
+        due = _due(settings, instance)
+    if not due:
+        click.echo("Nothing reads what was changed: nothing is due.")
+        return
+    click.echo("Due now, and made by the next retail run:")
+    for due_key, keys in due.items():
+        click.echo(f"  {'.'.join(due_key.path)}: {_span(keys)}")
+
+
+def _due(settings: Settings, instance: Any) -> dict[Any, list[str]]:
+    from retail_assets.definitions import defs
+    from retail_assets.online_retail.arrivals import arrivals
+    from retail_assets.operations.planning import Graph, Request, due_partitions
+
+    graph = Graph(list(defs.resolve_asset_graph().assets_defs))
+    return due_partitions(graph, instance, Request(), arrivals(settings, instance).landed)
+
+
+@click.command()
+@click.pass_obj
+def maintain(settings: Settings) -> None:
+    """Compact and vacuum every table and clean its log now, as the maintenance job does every week."""
+    from retail_assets.definitions import defs
+    from retail_assets.operations.main_job import alone, clear_dead_runs
+    from retail_assets.operations.maintenance import done_by
+
+    _local(settings)
+    with _instance() as instance, _refusals(), alone(instance):
+        clear_dead_runs(instance)  # or their places in the pools would be waited for
+        result = defs.get_job_def("maintenance").execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    done = done_by(result)
+    if not done and result.success:
+        click.echo("No table has been made yet: there is nothing to maintain.")
+    for key, upkeep in done.items():
+        click.echo(
+            f"{'.'.join(key.path)}: {upkeep['files_before']} files became {upkeep['files_after']}, "
+            f"{upkeep['bytes_before']:,} bytes {upkeep['bytes_after']:,}; {upkeep['files_vacuumed']} old files and "
+            f"{upkeep['log_entries_removed']} log entries removed; {upkeep['seconds']} s"
+        )
+    for step in result.get_failed_step_keys():
+        click.echo(f"{step} failed; the run {result.run_id} in the UI says why", err=True)
+    sys.exit(0 if result.success else 1)
+
+
+def _local(settings: Settings) -> None:
+    if settings.catalog:
+        raise Refusal(
+            f"The tables are in the catalog {settings.catalog}: use its DESCRIBE HISTORY, VERSION AS OF, RESTORE. "
+            "The job maintenance in the UI does their upkeep."
+        )
+
+
+def _tables() -> "list[Table]":
+    from retail_assets.online_retail.tables import TABLES
+
+    return list(TABLES)
+
+
+def _place(settings: Settings, table: str) -> tuple[Any, str]:
+    """The key and the place of a table by its name, with or without its source."""
+    from retail_assets.operations import pipeline_metrics
+
+    _local(settings)
+    known = {key.path[-1]: key for key in [*(found.key for found in _tables()), pipeline_metrics.KEY]}
+    name = table.split("/")[-1].split(".")[-1]
+    if name not in known:
+        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted(known))}.")
+    return known[name], "/".join([settings.lakehouse.rstrip("/"), *known[name].path])
+
+
+def _version(place: str, version: int | None, moment: datetime | None) -> int | None:
+    from retail_assets.operations import time_travel
+
+    if version is not None and moment is not None:
+        raise click.UsageError("--version and --as-of exclude each other.")
+    return version if moment is None else time_travel.version_at(place, moment.replace(tzinfo=UTC))
+
+
+@contextmanager
+def _instance() -> Iterator[Any]:
+    from dagster import DagsterInstance
+
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    from retail_assets.lakehouse.delta_tables import WriteRefused
+    from retail_assets.operations.main_job import AlreadyRunning
+    from retail_assets.operations.time_travel import TravelRefused
+
+    try:
+        yield
+    except (TravelRefused, WriteRefused, AlreadyRunning) as error:
+        raise Refusal(str(error)) from None
+
+
+COMMANDS = [history, read, restore, maintain]
