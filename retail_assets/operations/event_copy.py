@@ -13,8 +13,6 @@ from typing import Any
 
 from dagster import DagsterEventType, DagsterInstance, EventLogRecord, EventRecordsFilter, RunsFilter
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
 
@@ -95,6 +93,8 @@ def copy_events(
 
 def _next(instance: DagsterInstance, event_type: DagsterEventType, after: int) -> Sequence[EventLogRecord]:
     """The events after an id, up to the first that has to wait."""
+    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
     records = instance.event_log_storage.get_event_records(
         EventRecordsFilter(event_type, after_cursor=after), limit=EVENTS_AT_ONCE, ascending=True
     )
@@ -126,6 +126,8 @@ def _application(instance: DagsterInstance) -> str:
 
 def home(instance: DagsterInstance) -> str:
     """The name of a Dagster home's storage, which it was given when it was made."""
+    from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+
     storage = instance.run_storage
     assert isinstance(storage, SqlRunStorage), "every storage of Dagster's own is one"
     return storage.get_run_storage_id()

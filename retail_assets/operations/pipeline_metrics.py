@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import sqlalchemy
 from dagster import (
     AssetMaterialization,
     AssetSpec,
@@ -24,8 +23,6 @@ from dagster import (
     SkipReason,
     sensor,
 )
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from retail_assets.lakehouse.asset_metadata import asset_key, column_schema
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Moment, Real, Text, column, partition, table_name
@@ -127,6 +124,10 @@ def _step_seconds(instance: DagsterInstance, run_id: str) -> dict[str, float]:
 
 def _partitions_made(instance: DagsterInstance, run_ids: set[str]) -> dict[tuple[str, str], int]:
     """(run, asset) -> how many partitions of the asset the run made."""
+    import sqlalchemy
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
     storage, events = instance.event_log_storage, SqlEventLogStorageTable.c
     assert isinstance(storage, SqlEventLogStorage), "every storage of Dagster's own is one"
     query = (

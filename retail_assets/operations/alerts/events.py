@@ -22,7 +22,6 @@ from dagster import (
 )
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -143,6 +142,8 @@ class Events:
     """The event log of an instance, as observations for one ledger."""
 
     def __init__(self, instance: DagsterInstance, graph: AssetGraph) -> None:
+        from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
         self.instance, self.graph, self.log = instance, graph, instance.event_log_storage
         # SQLite has one writer at a time: what is visible there is in the order of its ids.
         self.settle = 0 if isinstance(self.log, SqliteEventLogStorage) else SETTLED_AFTER_SECONDS
