@@ -32,6 +32,13 @@ def test_nothing_set_means_the_documented_defaults():
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "0", "'0' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "-1", "'-1' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "²", "'²' is not a whole number above 0. Unset it for 4."),
+        ("RETAIL_TICK_SECONDS", "1.5", "'1.5' is not a whole number above 0. Unset it for 30."),
+        ("RETAIL_DAYS_PER_RUN", "0", "'0' is not a whole number above 0. Unset it for 366."),
+        (
+            "RETAIL_SNAPSHOTS_CRON",
+            "nightly",
+            "'nightly' is no cron schedule such as 0 3 * * *. Unset it for '*/10 * * * *'.",
+        ),
         ("RETAIL_DISCOUNT_RATE", "10%", "'10%' is no rate from 0 to below 1, such as 0.1. Unset it for 0.1."),
         ("RETAIL_DISCOUNT_RATE", "10", "'10' is no rate from 0 to below 1, such as 0.1. Unset it for 0.1."),
         ("RETAIL_DISCOUNT_RATE", "nan", "'nan' is no rate from 0 to below 1, such as 0.1. Unset it for 0.1."),

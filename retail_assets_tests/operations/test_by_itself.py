@@ -3,11 +3,13 @@
 Phases of one story, in order; each begins where the one before it ended.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from dagster import DagsterRunStatus
+from playwright.sync_api import sync_playwright
 
 from retail_assets_tests.operations.as_written import version
 from retail_assets_tests.operations.command import RetailCommand
@@ -109,3 +111,24 @@ def test_a_renamed_delivery_and_a_killed_daemon_make_nothing_again(live):
     live.wait_for_looks(SENSORS)
     assert live.made() == made
     assert live.runs() == runs
+
+
+def test_the_ui_shows_what_runs_by_itself_and_how_it_was_decided(live):
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Debian's chromium is not installed")
+    pages = {
+        "automation": ("/automation", ["online_retail_arrivals", "following", "month_end"]),
+        "conditions": ("/assets/online_retail/customer_rfm?view=automation", ["follows_at_most_once_a"]),
+        "backfills": ("/runs?view=backfills", ["Completed"]),
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(120_000)
+        for name, (path, texts) in pages.items():
+            page.goto(f"http://127.0.0.1:{live.port}{path}")
+            for text in texts:
+                page.get_by_text(text).first.wait_for()
+            page.screenshot(path=live.command.directory / f"{name}.png")
+        browser.close()
