@@ -196,7 +196,8 @@ def test_the_registered_model_predicts_what_was_scored_in_a_process_without_this
     (tmp_path / "load.py").write_text(LOAD)
     done = subprocess.run(
         [sys.executable, "-I", str(tmp_path / "load.py"), uri],
-        input=lines, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False, env={"PATH": os.environ["PATH"]},
+        input=lines, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False,
+        env={"PATH": os.environ["PATH"]},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(rows.churn_probability.tolist(), abs=1e-9)
