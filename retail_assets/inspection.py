@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from retail_assets.settings import Settings
+from retail_assets.table_commands import Refusal
 
 SHOWN_ROWS = 50
 
@@ -24,7 +25,7 @@ def profile(settings: Settings, table: str) -> None:
     contracts = {each.key.path[-1]: each.contract for each in STORED}
     name = table.split("/")[-1].split(".")[-1]
     if name not in contracts:
-        raise _refusal(f"No table is called {table}. There are: {', '.join(sorted(contracts))}.")
+        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted(contracts))}.")
     columns = profile_of(_place(settings, name))
     console = Console(highlight=False, soft_wrap=True)
     shown = RichTable("column", "type", "nulls", "distinct", "least", "most", "5 % / median / 95 %", "most frequent")
@@ -60,7 +61,7 @@ def quarantine(settings: Settings, reason: str | None, day: datetime | None) -> 
     from retail_assets.online_retail.invoice_rules import REASONS
 
     if reason is not None and reason not in REASONS:
-        raise _refusal(f"{reason!r} is no reason. There are: {', '.join(REASONS)}.")
+        raise Refusal(f"{reason!r} is no reason. There are: {', '.join(REASONS)}.")
     condition = pc.scalar(True) if day is None else pc.field("invoice_date") == pc.scalar(day.date())
     dataset = DeltaTable(_place(settings, "quarantined_invoices")).to_pyarrow_dataset()
     rows = dataset.to_table(filter=condition).sort_by([("invoice_date", "ascending")]).to_pylist()
@@ -97,20 +98,14 @@ def _place(settings: Settings, table: str) -> str:
     from deltalake import DeltaTable
 
     if settings.catalog:
-        raise _refusal(
+        raise Refusal(
             f"The tables are in the catalog {settings.catalog}, out of reach from here: query {settings.catalog}."
             f"online_retail.{table} there."
         )
     place = f"{settings.lakehouse}/online_retail/{table}"
     if not DeltaTable.is_deltatable(place):
-        raise _refusal(f"{place} is not there yet. Make it first: retail run")
+        raise Refusal(f"{place} is not there yet. Make it first: retail run")
     return place
-
-
-def _refusal(message: str) -> click.ClickException:
-    from retail_assets.cli import Refusal  # it imports this module
-
-    return Refusal(message)
 
 
 def _short(value: Any) -> str:

@@ -45,7 +45,7 @@ def test_a_month_of_garbage_does_not_replace_the_champion_and_its_gate_is_named(
     }  # fmt: skip
     assert [found[month].promoted for month in found] == [True, True, False, True]
     assert "agreement_with_champion" in found[MARCH].failed_gates
-    assert found[MARCH].agreement < AGREEMENT_FLOOR
+    assert (found[MARCH].agreement or 0) < AGREEMENT_FLOOR
     assert (found[JANUARY].agreement, found[FEBRUARY].agreement, found[APRIL].agreement) == (None, 1.0, 1.0)
     assert found[MARCH].labels == found[FEBRUARY].labels
 
@@ -83,7 +83,8 @@ def test_a_champion_of_over_a_year_gives_way_to_a_model_that_is_otherwise_good(y
     late = dict.fromkeys((date(2027, 1, 1), date(2027, 2, 1)), models[MARCH].assign(silhouette=0.5, share=0.25))
     found = standings({JANUARY: models[JANUARY], **late}, {JANUARY: customers[JANUARY], **dict.fromkeys(late, other)})
     kept, replaced = found[date(2027, 1, 1)], found[date(2027, 2, 1)]
-    assert kept.agreement == replaced.agreement < AGREEMENT_FLOOR
+    assert kept.agreement == replaced.agreement
+    assert (kept.agreement or 0) < AGREEMENT_FLOOR
     assert (kept.champion, kept.failed_gates) == (JANUARY, ("agreement_with_champion",))
     assert (replaced.champion, replaced.promoted) == (date(2027, 2, 1), True)
 

@@ -91,7 +91,8 @@ def test_the_published_three_segments_of_the_second_year_are_found(real_data):
     import duckdb
 
     file = real_data / "online_retail_ii" / "online_retail_ii.csv.gz"
-    customers = duckdb.sql(NET_CUSTOMERS.format(file=file)).df()
+    with duckdb.connect() as database:
+        customers = database.execute(NET_CUSTOMERS.format(file=file)).df()
     assert len(customers) == pytest.approx(4_321, abs=3)
     engine = OnDriver(customers)
     # Recency and frequency as they are, which no setting of ours does: the published clustering, not a good one.

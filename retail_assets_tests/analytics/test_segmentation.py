@@ -18,6 +18,7 @@ from retail_assets.analytics.segmentation import (
     LABELS,
     Candidate,
     Segmentation,
+    Transform,
     choose,
     labels,
     model_of,
@@ -227,7 +228,7 @@ def test_the_model_loads_and_predicts_without_this_package(made: tuple[pd.DataFr
     assert result.stdout.strip() == str(found.model.predict(customers[FEATURES]).tolist())
 
 
-def assert_spark_agrees(spark: SparkSession, months: dict[date, pd.DataFrame], transforms: list[str]) -> None:
+def assert_spark_agrees(spark: SparkSession, months: dict[date, pd.DataFrame], transforms: list[Transform]) -> None:
     """Spark's nearest cluster is scikit-learn's prediction for every customer of every month."""
     customers, models, expected = [], [], []
     for (month, frame), transform in zip(months.items(), transforms, strict=True):

@@ -22,16 +22,16 @@ def keep_rfm(workbench: Workbench, months: Mapping[date, pd.DataFrame]) -> None:
     rows = []
     for month, customers in months.items():
         as_of = (month + timedelta(days=32)).replace(day=1)
-        for customer in customers.itertuples():
-            last = as_of - timedelta(days=int(customer.recency_days))
-            monetary = Decimal(str(round(float(customer.monetary), 3)))
+        for customer in customers.to_dict("records"):
+            last = as_of - timedelta(days=int(customer["recency_days"]))
+            monetary = Decimal(str(round(float(customer["monetary"]), 3)))
             rows.append(
                 {
-                    "customer_id": customer.customer_id,
+                    "customer_id": customer["customer_id"],
                     "as_of_date": as_of,
                     "country": "United Kingdom",
-                    "recency_days": int(customer.recency_days),
-                    "frequency": int(customer.frequency),
+                    "recency_days": int(customer["recency_days"]),
+                    "frequency": int(customer["frequency"]),
                     "monetary": monetary,
                     "net_monetary": monetary,
                     "avg_order_value": 1,
@@ -39,7 +39,7 @@ def keep_rfm(workbench: Workbench, months: Mapping[date, pd.DataFrame]) -> None:
                     "distinct_products": 1,
                     "first_purchase_date": last,
                     "last_purchase_date": last,
-                    "tenure_days": int(customer.recency_days),
+                    "tenure_days": int(customer["recency_days"]),
                     "snapshot_month": month,
                 }
             )

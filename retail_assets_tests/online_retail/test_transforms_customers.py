@@ -177,7 +177,8 @@ def customers(random: Random, count: int, *months: str) -> list[dict[str, Any]]:
 def test_every_customer_is_in_exactly_one_segment_and_one_cluster(spark: SparkSession, seed: int, count: int):
     activity = [*customers(Random(seed), count, "2011-01", "2011-02"), bought("always", "2011-01")]
     rows = frame(spark, CustomerRfm, [row.asDict() for row in rfm(spark, activity, JANUARY, FEBRUARY).collect()])
-    bought_by = {month: part.astype({"monetary": float}) for month, part in rows.toPandas().groupby("snapshot_month")}
+    every = rows.toPandas().astype({"monetary": float})
+    bought_by = {month: every[every.snapshot_month == month] for month in every.snapshot_month.unique()}
     by_month = {month: segment_model(segment(part), month) for month, part in bought_by.items()}
     decided = standings(by_month, bought_by)
     champions = [segment_champion(by_month, standing, month) for month, standing in decided.items()]

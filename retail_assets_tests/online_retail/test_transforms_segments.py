@@ -73,8 +73,8 @@ def customers() -> pd.DataFrame:
 
 def figures(now: pd.DataFrame, before: pd.DataFrame) -> dict[tuple[str, str], tuple[float, bool]]:
     models = [segment_model(segment(frame), JANUARY) for frame in (now, before)]
-    rows = changes(*models, now, before)
-    return {(row.measure, row.item): (row.value, row.within_bound) for row in rows.itertuples()}
+    rows = changes(models[0], models[1], now, before).to_dict("records")
+    return {(row["measure"], row["item"]): (row["value"], row["within_bound"]) for row in rows}
 
 
 def test_a_month_like_the_one_before_has_no_drift(customers: pd.DataFrame):

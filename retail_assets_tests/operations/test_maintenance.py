@@ -7,7 +7,7 @@ import os
 import time
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pytest
