@@ -6,11 +6,14 @@ Phases of one story, in order; each begins where the one before it ended.
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from dagster import DagsterRunStatus
 from playwright.sync_api import sync_playwright
 
+from retail_assets_tests.operations.alerts.servers import ALERTS, Endpoint, MailServer, http_endpoint, mail_server
 from retail_assets_tests.operations.as_written import version
 from retail_assets_tests.operations.command import RetailCommand
 from retail_assets_tests.operations.live import Live, running
@@ -19,7 +22,7 @@ from retail_assets_tests.workbench import HEADER, line
 pytestmark = pytest.mark.long
 
 FIRST, CORRECTED, NEWEST = "2010-08-02", "2010-11-15", "2011-02-02"
-SENSORS = ["following", "online_retail_arrivals"]
+SENSORS = ["alerts_hook", "alerts_office", "following", "online_retail_arrivals"]
 CUSTOMERS = ["13085", "13086", "13087", "13090", "13091", "13092"]
 
 
@@ -31,11 +34,35 @@ def invoices(day: str, price: str = "2.55") -> list[str]:
     ]
 
 
+@dataclass
+class Told:
+    """What was told, over both channels. Only errors are: too little has landed to say much of anything else."""
+
+    endpoint: Endpoint
+    mails: MailServer
+
+    @property
+    def messages(self) -> list[Any]:
+        """The JSON of the webhook's messages. As many mails have come."""
+        return self.endpoint.messages
+
+
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def told() -> Iterator[Told]:
+    with http_endpoint() as endpoint, mail_server() as mails:
+        yield Told(endpoint, mails)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, told: Told) -> Iterator[Live]:
     """Webserver and daemon, up before anything has landed."""
     command = RetailCommand(tmp_path_factory.mktemp("live"))
+    alerts = command.directory / "alerts.toml"
+    routes = '[[routes]]\nchannels = ["hook", "office"]\nseverities = ["error"]\n'
+    alerts.write_text(ALERTS.format(port=told.mails.port) + routes)
     command.environment |= {
+        "RETAIL_ALERTS": str(alerts),
+        "HOOK_URL": told.endpoint.url,
         "RETAIL_ONLINE_RETAIL_FIRST_DAY": FIRST,
         "RETAIL_ONLINE_RETAIL_LAST_DAY": "2011-02-28",
         "RETAIL_TICK_SECONDS": "5",
@@ -81,7 +108,8 @@ def test_a_corrected_drop_rebuilds_what_depends_on_it_once_and_nothing_else(live
     assert live.made() - before == Counter(expected)
 
 
-def test_a_drop_that_breaks_a_blocking_rule_leaves_everything_as_it_was_after_one_run(live):
+def test_a_drop_that_breaks_a_blocking_rule_leaves_everything_as_it_was_and_is_told_once(live, told):
+    assert (told.messages, told.mails.mails) == ([], [])
     made, before, failed = live.made(), versions(live), live.runs(DagsterRunStatus.FAILURE)
     path = live.command.zone / f"online_retail_{NEWEST}.csv"
     path.write_text("\n".join([HEADER.replace(",InvoiceDate", ""), "1,2,3"]) + "\n", encoding="utf-8")
@@ -90,15 +118,24 @@ def test_a_drop_that_breaks_a_blocking_rule_leaves_everything_as_it_was_after_on
     assert live.runs(DagsterRunStatus.FAILURE) == failed + 1
     assert live.made() == made
     assert versions(live) == before
+    (message,), (mail,) = told.messages, told.mails.mails
+    (item,) = message["items"]
+    assert (item["status"], item["severity"], item["name"]) == ("failed", "ERROR", "drops_readable")
+    assert (item["assets"], item["partitions"]) == (["online_retail/raw_invoices"], [NEWEST])
+    assert "online_retail/clean_transactions" in item["blocks"]
+    assert mail["Subject"] == message["title"]
 
 
-def test_the_mended_drop_brings_everything_up_to_date(live):
+def test_the_mended_drop_brings_everything_up_to_date_and_the_recovery_is_told(live, told):
     before = live.made()
     live.command.drop(NEWEST, invoices(NEWEST, price="4.25"))
     expected = live.due()
     assert ("clean_transactions", NEWEST) in expected
     settle(live)
     assert live.made() - before == Counter(expected)
+    live.wait_for_looks(SENSORS)
+    assert [[item["status"] for item in message["items"]] for message in told.messages] == [["failed"], ["recovered"]]
+    assert [mail["Subject"] for mail in told.mails.mails] == [message["title"] for message in told.messages]
 
 
 def test_a_renamed_delivery_and_a_killed_daemon_make_nothing_again(live):

@@ -21,6 +21,22 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 HANG, DRIP, REDIRECT = -1, -2, 302
 
+ALERTS = """
+check_every_seconds = 2
+gather_seconds = 1
+[channels.hook]
+kind = "webhook"
+url_from = "HOOK_URL"
+[channels.office]
+kind = "email"
+host = "127.0.0.1"
+port = {port}
+security = "none"
+from = "retail@example.org"
+to = ["data@example.org"]
+"""
+"""Alert settings of an endpoint and of a mail server on `port`, which look at once."""
+
 
 @dataclass
 class Endpoint:

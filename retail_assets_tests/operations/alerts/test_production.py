@@ -17,28 +17,20 @@ import pytest
 from retail_assets.operations.alerts.messages import Links
 from retail_assets.operations.alerts.problems import Kind
 from retail_assets.settings import project_root
-from retail_assets_tests.operations.alerts.servers import Endpoint, MailServer, http_endpoint, mail_server, wait_for
+from retail_assets_tests.operations.alerts.servers import (
+    ALERTS,
+    Endpoint,
+    MailServer,
+    http_endpoint,
+    mail_server,
+    wait_for,
+)
 from retail_assets_tests.operations.live import ask
 from retail_assets_tests.operations.postgres import Postgres
 from retail_assets_tests.workbench import HEADER, line
 
 DEPLOY = project_root() / "deploy"
 DAY, PATIENCE_SECONDS = "2011-01-04", 420
-
-ALERTS = """
-check_every_seconds = 2
-gather_seconds = 1
-[channels.hook]
-kind = "webhook"
-url_from = "HOOK_URL"
-[channels.office]
-kind = "email"
-host = "127.0.0.1"
-port = {port}
-security = "none"
-from = "retail@example.org"
-to = ["data@example.org"]
-"""
 
 
 def services() -> dict[str, list[str]]:
