@@ -48,9 +48,7 @@ def volume_bounds(expected: float, unsettled: bool) -> tuple[float, float]:
     return max(1.0, expected / factor - scatter), expected * factor + scatter
 
 
-def rate_bounds(
-    rates: NDArray[np.float64], rows: int, tolerated: float, deviations: float = 5.0
-) -> NDArray[np.float64]:
+def rate_bounds(rates: NDArray[np.float64], rows: int, tolerated: float, deviations: float = 5.0) -> list[float]:
     """The highest rate (0 to 1) that is no news, for each column of `rates` (earlier days × rates) on a day of `rows`.
 
     Above the median by five robust standard deviations of the days before, by four of the binomial distribution, or by
@@ -59,4 +57,5 @@ def rate_bounds(
     usual = np.median(rates, axis=0)
     spread = deviations * _OF_DEVIATION * np.median(np.abs(rates - usual), axis=0)
     chance = 4 * np.sqrt(usual * (1 - usual) / max(rows, 1))
-    return np.asarray(np.minimum(1.0, usual + np.maximum(np.maximum(spread, chance), tolerated)), dtype=np.float64)
+    bounds = np.minimum(1.0, usual + np.maximum(np.maximum(spread, chance), tolerated))
+    return [float(bound) for bound in bounds]

@@ -207,7 +207,7 @@ def _null_rates(_day: date, observed: ObservedDay, before: Days) -> Verdict:
             rate <= bound,
             round(rate, 4),
             None,
-            round(float(bound), 4),
+            round(bound, 4),
             column=name,
             failed_rows=observed.nulls[name],
             explanation=f"{rate:.1%} of rows have no {name}; up to {bound:.1%} is no news",
@@ -222,7 +222,7 @@ def _duplicate_rate(_day: date, observed: ObservedDay, before: Days) -> Verdict:
     (upper,) = rate_bounds(rates, observed.rows, TOLERATED_DUPLICATE_RATE)
     rate = observed.duplicates / observed.rows
     told = f"{observed.duplicates} of {observed.rows} landed rows repeat another; up to {upper:.1%} is no news"
-    return Verdict(rate <= upper, {}, round(rate, 4), None, round(float(upper), 4), told)
+    return Verdict(rate <= upper, {}, round(rate, 4), None, round(upper, 4), told)
 
 
 def _groups(_day: date, observed: ObservedDay, before: Days) -> Verdict:

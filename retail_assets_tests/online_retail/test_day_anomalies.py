@@ -53,11 +53,10 @@ def failed(days: Mapping[date, ObservedDay]) -> list[tuple[str, str, AssetCheckS
     nothing: Future[Any] = Future()
     nothing.set_result({})
     audit = Audit(cast(Any, None), {}, [str(day) for day in EVERY_DAY], "invoice_date", nothing, {"days": days})
+    verdicts = [(key, check, verdict) for check in ANOMALIES for key, verdict in check.verdicts(audit).items()]
+    assert {type(verdict.passed) for _, _, verdict in verdicts} == {bool}  # Dagster takes nothing of numpy's
     return [
-        (key, check.name, check.severity_of(verdict), verdict)
-        for check in ANOMALIES
-        for key, verdict in check.verdicts(audit).items()
-        if not verdict.passed
+        (key, check.name, check.severity_of(verdict), verdict) for key, check, verdict in verdicts if not verdict.passed
     ]
 
 
