@@ -213,7 +213,12 @@ def _churn(alt: Any) -> Any:
         alt.Chart(_rows(alt))
         .mark_bar(stroke="@surface", strokeWidth=1)
         .encode(
-            x=alt.X("bin:O", sort=None, title="Probability of no purchase in 90 days (%)", axis=alt.Axis(labelAngle=0)),
+            x=alt.X(
+                "bin:O",
+                sort=None,
+                title="Probability of no purchase in 90 days (%)",
+                axis=alt.Axis(labelAngle=0, labelOverlap=True),
+            ),
             y=alt.Y("customers:Q", title="Customers", axis=alt.Axis(tickCount=5)),
             color=alt.Color(
                 "risk:N",
