@@ -7,16 +7,14 @@ CPU time is measured with all it starts. The share of quality is what the job co
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from benchmarks.contestants import RETAIL, land
+from benchmarks.contestants import RETAIL, environment, land
 from benchmarks.datasets import REAL_ROWS, history
 from benchmarks.measure import measured
 
@@ -73,10 +71,10 @@ def main() -> None:
     for turn in range(given.repeat):
         for variant in list(VARIANTS)[:: -1 if turn % 2 else 1]:
             with tempfile.TemporaryDirectory() as home:
-                environment = _environment(Path(home))
-                subprocess.run(land(data.whole), env=environment, check=True, stdout=subprocess.DEVNULL)
+                surroundings = environment(Path(home))
+                subprocess.run(land(data.whole), env=surroundings, check=True, stdout=subprocess.DEVNULL)
                 command = [sys.executable, "-m", "benchmarks.quality", "--variant", variant, "--months", given.months]
-                run = measured(command, environment, Path.cwd(), Path(home) / "log", 3600)
+                run = measured(command, surroundings, Path.cwd(), Path(home) / "log", 3600)
                 if run.exit_code:
                     sys.exit((Path(home) / "log").read_text()[-3000:])
             cpu[variant].append(run.cpu)
@@ -88,17 +86,6 @@ def main() -> None:
         print(f"  {variant}: {meaning}: {statistics.median(cpu[variant]):.1f} CPU-s")
     print(f"  quality tables and results: {1 - no_tables / everything:.1%} of the job's CPU time")
     print(f"  {'kept' if share <= PROMISE else 'NOT KEPT'}: all of quality {share:.1%} (at most {PROMISE:.0%})")
-
-
-def _environment(home: Path) -> dict[str, Any]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RETAIL_", "DAGSTER_", "MLFLOW"))}
-    return {
-        **kept,
-        "RETAIL_LANDING": str(home / "landing"),
-        "RETAIL_LAKEHOUSE": str(home / "lakehouse"),
-        "DAGSTER_HOME": str(home / "dagster"),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-    }
 
 
 if __name__ == "__main__":
