@@ -14,6 +14,8 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.threads import one_thread
+
 WINDOW_DAYS = 90
 SEED = 42
 
@@ -132,9 +134,7 @@ class ChurnModel:
         """The classifier's own probability of churn for each row, not calibrated."""
         if rows.empty:
             return np.array([])
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(limits=1):
+        with one_thread():
             found: np.ndarray = self.classifier.predict_proba(rows[list(self.features)].astype("float64"))[:, 1]
         return found
 
@@ -216,11 +216,8 @@ class RollingOrigin:
         rows = pd.concat(self._snapshots[of] for of in training)
         if rows["churned"].nunique() < 2:
             return None
-        from threadpoolctl import threadpool_limits
-
         classifier = _classifier(kind, self._seed)
-        # On a busy machine boosting spends more on waiting for its threads than it gains by them.
-        with threadpool_limits(limits=1):
+        with one_thread():
             classifier.fit(rows[self.features].astype("float64"), rows["churned"].astype(int))
         if kind == FOREST:  # trained in two threads the trees are the same; added up in two, their votes are not
             classifier.set_params(n_jobs=1)

@@ -21,6 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.threads import one_thread
+
 Numbers = NDArray[np.float64]
 
 FEWEST_REPEATERS = 20
@@ -368,11 +370,10 @@ def _maximum(
     the likelihood, its sign reversed, and its slopes.
     """
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
     names, limits = list(bounds), np.array(list(bounds.values()))
     options = {"maxiter": 1000, "ftol": 1e-15, "gtol": _SLOPE / 100}
-    with threadpool_limits(limits=1):  # on four parameters, threads only wait for each other: five times the CPU time
+    with one_thread():
         tried = [minimize(negative, at, jac=True, method="L-BFGS-B", bounds=limits, options=options) for at in starts]
     best = min(tried, key=lambda result: float(result.fun))
     found = [float(parameter) for parameter in np.exp(best.x)]

@@ -17,6 +17,8 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.threads import one_thread
+
 if TYPE_CHECKING:
     from sklearn.cluster import KMeans
     from sklearn.pipeline import Pipeline
@@ -189,10 +191,7 @@ def search(engine: Engine, clusters: Iterable[int] = CLUSTERS_SEARCHED) -> Segme
 
     Customers too few or too alike for three clusters get two, or one that holds them all.
     """
-    from threadpoolctl import threadpool_limits
-
-    # One thread: sums over several threads depend on which finishes first, and labels must not.
-    with threadpool_limits(limits=1):
+    with one_thread():
         # A silhouette needs more customers than clusters, and k-means as many distinct ones.
         most = min(engine.distinct, engine.customers - 1)
         fits = {number: engine.fit(number) for number in clusters if number <= most}

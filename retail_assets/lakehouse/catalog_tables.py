@@ -94,6 +94,8 @@ class CatalogTables(Tables):
     def _append(
         self, name: Sequence[str], schema: T.StructType, rows: Sequence[tuple[Any, ...]], replaced: str | None
     ) -> tuple[int, int]:
+        if not rows and replaced is None:  # Delta makes no commit of nothing
+            return self.newest(name)[0], self.read(name).count()
         writer = self._spark.createDataFrame(list(rows), schema).write.format("delta").mode("append")
         if replaced is not None:
             writer = writer.mode("overwrite").option("replaceWhere", replaced)

@@ -16,7 +16,7 @@ MOST_BYTES = 6_000_000
 """A page must stay below: it is sent by mail and opened on telephones."""
 
 _HERE = Path(__file__).parent
-_SHAPES = "countries-110m.json"
+_SHAPES = "countries-110m.topojson"
 """Natural Earth's countries at 1:110 million (public domain), as TopoJSON by the npm package world-atlas 2.0.2 (ISC,
 M. Bostock); ids are ISO 3166-1 numeric. States smaller than a dot at that scale have no shape."""
 

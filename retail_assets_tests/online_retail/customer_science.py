@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any, cast
 
 import pandas as pd
-from dagster import ExecuteInProcessResult, materialize
+from dagster import AssetKey, ExecuteInProcessResult, materialize
 
 from retail_assets.analytics.rfm import with_rfm_scores, with_value_and_engagement
 from retail_assets.lakehouse.contracts import conform, table_name
 from retail_assets.lakehouse.delta_tables import DeltaTables
-from retail_assets.landing.calendar import calendar_of
 from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.online_retail.tables import SOURCE, TABLES
+from retail_assets.online_retail.tables import SOURCE
 from retail_assets_tests.online_retail.frames import frame
 from retail_assets_tests.workbench import Workbench
 
@@ -53,11 +53,12 @@ def keep_rfm(workbench: Workbench, months: Mapping[date, pd.DataFrame]) -> None:
 
 def make(workbench: Workbench, tables: Sequence[str], first: str, last: str | None = None) -> ExecuteInProcessResult:
     """Materializes these tables over a range of months in one run, as a backfill does."""
-    calendar = calendar_of(workbench.settings, SOURCE.name)
+    definitions = workbench.definitions()
     return materialize(
-        [table.asset(calendar) for table in TABLES if table.key.path[-1] in tables],
+        cast(Any, definitions.assets),
+        selection=[AssetKey([SOURCE.name, table]) for table in tables],
         instance=workbench.instance,
-        resources=workbench.definitions().resources,
+        resources=definitions.resources,
         tags={
             "dagster/asset_partition_range_start": first,
             "dagster/asset_partition_range_end": last or first,

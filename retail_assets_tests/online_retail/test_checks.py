@@ -108,10 +108,10 @@ def of_all(**values: Any) -> Callable[[Sample], None]:
 
 
 def repeated(**split: Any) -> Callable[[Sample], None]:
-    """The first row twice, the amounts divided between the two, so that sums stay what they were."""
+    """A row twice, the amounts divided between the two, so that sums stay what they were."""
 
     def plant(sample: Sample) -> None:
-        first = sample.rows[0]
+        first = next(row for row in sample.rows if all(row[name] > amount for name, amount in split.items()))
         sample.rows.append(first | split)
         first.update({name: first[name] - amount for name, amount in split.items()})
 

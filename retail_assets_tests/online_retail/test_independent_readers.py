@@ -19,7 +19,7 @@ from pyspark.sql import types as T
 from retail_assets.lakehouse.contracts import partition_column, spark_schema
 from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail.generate import MANIFEST, generate
-from retail_assets.online_retail.tables import TABLES
+from retail_assets.online_retail.tables import STORED, TABLES
 from retail_assets.operations.main_job import Summary
 from retail_assets.reports.page import MOST_BYTES, Pages, embedded
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
@@ -29,6 +29,8 @@ LAST_DAY = date(2011, 7, 20)
 """200 days before it start on 2 January: seven months, of which churn can score the last two."""
 
 LINES, DAYS = 3_000, 200
+KNOWN_LATER = {"churn_evaluation", "clv_holdout"}
+"""Of these, seven months do not yet hold a row: what was foreseen then is not known to have come."""
 
 
 class Whole:
@@ -63,7 +65,7 @@ def test_one_run_makes_every_partition_of_every_table(whole: Whole):
 
 
 def test_another_reader_finds_every_table(whole: Whole):
-    assert whole.reader.tables == sorted(name_of(table) for table in TABLES)
+    assert whole.reader.tables == sorted(table.key.path[-1] for table in STORED)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=name_of)
@@ -94,7 +96,7 @@ def test_another_reader_counts_and_sums_as_spark_does(whole: Whole, table: Table
     split = len(wanted) - len(floats)
     assert tuple(found)[:split] == other[:split]
     assert other[split:] == pytest.approx(tuple(found)[split:])
-    assert found[0] > 0
+    assert (found[0] > 0) == (name not in KNOWN_LATER)
 
 
 def test_the_manifest_lies_beside_the_drops_as_it_was_returned(whole: Whole):

@@ -24,7 +24,18 @@ from dagster._time import get_current_datetime
 from retail_assets.definitions import build_definitions
 from retail_assets.operations.automation import closing
 from retail_assets.operations.main_job import LOCK
-from retail_assets_tests.operations.test_planning import DAILY, MONTHLY, Ledger, days, each, key, months
+from retail_assets_tests.operations.test_planning import (
+    DAILY,
+    DAYS_AFTER,
+    INGESTED,
+    MONTHLY,
+    SAME_DAY,
+    Ledger,
+    days,
+    each,
+    key,
+    months,
+)
 
 RAW = key("raw_invoices")
 CALENDAR = ("2010-01-28", "2010-04-20")
@@ -104,7 +115,9 @@ def test_a_look_without_a_cursor_asks_for_what_is_due_and_for_no_more(following)
     following.ledger.make_all()
     following.ledger.make({RAW: ["2010-02-01"]})
     following.cursor = None
-    assert following.look() == each(DAILY[1:3], ["2010-02-01"]) | {"daily_metrics": days("2010-02-01", "2010-03-03")}
+    assert following.look() == each(SAME_DAY[1:], ["2010-02-01"]) | each(
+        [*DAYS_AFTER], days("2010-02-01", "2010-03-03")
+    )
 
 
 def test_a_corrected_day_asks_for_its_months_snapshots_and_the_later_ones_and_nothing_else(following):
@@ -171,7 +184,7 @@ def test_nothing_is_asked_for_while_the_main_job_is_at_work(tmp_path):
 
 
 def test_every_table_that_reads_another_follows_it_and_every_backfill_is_bounded(following):
-    for asset in following.definitions.resolve_asset_graph().assets_defs:
+    for asset in following.ledger.graph.assets.values():
         (spec,) = asset.specs
         assert (spec.automation_condition is not None) == bool(list(asset.asset_deps[asset.key])), asset.key
         monthly = "Monthly" in type(asset.partitions_def).__name__
@@ -198,7 +211,7 @@ def test_the_month_that_has_ended_is_closed_by_one_run_and_then_current(followin
 def test_a_month_is_not_closed_over_days_that_failed(following):
     ledger = following.ledger
     due = ledger.due()
-    ledger.make({table: keys for table, keys in due.items() if table.path[-1] in DAILY[:2]})
+    ledger.make({table: keys for table, keys in due.items() if table.path[-1] in INGESTED[:2]})
     ledger.make({key("clean_transactions"): [day for day in ALL_DAYS if day != "2010-02-01"]})
     waiting = closing(ledger.graph, ledger.instance, date(2010, 2, 28))
     assert isinstance(waiting, SkipReason)

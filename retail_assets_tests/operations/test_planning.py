@@ -14,9 +14,9 @@ from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.calendar import Calendar
 from retail_assets.landing.drops import LandingZone
+from retail_assets.online_retail import daily_metrics, day_anomalies
 from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY
-from retail_assets.online_retail.daily_metrics import DAYS_BEFORE
 from retail_assets.online_retail.tables import TABLES
 from retail_assets.operations.arrival import DROPS, fingerprints
 from retail_assets.operations.planning import (
@@ -29,9 +29,15 @@ from retail_assets.operations.planning import (
 )
 from retail_assets.settings import Settings
 
-DAILY = ["raw_invoices", "quarantined_invoices", "clean_transactions", "daily_metrics"]
-MONTHLY = [
-    "customer_month_activity",
+INGESTED = ["raw_invoices", "quarantined_invoices", "clean_transactions"]
+SAME_DAY = [*INGESTED, "bronze_daily_quality", "bronze_silver_comparison"]
+DAYS_AFTER = {"daily_metrics": daily_metrics.DAYS_BEFORE, "daily_counts": day_anomalies.DAYS_BEFORE}
+"""Table -> how many days after a day read it."""
+DAILY = [*SAME_DAY, *DAYS_AFTER]
+
+MONTHS_AFTER = {"customer_month_activity": 0, "product_metrics": 1, "product_affinities": 1, "category_metrics": 2}
+"""Table -> how many months after a month depend on its days."""
+SNAPSHOTS = [
     "customer_rfm",
     "segment_model",
     "segment_champion",
@@ -40,7 +46,10 @@ MONTHLY = [
     "segment_summary",
     "geo_metrics",
     "monthly_activity",
+    "dashboard",
 ]
+"""What depends on all days before."""
+MONTHLY = [*MONTHS_AFTER, *SNAPSHOTS]
 CHURN = ["churn_evaluation", "churn_scores"]
 LIFETIME = ["customer_clv", "clv_holdout"]  # with as many months of history
 
@@ -168,14 +177,13 @@ def test_a_changed_drop_makes_due_its_day_and_what_reads_it_and_nothing_else(lon
     long_history.drop(day, content="changed")
     due = named(long_history.due())
     long_history.drop(day)
-    following = str(min(date(2011, 3, 31), date.fromisoformat(day) + timedelta(days=DAYS_BEFORE)))
     from_its_month = months(day, "2011-03-31")
     first_score = later("2010-01-01", MONTHS_OF_HISTORY)
     assert due == {
-        **each(DAILY[:3], [day]),
-        "daily_metrics": days(day, following),
-        "customer_month_activity": from_its_month[:1],
-        **each(MONTHLY[1:], from_its_month),
+        **each(SAME_DAY, [day]),
+        **{table: days(day, "2011-03-31")[: count + 1] for table, count in DAYS_AFTER.items()},
+        **{table: from_its_month[: count + 1] for table, count in MONTHS_AFTER.items()},
+        **each(SNAPSHOTS, from_its_month),
         **each([*CHURN, *LIFETIME], [month for month in from_its_month if month >= first_score]),
     }
 
@@ -214,11 +222,11 @@ def test_a_new_day_makes_due_the_days_up_to_it_and_the_running_month(ledger):
 
 def test_what_was_interrupted_is_due_again_with_what_reads_it(ledger):
     due = ledger.due()
-    ledger.make({table: partitions for table, partitions in due.items() if table.path[-1] in DAILY[:3]})
+    ledger.make({table: partitions for table, partitions in due.items() if table.path[-1] in INGESTED})
     ledger.make({key("clean_transactions"): ["2010-02-01"]})  # again, after its readers would have been made
-    assert named(ledger.due()) == {"daily_metrics": due[key("raw_invoices")]} | each(
-        MONTHLY, months("2010-01-15", "2010-03-10")
-    )
+    left = [table for table in DAILY if table not in INGESTED]
+    every_month = months("2010-01-15", "2010-03-10")
+    assert named(ledger.due()) == each(left, due[key("raw_invoices")]) | each(MONTHLY, every_month)
 
 
 def test_a_table_made_anew_makes_due_what_reads_it(ledger):
@@ -226,7 +234,8 @@ def test_a_table_made_anew_makes_due_what_reads_it(ledger):
     ledger.make({key("customer_rfm"): ["2010-02-01"]})
     # Which model scores a month follows from every month so far.
     assert named(ledger.due()) == each(["segment_model", "geo_metrics"], ["2010-02-01"]) | each(
-        ["segment_champion", "customer_segments", "segment_drift", "segment_summary"], ["2010-02-01", "2010-03-01"]
+        ["segment_champion", "customer_segments", "segment_drift", "segment_summary", "dashboard"],
+        ["2010-02-01", "2010-03-01"],
     )
 
 
@@ -264,7 +273,8 @@ def test_all_makes_due_what_is_up_to_date(ledger):
 def test_newest_month_leaves_older_snapshots_out_but_nothing_that_the_newest_reads(ledger):
     due = named(ledger.due(Request(newest_month_only=True)))
     assert due == each(DAILY, days("2010-01-15", "2010-03-10")) | each(MONTHLY, ["2010-03-01"]) | {
-        "customer_month_activity": months("2010-01-15", "2010-03-10")
+        "customer_month_activity": months("2010-01-15", "2010-03-10"),
+        **each(["customer_rfm", "product_metrics"], ["2010-02-01", "2010-03-01"]),
     }
 
 
@@ -276,22 +286,20 @@ def test_a_failed_partition_blocks_exactly_what_reads_it(ledger):
     left, waiting = without_blocked(ledger.graph, due, {(key("raw_invoices"), "2010-02-01")})
     before, after = days("2010-01-15", "2010-01-31"), days("2010-02-02", "2010-03-10")
     assert named(left) == {
-        **each(DAILY[:3], before + after),
-        "daily_metrics": before,
+        **each(SAME_DAY, before + after),
+        **each([*DAYS_AFTER], before),
+        **each(MONTHLY, ["2010-01-01"]),
         "customer_month_activity": ["2010-01-01", "2010-03-01"],
-        **each(MONTHLY[1:], ["2010-01-01"]),
     }
-    assert waiting == {(key(table), "2010-02-01") for table in DAILY[1:3]} | {
-        (key("daily_metrics"), day) for day in ["2010-02-01", *after]
-    } | {(key(table), month) for table in MONTHLY[1:] for month in ("2010-02-01", "2010-03-01")} | {
-        (key("customer_month_activity"), "2010-02-01")
-    }
+    assert waiting == {(key(table), "2010-02-01") for table in [*SAME_DAY[1:], "customer_month_activity"]} | {
+        (key(table), day) for table in DAYS_AFTER for day in ["2010-02-01", *after]
+    } | {(key(table), month) for table in MONTHLY[1:] for month in ("2010-02-01", "2010-03-01")}
 
 
 def test_a_failed_snapshot_leaves_tables_beside_it_alone(ledger):
     left, waiting = without_blocked(ledger.graph, ledger.due(), {(key("segment_model"), "2010-02-01")})
     # What reads earlier months as far as they were made goes on without this one.
-    scored = {"segment_champion", "customer_segments", "segment_drift", "segment_summary"}
+    scored = {"segment_champion", "customer_segments", "segment_drift", "segment_summary", "dashboard"}
     assert waiting == {(key(table), "2010-02-01") for table in scored}
     assert named(left)["customer_rfm"] == months("2010-01-15", "2010-03-10")
 
