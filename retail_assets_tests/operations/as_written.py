@@ -7,28 +7,17 @@ from typing import Any
 
 from deltalake import DeltaTable
 
-TIMES_OF_WRITING = {"ingested_at", "quarantined_at"}
+from retail_assets.lakehouse.contracts import partition_column
+from retail_assets.online_retail.tables import TABLES
 
-PARTITION_COLUMN = {
-    "raw_invoices": "invoice_date",
-    "quarantined_invoices": "invoice_date",
-    "clean_transactions": "invoice_date",
-    "daily_metrics": "invoice_date",
-    "bronze_daily_quality": "invoice_date",
-    "bronze_silver_comparison": "invoice_date",
-    "daily_counts": "invoice_date",
-    "customer_month_activity": "activity_month",
-    "customer_rfm": "snapshot_month",
-    "segment_model": "snapshot_month",
-    "segment_champion": "snapshot_month",
-    "customer_segments": "snapshot_month",
-    "churn_evaluation": "snapshot_month",
-    "segment_drift": "snapshot_month",
-    "segment_summary": "snapshot_month",
-    "churn_scores": "snapshot_month",
-    "geo_metrics": "snapshot_month",
-    "monthly_activity": "snapshot_month",
-}
+OF_THE_WRITING = {"ingested_at", "quarantined_at", "bytes", "sha256"}
+"""Moments of writing, and what hangs on them: a dashboard's page tells when the tables it shows were written."""
+
+PARTITION_COLUMN = {table.key.path[-1]: partition_column(table.contract) for table in TABLES}
+OF_A_YOUNG_HISTORY = [
+    table for table in PARTITION_COLUMN if not table.startswith(("churn_", "customer_clv", "clv_holdout"))
+]
+"""Two months are too few for the others to have a partition."""
 
 Rows = dict[str, list[str]]
 """Partition -> its rows as text, in an order of their own."""
@@ -38,7 +27,7 @@ def rows(path: Path, table: str, version: int | None = None, times: bool = False
     """The rows of a table by partition; with `times` also the moments at which they were written."""
     found: Rows = {}
     for row in DeltaTable(str(path / "online_retail" / table), version=version).to_pyarrow_table().to_pylist():
-        kept: dict[str, Any] = {name: value for name, value in row.items() if times or name not in TIMES_OF_WRITING}
+        kept: dict[str, Any] = {name: value for name, value in row.items() if times or name not in OF_THE_WRITING}
         found.setdefault(str(row[PARTITION_COLUMN[table]]), []).append(repr(sorted(kept.items())))
     return {partition: sorted(lines) for partition, lines in found.items()}
 
