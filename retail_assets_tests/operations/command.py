@@ -41,7 +41,7 @@ class RetailCommand:
             cwd=self.directory,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=3600,
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
