@@ -1,6 +1,7 @@
 """Anomalies: bounds that earlier days set to a day's volume and to its rates. Pure functions of numbers."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from datetime import date, timedelta
 from math import exp, log, sqrt
 from statistics import median
@@ -59,3 +60,15 @@ def rate_bounds(rates: NDArray[np.float64], rows: int, tolerated: float, deviati
     chance = 4 * np.sqrt(usual * (1 - usual) / max(rows, 1))
     bounds = np.minimum(1.0, usual + np.maximum(np.maximum(spread, chance), tolerated))
     return [float(bound) for bound in bounds]
+
+
+def unseen_share_bound(days: Sequence[Set[str]], size: int) -> float:
+    """The highest share of a day's `size` items that may be new by chance, where `days` hold those of the days before.
+
+    The chance of something unseen is the share of occurrences that are the only one of their kind (I. J. Good, "The
+    population frequencies of species and the estimation of population parameters", Biometrika 40, 1953), plus four
+    deviations of the binomial distribution.
+    """
+    seen = Counter(item for day in days for item in day)
+    unseen = sum(count == 1 for count in seen.values()) / max(seen.total(), 1)
+    return min(1.0, unseen + 4 * sqrt(unseen * (1 - unseen) / max(size, 1)))

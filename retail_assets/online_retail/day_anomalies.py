@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, reduce
+from statistics import median
 
 import numpy as np
 from dagster import AssetCheckSeverity
@@ -11,7 +12,13 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.analytics.anomalies import WEEKS, expected_volume, rate_bounds, volume_bounds
+from retail_assets.analytics.anomalies import (
+    WEEKS,
+    expected_volume,
+    rate_bounds,
+    unseen_share_bound,
+    volume_bounds,
+)
 from retail_assets.analytics.drift import psi_bound, quantile_psi
 from retail_assets.lakehouse.checks import (
     DISTRIBUTION_DRIFT,
@@ -30,11 +37,14 @@ from retail_assets.online_retail.source import INVOICES
 
 DAYS_BEFORE = 7 * WEEKS
 """How far back a day is compared."""
+EIGHT_WEEKS = timedelta(days=DAYS_BEFORE)
 
 ENOUGH_DAYS = 15
 """Open days before a day, without which rates, distributions and groups say nothing yet: three weeks."""
 
 ENOUGH_ORDERS = 10
+"""Orders a day, as a rule, without which one day says nothing about the next: a small shop's days differ by chance."""
+
 TOLERATED_PSI = 0.1
 """A drift that would be called small, were it known exactly; what chance adds to it at the day's size is on top."""
 PSI_CONFIDENCE = 0.999
@@ -120,18 +130,28 @@ def _like_the_days_before(
         before = {earlier: days[earlier] for earlier in span if earlier in days}
         if len(before) < enough_days:
             return Verdict(True, explanation=f"Only {len(before)} open days before it: too few to compare with")
+        if enough_days > 1 and not _busy(before):
+            return Verdict(True, explanation=TOO_SMALL)
         return judge(day, days[day], before)
 
     return TableCheck(name, description, verdicts, blocking=False, severity=AssetCheckSeverity.WARN, family=family)
+
+
+TOO_SMALL = f"Fewer than {ENOUGH_ORDERS} orders a day as a rule: too few to compare a day with others"
+
+
+def _busy(before: Days) -> bool:
+    """Whether there are orders enough on most days for one day to be like another."""
+    return bool(before) and median(len(day.orders) for day in before.values()) >= ENOUGH_ORDERS
 
 
 def _volume() -> TableCheck:
     def verdicts(audit: Audit) -> dict[str, Verdict]:
         days: Days = audit.findings["days"]
         volumes = {day: observed.rows for day, observed in days.items()}
-        return {key: verdict(date.fromisoformat(key), volumes) for key in audit.keys}
+        return {key: verdict(date.fromisoformat(key), volumes, days) for key in audit.keys}
 
-    def verdict(day: date, volumes: Mapping[date, int]) -> Verdict:
+    def verdict(day: date, volumes: Mapping[date, int], days: Days) -> Verdict:
         rows = volumes.get(day, 0)
         if not rows and is_closed(day):
             return Verdict(
@@ -140,6 +160,8 @@ def _volume() -> TableCheck:
         expected = expected_volume(volumes, day)
         if expected is None:
             return Verdict(True, observed=rows, explanation="Too few days of this weekday before it to compare with")
+        if not _busy({other: seen for other, seen in days.items() if timedelta() < day - other <= EIGHT_WEEKS}):
+            return Verdict(True, observed=rows, explanation=TOO_SMALL)
         lower, upper = volume_bounds(expected, is_unsettled(day))
         told = f"{rows} rows, where the same weekdays before and the season let expect {expected:.0f}"
         return Verdict(lower <= rows <= upper, {}, rows, round(lower, 1), round(upper, 1), told)
@@ -159,12 +181,16 @@ def _schema(_day: date, observed: ObservedDay, before: Days) -> Verdict:
     last = before[max(before)]
     new = sorted(observed.unknown_columns - last.unknown_columns)
     gone = sorted(last.unknown_columns - observed.unknown_columns)
-    gone += [name for name in last.kinds if name not in observed.kinds]
-    retyped = {
-        name: f"{last.kinds[name]} -> {kind}"
-        for name, kind in observed.kinds.items()
-        if name in last.kinds and last.kinds[name] != kind
-    }
+    retyped = {}
+    if len(before) >= ENOUGH_DAYS and _busy(before):
+        gone += [
+            name for name, nulls in observed.nulls.items() if nulls == observed.rows and last.nulls[name] < last.rows
+        ]
+        for name, kind in observed.kinds.items():
+            # Codes are numbers on most lines of one day, and not on those of another.
+            known = {day.kinds[name] for day in before.values() if name in day.kinds}
+            if known and kind not in known:
+                retyped[name] = f"{', '.join(sorted(known))} -> {kind}"
     results = [
         RuleResult(rule, not found, len(found), None, 0, explanation=f"{words}: {', '.join(found) or 'none'}")
         for rule, words, found in (
@@ -236,9 +262,13 @@ def _groups(_day: date, observed: ObservedDay, before: Days) -> Verdict:
         latest = newest_first[:STEADY_DAYS_OF_COUNTRIES]
         steady_countries = frozenset.intersection(*(before[day].countries for day in latest))
     gone_codes, gone_countries = steady_codes - observed.codes, steady_countries - observed.countries
+    new_share, new_at_most = len(new_codes) / len(observed.codes or {""}), NEW_CODES_AT_MOST
+    if new_share > new_at_most:  # many: as many as such a range of products lets expect?
+        unseen = unseen_share_bound([day.codes for day in before.values()], len(observed.codes))
+        new_at_most = round(max(new_at_most, unseen), 4)
     results = [
-        _group("new_stock_codes", "stock_code", len(new_codes) / len(observed.codes or {""}), NEW_CODES_AT_MOST,
-               new_codes, f"of the day's stock codes were not sold in {WEEKS} weeks"),
+        _group("new_stock_codes", "stock_code", new_share, new_at_most, new_codes,
+               f"of the day's stock codes were not sold in {WEEKS} weeks"),
         _group("vanished_stock_codes", "stock_code", len(gone_codes) / len(steady_codes or {""}),
                VANISHED_CODES_AT_MOST, gone_codes, "of the stock codes sold every day before are missing"),
         _group("new_countries", "country", len(new_countries), NEW_COUNTRIES_AT_MOST, new_countries,
@@ -271,7 +301,7 @@ ANOMALIES = [
     _volume(),
     _like_the_days_before(
         "schema_drift",
-        "The columns, and the kinds of their values, are those of the drop before; additions are only announced",
+        "The columns, and the kinds of their values, are those of the drops before; additions are only announced",
         SCHEMA_DRIFT,
         _schema,
         enough_days=1,

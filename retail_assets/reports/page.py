@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from dagster import ConfigurableResource
 MOST_BYTES = 6_000_000
 """A page must stay below: it is sent by mail and opened on telephones."""
 
-_HERE = Path(__file__).parent
 _SHAPES = "countries-110m.topojson"
 """Natural Earth's countries at 1:110 million (public domain), as TopoJSON by the npm package world-atlas 2.0.2 (ISC,
 M. Bostock); ids are ISO 3166-1 numeric. States smaller than a dot at that scale have no shape."""
@@ -36,7 +36,7 @@ def charting_library() -> str:
 @cache
 def shapes() -> dict[str, Any]:
     """The TopoJSON of the world's countries."""
-    return dict(json.loads((_HERE / _SHAPES).read_text(encoding="utf-8")))
+    return dict(json.loads(_source(_SHAPES)))
 
 
 def compose(title: str, figures: Mapping[str, Any], charts: Mapping[str, Any]) -> str:
@@ -102,4 +102,5 @@ def publish(content: bytes, path: Path) -> None:
 
 
 def _source(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
+    # On a cluster the package is imported from a zip.
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from retail_assets.analytics.anomalies import expected_volume, rate_bounds, volume_bounds
+from retail_assets.analytics.anomalies import expected_volume, rate_bounds, unseen_share_bound, volume_bounds
 
 DAY = date(2011, 3, 3)
 
@@ -49,3 +49,11 @@ def test_a_rate_may_go_above_its_median_by_what_was_usual_by_chance_or_by_what_i
     assert rate_bounds(rates, 10_000, 0.05) == pytest.approx([0.15, 1.0, 0.05])
     # Ten rows: four standard deviations of a tenth are 0.38.
     assert rate_bounds(rates, 10, 0.05)[0] == pytest.approx(0.1 + 4 * (0.09 / 10) ** 0.5)
+
+
+def test_the_share_of_what_was_never_seen_follows_what_was_seen_once():
+    days = [frozenset("ab"), frozenset("ac"), frozenset("ad")]  # six occurrences, of which b, c and d are single
+    assert unseen_share_bound(days, 100) == pytest.approx(0.5 + 4 * (0.25 / 100) ** 0.5)
+    assert unseen_share_bound(days, 4) == 1.0
+    assert unseen_share_bound([frozenset("ab")] * 2, 5) == 0.0
+    assert unseen_share_bound([], 5) == 0.0

@@ -176,7 +176,7 @@ def unlike(**changes: Any) -> Callable[[Sample], None]:
     return plant
 
 
-NO_CUSTOMERS = dict.fromkeys(INVOICES.columns, 0) | {"customer_id": 1000}
+NO_CUSTOMERS = dict.fromkeys(INVOICES.columns, 0) | {"customer_id": 990}
 
 
 def valued(month: date, customer: Mapping[str, Any]) -> dict[str, Any]:

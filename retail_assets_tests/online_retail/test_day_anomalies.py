@@ -79,7 +79,7 @@ FAULTS = {
         of_the_day(unknown_columns=lambda day: frozenset(["Discount"])), "schema_drift", WARN, ["new_columns"],
     ),
     "a column without values": (
-        of_the_day(kinds=lambda day: {k: v for k, v in day.kinds.items() if k != "country"}),
+        of_the_day(nulls=lambda day: {**day.nulls, "description": day.rows}),
         "schema_drift", ERROR, ["missing_columns"],
     ),
     "words for quantities": (
@@ -118,7 +118,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_fails_its_check_on_its_day_and_nothing_else(fault: str):
     days, check, severity, rules = FAULTS[fault]
-    # A column that comes and goes, or loses its kind, is a change on the next day, too.
+    # A column that comes and goes is a change on the next day, too; one without values also has a rate of them.
     [(key, name, how_bad, verdict), *after] = failed(days)
     assert (key, name, how_bad) == (str(STRANGE), check, severity)
     assert [rule.rule for rule in verdict.rules if not rule.passed] == rules
@@ -127,7 +127,8 @@ def test_a_planted_fault_fails_its_check_on_its_day_and_nothing_else(fault: str)
     assert verdict.upper is not None
     lower = -1 if verdict.lower is None else verdict.lower
     assert not lower <= verdict.observed <= verdict.upper
-    assert {(key, name) for key, name, *_ in after} <= {(str(STRANGE + timedelta(days=1)), "schema_drift")}
+    also = {(str(STRANGE + timedelta(days=1)), "schema_drift"), (str(STRANGE), "null_rates")}
+    assert {(key, name) for key, name, *_ in after} <= also
 
 
 def test_every_anomaly_check_has_a_planted_fault():
@@ -136,6 +137,28 @@ def test_every_anomaly_check_has_a_planted_fault():
 
 def test_usual_days_closed_saturdays_and_holidays_raise_no_alarm():
     assert failed(history()) == []
+
+
+def test_the_days_of_a_shop_with_an_order_a_day_are_not_compared():
+    def small(day: date) -> ObservedDay:
+        generator = np.random.default_rng(day.toordinal())
+        rows = int(generator.integers(1, 40))
+        strange = replace(usual(day), rows=rows, duplicates=rows // 2, order_values={"20": 1})
+        nulls = {**strange.nulls, "customer_id": int(generator.choice([0, rows]))}
+        kinds = {**strange.kinds, "stock_code": str(generator.choice(["text", "integer"]))}
+        return replace(strange, nulls=nulls, kinds=kinds, codes=frozenset(map(str, generator.integers(0, 9999, 9))))
+
+    assert failed({day: small(day) for day in EVERY_DAY if day.toordinal() % 3}) == []
+
+
+def test_what_the_first_lines_of_a_drop_lack_is_not_missing():
+    kinds = {name: kind for name, kind in usual(STRANGE).kinds.items() if name != "customer_id"}
+    assert failed(history((STRANGE, {"kinds": kinds}))) == []
+
+
+def test_codes_that_are_numbers_on_one_day_and_none_on_another_are_not_retyped():
+    turns = ((day, {"kinds": {**usual(day).kinds, "stock_code": "integer"}}) for day in EVERY_DAY[::7])
+    assert failed(history((STRANGE, {"kinds": {**usual(STRANGE).kinds, "stock_code": "integer"}}), *turns)) == []
 
 
 def test_a_saturday_that_is_open_for_once_is_no_alarm():
