@@ -245,7 +245,8 @@ def test_governance_is_a_job_where_there_is_a_catalog(tmp_path):
         {job.name for job in build_definitions(Settings.read(variables)).jobs or []}
         for variables in (environment(tmp_path), HOST, CLUSTER)
     ]
-    assert jobs == [set(), {"unity_catalog_governance"}, {"unity_catalog_governance"}]
+    everywhere = {"maintenance"}
+    assert jobs == [everywhere, *[everywhere | {"unity_catalog_governance"}] * 2]
 
 
 # The calendar --------------------------------------------------------------------------------------------------------
