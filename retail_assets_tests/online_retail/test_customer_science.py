@@ -124,4 +124,4 @@ def test_months_made_again_in_another_order_and_after_the_registry_was_wiped_are
     assert written(workbench) == before
     # The champion is registered again, from the rows of its table.
     restored = MlflowClient(uri, uri).get_model_version_by_alias(MODEL, "champion")
-    assert (restored.version, sorted(restored.aliases)) == ("1", ["champion", "month-2011-02"])
+    assert (str(restored.version), sorted(restored.aliases)) == ("1", ["champion", "month-2011-02"])
