@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterInstance, RunsFilter
+from dagster import AssetCheckKey, AssetKey, DagsterEventType, RunsFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from retail_assets.databricks.rehearsal.deployment import deployment_environment, landing_directory
@@ -20,6 +20,7 @@ from retail_assets.online_retail.tables import TABLES
 from retail_assets.settings import project_root
 from retail_assets_tests.operations.as_written import all_rows
 from retail_assets_tests.operations.command import RetailCommand
+from retail_assets_tests.operations.homes import opened
 
 pytestmark = pytest.mark.long
 
@@ -56,9 +57,8 @@ def test_every_table_equals_that_of_a_local_run_row_by_row(rehearsed):
     assert remote == local
 
 
-def test_every_check_is_current_in_every_partition(rehearsed, monkeypatch):
-    monkeypatch.setenv("DAGSTER_HOME", str(rehearsed.directory / "dagster_home"))
-    with DagsterInstance.get() as instance:
+def test_every_check_is_current_in_every_partition(rehearsed):
+    with opened(rehearsed.directory / "dagster_home") as instance:
         storage = instance.event_log_storage
         for table in TABLES:
             newest = storage.get_latest_storage_id_by_partition(table.key, DagsterEventType.ASSET_MATERIALIZATION)
@@ -113,7 +113,7 @@ def test_a_model_that_fails_remotely_ends_failed(rehearsed):
     artifacts.touch()  # no model can be written there
     try:
         with Workspace(rehearsed.directory) as workspace:
-            with DagsterInstance.from_config(str(rehearsed.directory / "dagster_home")) as instance:
+            with opened(rehearsed.directory / "dagster_home") as instance:
                 months = instance.get_materialized_partitions(AssetKey(["online_retail", "segment_model"]))
             result = dagster(
                 rehearsed,
@@ -146,7 +146,7 @@ def dagster(rehearsed: Rehearsed, workspace: Workspace, *arguments: str) -> subp
 
 def metadata_of(rehearsed: Rehearsed, step: str) -> Mapping[str, Any]:
     """What the step's newest success shows."""
-    with DagsterInstance.from_config(str(rehearsed.directory / "dagster_home")) as instance:
+    with opened(rehearsed.directory / "dagster_home") as instance:
         [run] = instance.get_runs(RunsFilter(job_name="unity_catalog_governance"), limit=1)
         for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_OUTPUT):
             if entry.step_key == step:

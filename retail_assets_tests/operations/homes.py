@@ -1,8 +1,12 @@
-"""A Dagster home for one test, with the product's own event log."""
+"""A Dagster home for one test, with the product's own event log; and those that the product made."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from dagster import DagsterInstance
+from dagster._core.instance.ref import InstanceRef
 
 CONFIGURATION = """
 event_log_storage:
@@ -20,3 +24,13 @@ def home_of(directory: Path) -> DagsterInstance:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "dagster.yaml").write_text(CONFIGURATION.format(directory=directory / "history"))
     return DagsterInstance.from_config(str(directory))
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[DagsterInstance]:
+    """The instance of a home that a command of its own uses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))  # the event log takes its place from there
+        instance = DagsterInstance.from_ref(InstanceRef.from_dir(str(home)))
+    with instance:
+        yield instance

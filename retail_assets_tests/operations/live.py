@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import pytest
 from dagster import AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._core.instance.ref import InstanceRef
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 
 from retail_assets.definitions import build_definitions
@@ -24,6 +22,7 @@ from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.operations.planning import Graph, Request, due_partitions
 from retail_assets.settings import Settings
 from retail_assets_tests.operations.command import RetailCommand, kill
+from retail_assets_tests.operations.homes import opened
 
 PATIENCE_SECONDS = 1800
 """How long something that the daemon is to do by itself may take on a machine that does much else besides."""
@@ -65,10 +64,7 @@ class Live:
     @contextmanager
     def instance(self) -> Iterator[DagsterInstance]:
         """Dagster's storage as it is now."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("DAGSTER_HOME", str(self.command.home))  # the event log takes its place from there
-            instance = DagsterInstance.from_ref(InstanceRef.from_dir(str(self.command.home)))
-        with instance:
+        with opened(self.command.home) as instance:
             yield instance
 
     def graph(self) -> Graph:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.instance.ref import InstanceRef
+from dagster import DagsterRunStatus, RunsFilter
 from deltalake import DeltaTable
 
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY, Rows, all_rows, rows, version
 from retail_assets_tests.operations.command import RetailCommand, kill
+from retail_assets_tests.operations.homes import opened
 from retail_assets_tests.operations.test_main_job import FIRST, LAST, invoices
 
 FEW = ["raw_invoices", "quarantined_invoices", "clean_transactions"]
@@ -90,11 +90,7 @@ def assert_survived(command: RetailCommand, tables: Sequence[str], expected: dic
     assert len(results) == len(set(results))
     published = {(r["table_name"].removeprefix("online_retail."), r["partition_key"]) for r in judged if r["published"]}
     assert {(table, key) for table in tables for key in expected[table]} <= published
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(command.home))  # the event log takes its place from there
-        reference = InstanceRef.from_dir(str(command.home))
-        instance = DagsterInstance.from_ref(reference)
-    with instance:
+    with opened(command.home) as instance:
         under_way = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
         assert instance.get_runs(RunsFilter(statuses=under_way)) == []
         log = instance.event_log_storage
