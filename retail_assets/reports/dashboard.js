@@ -162,7 +162,7 @@
       made.chart = element("div", { className: "chart" });
       made.details = element("details", {}, element("summary", {}, `Data of ${title}`));
       made.details.addEventListener("toggle", () => fill(made));
-      panel.append(header, element("div", { className: "sideways" }, made.chart), note, made.details);
+      panel.append(header, element("div", { className: "sideways", role: "group", "aria-label": `Chart of ${title}` }, made.chart), note, made.details);
     } else {
       made.body = element("div");
       panel.append(header, made.body, note);
@@ -212,9 +212,12 @@
     const drawing = (drawings.get(made) || Promise.resolve()).then(() => draw(made, chosen, label, { rows: values, ...datasets }));
     drawings.set(made, drawing.catch((error) => { console.error(error); }));
   }
+  function named(chart, label) {
+    chart.setAttribute("role", "img");
+    chart.setAttribute("aria-label", label);
+  }
   async function draw(made, chosen, label, datasets) {
-    made.chart.setAttribute("role", "img");
-    made.chart.setAttribute("aria-label", label);
+    named(made.chart, label);
     made.chart.hidden = !datasets.rows.length;
     if (!datasets.rows.length) return;
     const before = drawn.get(made), width = made.chart.clientWidth;
@@ -229,6 +232,10 @@
     const { view } = await vegaEmbed(made.chart, specification, {
       actions: false, renderer: "svg", config: configuration(), mode: "vega-lite", ast: false,
     });
+    named(made.chart, label); // Vega has put a name of its own there
+    // A chart that is wider than its frame is scrolled, also by keyboard.
+    const frame = made.chart.parentElement;
+    if (frame.scrollWidth > frame.clientWidth) frame.tabIndex = 0; else frame.removeAttribute("tabindex");
     // What it shows is said by the label and by the table behind it, not mark by mark.
     made.chart.querySelector("svg").setAttribute("aria-hidden", "true");
     drawn.set(made, { view, chosen, width });

@@ -235,7 +235,7 @@ def test_who_to_write_to_first_is_ordered_by_value_at_risk(opened: Opened, reade
 
 
 def test_switches_and_the_tables_behind_charts(opened: Opened):
-    opened.page.click("text=Orders >> nth=0")
+    opened.page.click("[data-measure=orders]")
     opened.settle()
     assert "Orders a day" in str(opened.page.get_attribute("[data-chart=revenue] .chart", "aria-label"))
     opened.page.click("[data-view=world]")
@@ -243,7 +243,7 @@ def test_switches_and_the_tables_behind_charts(opened: Opened):
     assert opened.page.get_attribute("[data-view=world]", "aria-pressed") == "true"
     for name in CHARTS:
         opened.page.click(f"[data-chart={name}] summary")
-        assert opened.page.locator(f"[data-chart={name}] details tbody tr").count() > 0, name
+        opened.page.locator(f"[data-chart={name}] details tbody tr").first.wait_for()
 
 
 def test_everything_is_reached_by_keyboard(opened: Opened):
@@ -257,7 +257,7 @@ def test_everything_is_reached_by_keyboard(opened: Opened):
     assert opened.page.inner_text("#chosen").endswith("Champions")
     opened.page.focus("[data-chart=churn] summary")
     opened.page.keyboard.press("Enter")
-    assert opened.page.locator("[data-chart=churn] details tbody tr").count() > 0
+    opened.page.locator("[data-chart=churn] details tbody tr").first.wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
