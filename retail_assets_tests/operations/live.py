@@ -10,7 +10,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from dagster import AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
@@ -67,6 +67,7 @@ class Live:
         with opened(self.command.home) as instance:
             yield instance
 
+    @cached_property
     def graph(self) -> Graph:
         """The tables."""
         return Graph(list(build_definitions(self.settings).resolve_asset_graph().assets_defs))
@@ -75,7 +76,7 @@ class Live:
         """What `retail run` would make now."""
         with self.instance() as instance:
             landed = arrivals(self.settings, instance).landed
-            due = due_partitions(self.graph(), instance, Request(), landed)
+            due = due_partitions(self.graph, instance, Request(), landed)
         return {(key.path[-1], partition) for key, partitions in due.items() for partition in partitions}
 
     def at_work(self) -> bool:
@@ -88,7 +89,7 @@ class Live:
         """What was ever made, and how often."""
         found: Made = Counter()
         with self.instance() as instance:
-            for key in self.graph().assets:
+            for key in self.graph.assets:
                 cursor = None
                 while True:
                     page = instance.fetch_materializations(AssetRecordsFilter(key), limit=1000, cursor=cursor)
@@ -120,7 +121,7 @@ class Live:
             assert time.monotonic() < deadline, f"{what} did not come; see {self.command.directory / 'command.log'}"
             assert self._process is not None
             assert self._process.poll() is None, (self.command.directory / "command.log").read_text()[-3000:]
-            time.sleep(1)
+            time.sleep(3)
 
     def wait_for_looks(self, sensors: list[str], count: int = 3) -> None:
         """Waits until each of the sensors had so many more looks."""

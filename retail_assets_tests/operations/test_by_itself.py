@@ -89,7 +89,7 @@ def test_three_drops_appear_and_the_whole_graph_is_made(live):
         live.command.drop(day, invoices(day))
     live.wait_until("what is due", lambda: bool(live.due()))
     expected = live.due()
-    assert {table for table, _ in expected} == {key.path[-1] for key in live.graph().assets}
+    assert {table for table, _ in expected} == {key.path[-1] for key in live.graph.assets}
     settle(live)
     assert live.made() == Counter(expected)  # each once
     assert live.runs(DagsterRunStatus.FAILURE) == 0
