@@ -48,7 +48,7 @@ def downstream(graph: Graph, days: list[str]) -> dict[AssetKey, set[str]]:
 
 
 def test_a_backfill_of_the_whole_graph_launched_by_the_uis_own_api_completes(live: Live):
-    graph = live.graph()
+    graph = live.graph
     launched = live.ask(
         "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) "
         "{ __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }",
