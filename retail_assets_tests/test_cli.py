@@ -17,6 +17,7 @@ from retail_assets.landing.calendar import CALENDAR_FILE
 from retail_assets.online_retail.generate import MANIFEST
 from retail_assets.online_retail.tables import TABLES
 from retail_assets.settings import project_root
+from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY
 from retail_assets_tests.operations.command import RetailCommand
 from retail_assets_tests.workbench import HEADER, line
 
@@ -260,13 +261,13 @@ ROW = re.compile(r"^online_retail\.(\w+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+)
 
 
 def test_the_main_job_ends_with_a_summary_and_then_finds_nothing_to_do(retail):
-    output(retail("generate", "--lines", "2000", "--days", "200"))
+    output(retail("generate", "--lines", "1000", "--days", "40"))
     manifest = json.loads((retail.zone / MANIFEST).read_text())
     said = output(retail("run"))
     summary = {table: [figure.replace(",", "") for figure in figures] for table, *figures in ROW.findall(said)}
-    assert set(summary) == {table.key.path[-1] for table in TABLES}
-    landed_days = (date.fromisoformat(manifest["last_drop"]) - YESTERDAY).days + 200
-    for table in TABLES:
+    assert set(summary) == set(OF_A_YOUNG_HISTORY)
+    landed_days = (date.fromisoformat(manifest["last_drop"]) - YESTERDAY).days + 40
+    for table in (table for table in TABLES if table.key.path[-1] in summary):
         rows, partitions, *checks, seconds = summary[table.key.path[-1]]
         assert int(rows) == DeltaTable(str(retail.lakehouse / "online_retail" / table.key.path[-1])).count()
         # Every check gives one verdict for each partition, and none of them is against the generated data.

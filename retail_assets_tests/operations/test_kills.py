@@ -144,6 +144,7 @@ def chance() -> random.Random:
     return random.Random(seed)
 
 
+@pytest.mark.long
 def test_a_killed_job_run_again_makes_the_same_tables(tmp_path, chance):
     undisturbed = shop(tmp_path / "undisturbed")
     seconds = completed(undisturbed, *selected(FEW))
