@@ -105,6 +105,7 @@ print(json.dumps([told, model.predict(pandas.read_csv("customers.csv")).tolist()
     assert predicted == customers.cluster.tolist()
 
 
+@pytest.mark.long
 def test_months_made_again_in_another_order_and_after_the_registry_was_wiped_are_the_same_bit_for_bit(backfilled):
     workbench, _ = backfilled
     before = written(workbench)

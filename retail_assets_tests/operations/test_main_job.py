@@ -107,6 +107,7 @@ def all_in_one_range(tmp_path_factory, spark) -> Path:
     return workbench.directory / "lakehouse"
 
 
+@pytest.mark.long
 def test_days_that_land_in_shuffled_order_make_the_tables_of_one_range(tmp_path, spark, core_in_one_range):
     workbench = bench(tmp_path / "shuffled", spark)
     landing_in_shuffled_order(workbench, CORE)

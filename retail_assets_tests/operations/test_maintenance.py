@@ -199,6 +199,7 @@ def days_frame(spark, day: int, units: int):
     )
 
 
+@pytest.mark.long
 def test_the_catalog_is_kept_by_sql(spark):
     spark.sql("CREATE DATABASE IF NOT EXISTS upkeep")
     spark.sql("DROP TABLE IF EXISTS upkeep.sales")
