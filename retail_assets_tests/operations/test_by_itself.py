@@ -156,8 +156,9 @@ def test_the_ui_shows_what_runs_by_itself_and_how_it_was_decided(live):
         pytest.skip("Debian's chromium is not installed")
     pages = {
         "automation": ("/automation", ["online_retail_arrivals", "following", "month_end"]),
-        "conditions": ("/assets/online_retail/customer_rfm?view=automation", ["follows_at_most_once_a"]),
-        "backfills": ("/runs?view=backfills", ["Completed"]),
+        "condition": ("/assets/online_retail/customer_rfm", ["follows_at_most_once_a"]),
+        "evaluations": ("/assets/online_retail/customer_rfm?view=automation", ["Evaluation result", "Not requested"]),
+        "backfills": ("/runs?view=backfills", ["Launched by", "Success"]),
     }
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
