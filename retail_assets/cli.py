@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from retail_assets.inspection import profile, quarantine
+from retail_assets import inspection, table_commands
 from retail_assets.settings import SettingError, Settings, project_root
-from retail_assets.table_commands import COMMANDS, Refusal
+from retail_assets.table_commands import Refusal
 
 if TYPE_CHECKING:
     from dagster import AssetKey
@@ -45,10 +45,6 @@ def main() -> None:
         raise Refusal(str(error)) from None
     click.get_current_context().obj = settings
     prepare_dagster_home()
-
-
-main.add_command(profile)
-main.add_command(quarantine)
 
 
 def prepare_dagster_home() -> Path:
@@ -500,7 +496,7 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-for command in COMMANDS:
+for command in (*table_commands.COMMANDS, *inspection.COMMANDS):
     main.add_command(command)
 
 

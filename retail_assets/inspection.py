@@ -111,3 +111,6 @@ def _place(settings: Settings, table: str) -> str:
 def _short(value: Any) -> str:
     text = "" if value is None else str(value)
     return text if len(text) <= 24 else f"{text[:23]}…"
+
+
+COMMANDS = [profile, quarantine]

@@ -47,7 +47,7 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import every_snapshot_so_far, snapshots
+from retail_assets.online_retail.snapshots import as_of_dates, every_snapshot_so_far
 from retail_assets.operations.partitions import monthly_after, months_so_far
 
 MONTHS_OF_HISTORY = 5
@@ -292,7 +292,7 @@ def build(
 ) -> Built:
     """Fits on the driver, each snapshot's models once, on features of every snapshot so far, made by Spark at once."""
     spark = activity.sparkSession
-    days = {row["snapshot_month"]: row["as_of_date"] for row in snapshots(spark, window, landing).collect()}
+    days = as_of_dates(window, landing)
     history = churn_feature_frame(activity, every_snapshot_so_far(activity, window, landing)).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES)
     evaluated = cache(lambda as_of: evaluate(origin, as_of))

@@ -30,7 +30,7 @@ from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import every_snapshot_so_far, snapshots
+from retail_assets.online_retail.snapshots import as_of_dates, every_snapshot_so_far
 from retail_assets.operations.partitions import monthly_after, months_so_far, same_window
 
 MODEL = "online_retail.churn_scores"
@@ -183,7 +183,7 @@ def build(
 ) -> Built:
     """Trains on the driver, month by month, on features of every snapshot so far, which Spark makes at once."""
     spark = activity.sparkSession
-    wanted = {row["snapshot_month"]: row["as_of_date"] for row in snapshots(spark, window, landing).collect()}
+    wanted = as_of_dates(window, landing)
     chosen = {
         row["snapshot_month"]: (row["model"], row["calibration_slope"])
         for row in evaluation.filter(F.col("scores") & (F.col("population") == ALL)).collect()

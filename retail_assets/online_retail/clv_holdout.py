@@ -30,7 +30,7 @@ from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_clv import MONTHS_OF_HISTORY, MONTHS_TO_FIT, model_figures, models_fitted
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import snapshots
+from retail_assets.online_retail.snapshots import as_of_dates
 from retail_assets.operations.partitions import monthly_after, months_so_far
 
 HORIZONS = (3, 6, 12)
@@ -259,8 +259,7 @@ def build(
     context: AssetExecutionContext,
 ) -> Built:
     """Fits on the driver, once for each as-of date, to purchase summaries that Spark makes of all of them at once."""
-    spark = activity.sparkSession
-    ends = {row["snapshot_month"]: row["as_of_date"] for row in snapshots(spark, window, landing).collect()}
+    ends = as_of_dates(window, landing)
     earliest = activity.agg(F.min("activity_month")).first()
     first_month = earliest[0] if earliest and earliest[0] else window.days[0]
     planned = {month: holdouts(month, end, first_month) for month, end in ends.items()}

@@ -46,7 +46,7 @@ from retail_assets.online_retail.geo_metrics import GeoMetrics
 from retail_assets.online_retail.product_affinities import ProductAffinities
 from retail_assets.online_retail.product_metrics import ProductMetrics
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
-from retail_assets.online_retail.snapshots import snapshots
+from retail_assets.online_retail.snapshots import as_of_dates
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.operations.partitions import monthly, months_so_far, preceding, same_window
 from retail_assets.reports.charts import charts, picture
@@ -166,7 +166,7 @@ def build(
 ) -> Built:
     """Composes the window's pages on the driver, and publishes those whose figures are the tables'."""
     spark = transactions.sparkSession
-    as_of = {row["snapshot_month"]: row["as_of_date"] for row in snapshots(spark, window, landing).collect()}
+    as_of = as_of_dates(window, landing)
     sources = Sources(
         sales=sales(transactions).toPandas(),
         rfm=rfm.withColumn("monetary", thousandths("monetary")).toPandas(),

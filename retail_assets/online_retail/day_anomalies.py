@@ -37,7 +37,6 @@ from retail_assets.online_retail.source import INVOICES
 
 DAYS_BEFORE = 7 * WEEKS
 """How far back a day is compared."""
-EIGHT_WEEKS = timedelta(days=DAYS_BEFORE)
 
 ENOUGH_DAYS = 15
 """Open days before a day, without which rates, distributions and groups say nothing yet: three weeks."""
@@ -126,8 +125,7 @@ def _like_the_days_before(
     def verdict(day: date, days: Days) -> Verdict:
         if day not in days:
             return Verdict(True, explanation="Nothing has landed for the day")
-        span = (day - timedelta(days=back) for back in range(DAYS_BEFORE, 0, -1))
-        before = {earlier: days[earlier] for earlier in span if earlier in days}
+        before = _days_before(day, days)
         if len(before) < enough_days:
             return Verdict(True, explanation=f"Only {len(before)} open days before it: too few to compare with")
         if enough_days > 1 and not _busy(before):
@@ -138,6 +136,12 @@ def _like_the_days_before(
 
 
 TOO_SMALL = f"Fewer than {ENOUGH_ORDERS} orders a day as a rule: too few to compare a day with others"
+
+
+def _days_before(day: date, days: Days) -> Days:
+    """The open days that a day is compared with, in order of time."""
+    span = (day - timedelta(days=back) for back in range(DAYS_BEFORE, 0, -1))
+    return {earlier: days[earlier] for earlier in span if earlier in days}
 
 
 def _busy(before: Days) -> bool:
@@ -160,7 +164,7 @@ def _volume() -> TableCheck:
         expected = expected_volume(volumes, day)
         if expected is None:
             return Verdict(True, observed=rows, explanation="Too few days of this weekday before it to compare with")
-        if not _busy({other: seen for other, seen in days.items() if timedelta() < day - other <= EIGHT_WEEKS}):
+        if not _busy(_days_before(day, days)):
             return Verdict(True, observed=rows, explanation=TOO_SMALL)
         lower, upper = volume_bounds(expected, is_unsettled(day))
         told = f"{rows} rows, where the same weekdays before and the season let expect {expected:.0f}"

@@ -17,12 +17,16 @@ def as_of_date(month: date, newest_drop: date | None) -> date:
     return after_month if newest_drop is None else min(after_month, newest_drop + timedelta(days=1))
 
 
-def snapshots(spark: SparkSession, window: PartitionWindow, landing: LandingZone) -> DataFrame:
-    """One row per month of the window: `snapshot_month DATE, as_of_date DATE`."""
+def as_of_dates(window: PartitionWindow, landing: LandingZone) -> dict[date, date]:
+    """Month of the window -> its as-of date."""
     # A drop dated in the future is a mistake that is left alone: it must not move the as-of date.
     newest = landing.newest_day(INVOICES.name, not_after=current_day())
-    rows = [(month, as_of_date(month, newest)) for month in window.days]
-    return spark.createDataFrame(rows, "snapshot_month date, as_of_date date")
+    return {month: as_of_date(month, newest) for month in window.days}
+
+
+def snapshots(spark: SparkSession, window: PartitionWindow, landing: LandingZone) -> DataFrame:
+    """`as_of_dates` as rows: `snapshot_month DATE, as_of_date DATE`."""
+    return spark.createDataFrame(list(as_of_dates(window, landing).items()), "snapshot_month date, as_of_date date")
 
 
 def every_snapshot_so_far(activity: DataFrame, window: PartitionWindow, landing: LandingZone) -> DataFrame:
