@@ -38,6 +38,15 @@ KINDS: dict[str, dict[str, Any]] = {
 # with 6, 0.801 with all; and with fewer the level of the probabilities follows the season sooner.
 TRAINING_SNAPSHOTS = 3
 
+_CLOSED_WITHIN_MONTHS = WINDOW_DAYS // 28 + 2
+MONTHS_TO_SCORE = _CLOSED_WITHIN_MONTHS + TRAINING_SNAPSHOTS - 1
+"""So many months before a month lie, at the most, the monthly snapshots that its model learns from: the newest of them
+was closed by then, the others came before it."""
+
+MONTHS_TO_EVALUATE = 2 * _CLOSED_WITHIN_MONTHS + MONTHS_TO_SCORE
+"""The same for what an evaluation reads: of the newest closed snapshot, the model of its day, and the calibration
+of that model, by the snapshot that was the newest closed on that day and by the model made then."""
+
 SLOPES = (0.5, 2.0)
 """Calibration may halve or double log-odds, not more: one odd snapshot must not flatten or reverse the ranking."""
 

@@ -75,10 +75,12 @@ class CatalogTables(Tables):
             self._spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.identifier(name[:-1])}")
         super()._create(name, schema, partition, directory, remembers)
 
-    def _layout(self, partition: str, directory: str) -> tuple[str, Mapping[str, str]]:
-        if self._clustered:
-            return f"CLUSTER BY ({quoted(partition)})", {"delta.dataSkippingStatsColumns": partition}
-        return super()._layout(partition, directory)
+    def _laid_out(self, partition: str, directory: str) -> str:
+        return f"CLUSTER BY ({quoted(partition)})" if self._clustered else super()._laid_out(partition, directory)
+
+    def _properties(self, partition: str, directory: str, remembers: bool) -> Mapping[str, str]:
+        # Files that are not in directories are skipped by the partition column alone.
+        return super()._properties(partition, "" if self._clustered else directory, remembers)
 
     def _write(self, name: Sequence[str], writer: DataFrameWriter, provenance: Mapping[str, Any]) -> Written:
         mark = json.dumps({"retail_assets": str(uuid.uuid4()), PROVENANCE: provenance})

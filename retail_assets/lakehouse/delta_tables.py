@@ -5,20 +5,17 @@ twice, or killed and done again, it leaves the same table. Delta on a local file
 writers of one table, which is why runs write through a pool of one.
 """
 
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-
-from retail_assets.lakehouse.provenance import PROVENANCE
 
 REQUIRED = "required"
 """Metadata of a frame's column: whether the table that is created for it has it NOT NULL."""
@@ -56,7 +53,8 @@ def within(partition: str, keys: Sequence[date]) -> Column:
     return F.col(partition).isin([F.lit(key) for key in sorted(set(keys))])
 
 
-def _as_sql(partition: str, keys: Sequence[date]) -> str:
+def as_sql(partition: str, keys: Sequence[date]) -> str:
+    """The same condition in SQL."""
     first, last = min(keys), max(keys)
     if len(set(keys)) == (last - first).days + 1:
         return f"{partition} >= DATE'{first}' AND {partition} < DATE'{last + timedelta(days=1)}'"
@@ -86,6 +84,12 @@ class Tables(ABC):
     def read(self, name: Sequence[str], version: int | None = None) -> DataFrame:
         """The table as it is, or as it was at an older version."""
 
+    def read_partitions(
+        self, name: Sequence[str], partition: str, keys: Sequence[date], version: int | None = None
+    ) -> DataFrame:
+        """The rows of the partitions `keys`, at least one."""
+        return self.read(name, version).filter(within(partition, keys))
+
     @abstractmethod
     def newest(self, name: Sequence[str]) -> tuple[int, datetime]:
         """The newest version of a table that exists, and when it was committed (UTC)."""
@@ -107,10 +111,12 @@ class Tables(ABC):
         keys: Sequence[date],
         directory: str | None = None,
         provenance: Mapping[str, Any] | None = None,
+        count: int | None = None,
     ) -> Commit:
         """Replaces the partitions `keys` by the frame's rows, atomically; every other row stays as it is.
 
         New columns are added to the table. `provenance`, by partition, becomes part of the commit: see provenance.py.
+        `count` is how many rows the frame has, where that is known: few are written in a quicker way.
         Raises WriteRefused for rows outside `keys`, for no keys at all, for NULL where the table must not have it, and
         for columns that went missing or changed their type.
         """
@@ -120,22 +126,44 @@ class Tables(ABC):
         if not self.exists(name):
             self._create(name, frame.schema, partition, directory or partition, remembers=bool(provenance))
         self._refuse_incompatible(name, frame.schema)
+        commit = self._replace_few(name, frame, partition, keys, provenance or {}, count)
+        if commit is None:
+            commit = self._replace_by_spark(name, frame, partition, keys, provenance or {})
+        return replace(commit, seconds=time.monotonic() - began)
+
+    def _replace_few(
+        self,
+        name: Sequence[str],
+        frame: DataFrame,
+        partition: str,
+        keys: Sequence[date],
+        provenance: Mapping[str, Any],
+        count: int | None,
+    ) -> Commit | None:
+        """The quicker way, where there is one for these rows; else None, and nothing was written."""
+        return None
+
+    def _replace_by_spark(
+        self,
+        name: Sequence[str],
+        frame: DataFrame,
+        partition: str,
+        keys: Sequence[date],
+        provenance: Mapping[str, Any],
+    ) -> Commit:
         writer = (
             frame.write.format("delta")
             .mode("overwrite")
-            .option("replaceWhere", _as_sql(partition, keys))
+            .option("replaceWhere", as_sql(partition, keys))
             .option("mergeSchema", "true")
         )
         try:
-            version, metrics, table_rows = self._write(name, writer, provenance or {})
+            version, metrics, table_rows = self._write(name, writer, provenance)
         except AnalysisException as error:
             if "NOT_NULL_CONSTRAINT_VIOLATED" in str(error):  # wrapped in a mismatch, too
-                raise WriteRefused(
-                    f"{'.'.join(name)}: some rows have NULL in a column that must not have it, so nothing was written. "
-                    f"Delta says: {str(error).strip().splitlines()[-1]}"
-                ) from error
+                raise WriteRefused(has_null(name, str(error).strip().splitlines()[-1])) from error
             if "REPLACE_WHERE_MISMATCH" in str(error):
-                raise WriteRefused(_outside(name, partition, keys)) from error
+                raise WriteRefused(outside(name, partition, keys)) from error
             raise
         # A write of no rows has none of some metrics.
         return Commit(
@@ -143,7 +171,7 @@ class Tables(ABC):
             rows=int(metrics.get("numOutputRows", 0)) - int(metrics.get("numCopiedRows", 0)),
             files=int(metrics.get("numFiles", 0)),
             bytes=int(metrics.get("numOutputBytes", 0)),
-            seconds=time.monotonic() - began,
+            seconds=0.0,
             table_rows=table_rows,
         )
 
@@ -181,24 +209,27 @@ class Tables(ABC):
             f"{' COMMENT ' + literal(column.metadata['comment']) if 'comment' in column.metadata else ''}"
             for column in schema
         )
-        laid_out, properties = self._layout(partition, directory)
-        if remembers:  # Delta forgets commits after 30 days, unless it is told otherwise
-            properties = {**properties, "delta.logRetentionDuration": REMEMBERED_FOR}
+        properties = self._properties(partition, directory, remembers)
         listed = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())
         self._spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {self.identifier(name)} ({columns}) USING DELTA {laid_out} "
-            f"TBLPROPERTIES ({listed})"
+            f"CREATE TABLE IF NOT EXISTS {self.identifier(name)} ({columns}) USING DELTA "
+            f"{self._laid_out(partition, directory)} TBLPROPERTIES ({listed})"
         )
 
-    def _layout(self, partition: str, directory: str) -> tuple[str, Mapping[str, str]]:
-        """The clause and the properties by which a new table's files are laid out and skipped."""
+    def _laid_out(self, partition: str, directory: str) -> str:
+        """The clause by which a new table's files are laid out."""
+        return f"PARTITIONED BY ({quoted(directory)})"
+
+    def _properties(self, partition: str, directory: str, remembers: bool) -> Mapping[str, str]:
+        """The properties of a new table: by what its files are skipped, and for how long its log is kept."""
         # Reads are pruned by partition; minima and maxima of the other columns would cost more than writing the rows.
         skipping = (
             {"delta.dataSkippingNumIndexedCols": "0"}
             if directory == partition
             else {"delta.dataSkippingStatsColumns": partition}
         )
-        return f"PARTITIONED BY ({quoted(directory)})", skipping
+        # Delta forgets commits after 30 days, unless it is told otherwise.
+        return {**skipping, "delta.logRetentionDuration": REMEMBERED_FOR} if remembers else skipping
 
     def _refuse_incompatible(self, name: Sequence[str], schema: T.StructType) -> None:
         """Columns may be added; what readers rely on may not go or change."""
@@ -216,85 +247,6 @@ class Tables(ABC):
             )
 
 
-class DeltaTables(Tables):
-    """The tables under one root, each at `<root>/<source>/<table>`. Their log is read without asking Spark."""
-
-    def __init__(self, spark: SparkSession, root: str) -> None:
-        super().__init__(spark)
-        self._root = root.rstrip("/")
-
-    def place(self, name: Sequence[str]) -> str:
-        """Its path."""
-        return "/".join([self._root, *name])
-
-    def identifier(self, name: Sequence[str]) -> str:
-        """The path as a table."""
-        return f"delta.{quoted(self.place(name))}"
-
-    def exists(self, name: Sequence[str]) -> bool:
-        """Whether the table has been created."""
-        from deltalake import DeltaTable
-
-        return DeltaTable.is_deltatable(self.place(name))
-
-    def read(self, name: Sequence[str], version: int | None = None) -> DataFrame:
-        """The table as it is, or as it was at an older version."""
-        reader = self._spark.read.format("delta")
-        if version is not None:
-            reader = reader.option("versionAsOf", version)
-        return reader.load(self.place(name))
-
-    def newest(self, name: Sequence[str]) -> tuple[int, datetime]:
-        """The newest version of a table that exists, and when it was committed (UTC)."""
-        from deltalake import DeltaTable
-
-        table = DeltaTable(self.place(name), without_files=True)
-        return table.version(), datetime.fromtimestamp(table.history(1)[0]["timestamp"] / 1000, UTC)
-
-    def _schema(self, name: Sequence[str]) -> T.StructType:
-        from deltalake import DeltaTable
-
-        # The table's own log keeps the schema in Spark's form.
-        stored = json.loads(DeltaTable(self.place(name), without_files=True).schema().to_json())
-        return T.StructType.fromJson(stored)
-
-    def _write(self, name: Sequence[str], writer: DataFrameWriter, provenance: Mapping[str, Any]) -> Written:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-        from deltalake import DeltaTable
-
-        if provenance:
-            writer = writer.option("userMetadata", json.dumps({PROVENANCE: provenance}))
-        writer.save(self.place(name))
-        # By the deltalake package: asking Spark would be two more jobs for every write. One writes at a time.
-        table = DeltaTable(self.place(name))
-        counts = pa.table(table.get_add_actions(flatten=True))["num_records"]
-        return table.version(), table.history(1)[0].get("operationMetrics", {}), pc.sum(counts).as_py() or 0
-
-    def _append(
-        self, name: Sequence[str], schema: T.StructType, rows: Sequence[tuple[Any, ...]], replaced: str | None
-    ) -> tuple[int, int]:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-        from deltalake import DeltaTable, write_deltalake
-
-        # By the deltalake package: a write by Spark would cost every step a second, and Spark's commits to a local file
-        # system are not safe for several writers, which these are.
-        place = self.place(name)
-        stored = pa.schema(DeltaTable(place).schema().to_arrow())
-        fields = [stored.field(column) for column in schema.names]
-        columns = list(zip(*rows, strict=True)) or [()] * len(fields)
-        arrays = [pa.array(values, field.type) for values, field in zip(columns, fields, strict=True)]
-        data = pa.table(arrays, pa.schema(fields))
-        if replaced is None:
-            write_deltalake(place, data, mode="append")
-        else:
-            write_deltalake(place, data, mode="overwrite", predicate=replaced)
-        table = DeltaTable(place)
-        counts = pa.table(table.get_add_actions(flatten=True))["num_records"]
-        return table.version(), pc.sum(counts).as_py() or 0
-
-
 def quoted(identifier: str) -> str:
     """A name in SQL."""
     return "`" + identifier.replace("`", "``") + "`"
@@ -305,7 +257,16 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _outside(name: Sequence[str], partition: str, keys: Sequence[date]) -> str:
+def has_null(name: Sequence[str], told: str) -> str:
+    """What a refused write says of NULL in a column that must not have it."""
+    return (
+        f"{'.'.join(name)}: some rows have NULL in a column that must not have it, so nothing was written. "
+        f"Delta says: {told}"
+    )
+
+
+def outside(name: Sequence[str], partition: str, keys: Sequence[date]) -> str:
+    """What a refused write says of rows of other partitions."""
     return (
         f"{'.'.join(name)}: some rows have a {partition} outside the partitions being written "
         f"({min(keys)} to {max(keys)}), so nothing was written. A transform must only return rows of its own "

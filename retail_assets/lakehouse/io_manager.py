@@ -24,7 +24,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.catalog_tables import CatalogTables
-from retail_assets.lakehouse.delta_tables import Commit, DeltaTables, Tables, WriteRefused, within
+from retail_assets.lakehouse.delta_tables import Commit, Tables, WriteRefused
+from retail_assets.lakehouse.path_tables import DeltaTables
 from retail_assets.lakehouse.pseudonyms import PSEUDONYMOUS_GROUPS, pseudonymised
 
 PARTITION = "partition_expr"
@@ -40,11 +41,13 @@ class NotMaterialized(Exception):
 @dataclass(frozen=True)
 class Rows:
     """What a table's step hands over: the rows of its partitions, what is to be remembered of where they are from, by
-    partition key, in the same commit, and what is to be done between the commit and its being told to Dagster."""
+    partition key, in the same commit, and what is to be done between the commit and its being told to Dagster. `count`
+    is how many rows there are, where that is known."""
 
     frame: DataFrame
     provenance: Mapping[str, Any] = field(default_factory=dict)
     committed: Callable[[Commit], None] | None = None
+    count: int | None = None
 
 
 def as_days(keys: Sequence[str]) -> list[date]:
@@ -82,7 +85,7 @@ class DeltaIOManager(ConfigurableIOManager):
             )
         rows = rows if isinstance(rows, Rows) else Rows(rows)
         commit = self.tables.replace(
-            name, rows.frame, layout[PARTITION], as_days(keys), layout.get(DIRECTORY), rows.provenance
+            name, rows.frame, layout[PARTITION], as_days(keys), layout.get(DIRECTORY), rows.provenance, rows.count
         )
         if rows.committed:
             rows.committed(commit)
@@ -117,15 +120,19 @@ class DeltaIOManager(ConfigurableIOManager):
                 f"{'.'.join(context.asset_key.path)} has not been materialized yet; there is no table at "
                 f"{self.tables.place(context.asset_key.path)}. Materialize it first, or together with what reads it."
             )
-        frame = self.tables.read(context.asset_key.path, version)
+        frame = self._partitions(context, layout, version)
         if self.pseudonym_key and _crosses_into_pseudonyms(context):
             frame = pseudonymised(frame, self.pseudonym_key)
+        return frame
+
+    def _partitions(self, context: InputContext, layout: dict[str, Any], version: int | None) -> DataFrame:
+        name = context.asset_key.path
         if not context.has_asset_partitions or PARTITION not in layout:
-            return frame
+            return self.tables.read(name, version)
         keys = context.asset_partition_keys
         if not keys:
-            return frame.filter(F.lit(False))
-        return frame.filter(within(layout[PARTITION], as_days(keys)))
+            return self.tables.read(name, version).filter(F.lit(False))
+        return self.tables.read_partitions(name, layout[PARTITION], as_days(keys), version)
 
 
 def _crosses_into_pseudonyms(context: InputContext) -> bool:

@@ -249,13 +249,14 @@ def _materialize(
         log = _ResultsLog(context, contract, results, Judged(checks, verdicts, rows, refused))
         if refused:
             told = {key: provenance[key] for key in published if key in provenance}
-            yield from _publish_part(context, contract, Rows(frame, told, log.keep), published, shown)
+            count = sum(rows.get(key, 0) for key in published)
+            yield from _publish_part(context, contract, Rows(frame, told, log.keep, count), published, shown)
             if not published:
                 log.keep(None)
         else:
             for key, metadata in shown.items():
                 context.add_asset_metadata(metadata, partition_key=key)
-            yield Output(Rows(frame, provenance, log.keep))
+            yield Output(Rows(frame, provenance, log.keep, sum(rows.values())))
         yield from log.told()
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
     if refused:

@@ -13,6 +13,7 @@ from retail_assets.analytics.churn import (
     CHURN_FEATURES,
     FOREST,
     KINDS,
+    MONTHS_TO_EVALUATE,
     SEED,
     WINDOW_DAYS,
     ChurnModel,
@@ -47,7 +48,7 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import as_of_dates, every_snapshot_so_far
+from retail_assets.online_retail.snapshots import as_of_dates, snapshots_since
 from retail_assets.operations.partitions import monthly_after, months_so_far
 
 MONTHS_OF_HISTORY = 5
@@ -290,10 +291,11 @@ def build(
     mlflow: MlflowTracking,
     context: AssetExecutionContext,
 ) -> Built:
-    """Fits on the driver, each snapshot's models once, on features of every snapshot so far, made by Spark at once."""
+    """Fits on the driver, each snapshot's models once, on features that Spark makes of all
+    of them at once."""
     spark = activity.sparkSession
     days = as_of_dates(window, landing)
-    history = churn_feature_frame(activity, every_snapshot_so_far(activity, window, landing)).toPandas()
+    history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_EVALUATE)).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES)
     evaluated = cache(lambda as_of: evaluate(origin, as_of))
     rows, shown = [], {}

@@ -13,6 +13,7 @@ from retail_assets.analytics.churn import (
     CHURN_FEATURES,
     FOREST,
     KINDS,
+    MONTHS_TO_SCORE,
     SEED,
     WINDOW_DAYS,
     Calibration,
@@ -30,7 +31,7 @@ from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import as_of_dates, every_snapshot_so_far
+from retail_assets.online_retail.snapshots import as_of_dates, snapshots_since
 from retail_assets.operations.partitions import monthly_after, months_so_far, same_window
 
 MODEL = "online_retail.churn_scores"
@@ -181,14 +182,14 @@ def build(
     mlflow: MlflowTracking,
     context: AssetExecutionContext,
 ) -> Built:
-    """Trains on the driver, month by month, on features of every snapshot so far, which Spark makes at once."""
+    """Trains on the driver, month by month, on features of the snapshots it learns from, which Spark makes at once."""
     spark = activity.sparkSession
     wanted = as_of_dates(window, landing)
     chosen = {
         row["snapshot_month"]: (row["model"], row["calibration_slope"])
         for row in evaluation.filter(F.col("scores") & (F.col("population") == ALL)).collect()
     }
-    history = churn_feature_frame(activity, every_snapshot_so_far(activity, window, landing)).toPandas()
+    history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_SCORE)).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES)
     by_month = dict(tuple(history.sort_values("customer_id", kind="stable").groupby("snapshot_month")))
     parts, shown = [], {}

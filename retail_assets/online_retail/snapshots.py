@@ -29,13 +29,20 @@ def snapshots(spark: SparkSession, window: PartitionWindow, landing: LandingZone
     return spark.createDataFrame(list(as_of_dates(window, landing).items()), "snapshot_month date, as_of_date date")
 
 
-def every_snapshot_so_far(activity: DataFrame, window: PartitionWindow, landing: LandingZone) -> DataFrame:
-    """`snapshots` of every month from the activity's first to the window's last."""
+def snapshots_since(
+    activity: DataFrame, window: PartitionWindow, landing: LandingZone, months_before: int
+) -> DataFrame:
+    """`snapshots` of the window's months, of those between them, and of as many before them as are asked for: as far
+    as there is activity."""
     row = activity.agg(F.min("activity_month")).first()
-    first, last = row[0] if row and row[0] else window.days[0], window.days[-1]
-    numbers = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
-    months = [date(number // 12, number % 12 + 1, 1).isoformat() for number in numbers]
+    oldest = _month_number(row[0] if row and row[0] else window.days[0])
+    first, last = _month_number(window.days[0]) - months_before, _month_number(window.days[-1])
+    months = [date(number // 12, number % 12 + 1, 1).isoformat() for number in range(max(oldest, first), last + 1)]
     return snapshots(activity.sparkSession, PartitionWindow(months), landing)
+
+
+def _month_number(month: date) -> int:
+    return month.year * 12 + month.month - 1
 
 
 def so_far(activity: DataFrame, of: DataFrame) -> DataFrame:

@@ -13,7 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import conform, written_schema
-from retail_assets.lakehouse.delta_tables import Commit, DeltaTables, Tables, WriteRefused
+from retail_assets.lakehouse.delta_tables import Commit, Tables, WriteRefused
+from retail_assets.lakehouse.path_tables import DeltaTables
 from retail_assets_tests.lakehouse.shop import Row, Sales, frame
 
 NAME = ("shop", "sales")
@@ -22,10 +23,10 @@ EVERY_DAY: list[Row] = [(str(n), n, f"{n}.50", "food", day) for n, day in enumer
 
 
 class Lake:
-    """One table of sales, written as the I/O manager writes it."""
+    """One table of sales, written as the I/O manager writes it: by Spark, or, being told their count, as few rows."""
 
-    def __init__(self, spark: SparkSession, root: Path) -> None:
-        self.spark, self.root = spark, root
+    def __init__(self, spark: SparkSession, root: Path, counts: bool) -> None:
+        self.spark, self.root, self.counts = spark, root, counts
         self.tables: Tables = DeltaTables(spark, str(root))
 
     def write(self, rows: Sequence[Row], *days: str) -> Commit:
@@ -33,7 +34,8 @@ class Lake:
         return self.write_frame(conform(frame(self.spark, rows), Sales).coalesce(1), *days)
 
     def write_frame(self, rows: DataFrame, *days: str) -> Commit:
-        return self.tables.replace(NAME, rows, "day", [date.fromisoformat(day) for day in days], "month")
+        keys = [date.fromisoformat(day) for day in days]
+        return self.tables.replace(NAME, rows, "day", keys, "month", count=rows.count() if self.counts else None)
 
     def rows(self, version: int | None = None) -> list[tuple[str, int, str]]:
         read = self.tables.read(NAME, version).select("ticket", "quantity", F.col("day").cast("string"))
@@ -48,22 +50,55 @@ class Lake:
         return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-@pytest.fixture
-def lake(spark: SparkSession, tmp_path: Path) -> Lake:
-    return Lake(spark, tmp_path)
+@pytest.fixture(params=[False, True], ids=["by_spark", "as_few"])
+def lake(spark: SparkSession, tmp_path: Path, request: pytest.FixtureRequest) -> Lake:
+    return Lake(spark, tmp_path, request.param)
 
 
 @pytest.fixture(scope="module")
-def written_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lake = Lake(spark, tmp_path_factory.mktemp("filled"))
-    lake.write(EVERY_DAY, *DAYS)
-    return lake.root
+def written_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    lakes = {counts: Lake(spark, tmp_path_factory.mktemp("filled"), counts) for counts in (False, True)}
+    for lake in lakes.values():
+        lake.write(EVERY_DAY, *DAYS)
+    return {counts: lake.root for counts, lake in lakes.items()}
 
 
 @pytest.fixture
-def filled(lake: Lake, written_once: Path) -> Lake:
-    shutil.copytree(written_once, lake.root, dirs_exist_ok=True)
+def filled(lake: Lake, written_once: dict[bool, Path]) -> Lake:
+    shutil.copytree(written_once[lake.counts], lake.root, dirs_exist_ok=True)
     return lake
+
+
+def test_few_rows_are_written_without_spark_and_both_ways_write_one_table(filled: Lake):
+    filled.write([("7", 7, "7.00", "drink", "2020-01-31")], "2020-01-31")
+    filled.counts = not filled.counts
+    filled.write([("8", 8, "8.00", "food", "2020-02-01")], "2020-02-01")
+    filled.counts = not filled.counts
+    filled.write([("9", 9, "9.00", "food", "2020-02-02")], "2020-02-02")
+    with_spark = [not str(commit["engineInfo"]).startswith("delta-rs") for commit in filled.delta.history(3)]
+    assert with_spark == ([False, True, False] if filled.counts else [True, False, True])
+    assert filled.rows() == [
+        ("1", 1, "2020-01-30"),
+        ("7", 7, "2020-01-31"),
+        ("8", 8, "2020-02-01"),
+        ("9", 9, "2020-02-02"),
+    ]
+    by_delta = filled.spark.read.format("delta").load(filled.tables.place(NAME))
+    assert sorted(map(str, by_delta.collect())) == sorted(map(str, filled.tables.read(NAME).collect()))
+
+
+def test_reading_partitions_opens_only_the_files_that_may_hold_them(filled: Lake):
+    asked = [date(2020, 2, 1), date(2020, 2, 2)]
+    read = filled.tables.read_partitions(NAME, "day", asked)
+    assert sorted(row.ticket for row in read.collect()) == ["3", "4"]
+    assert {Path(file).parent.name for file in read.inputFiles()} == {"month=2020-02"}
+
+
+def test_a_table_whose_rows_its_files_alone_do_not_tell_is_read_by_delta(filled: Lake):
+    path = filled.tables.identifier(NAME)
+    filled.spark.sql(f"ALTER TABLE {path} SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    filled.spark.sql(f"DELETE FROM {path} WHERE ticket = '1'")
+    assert filled.rows() == [("2", 2, "2020-01-31"), ("3", 3, "2020-02-01"), ("4", 4, "2020-02-02")]
 
 
 def test_a_write_replaces_its_partitions_and_leaves_the_others(filled: Lake):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from retail_assets.lakehouse import evaluation
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -149,10 +150,10 @@ def test_the_verdicts_are_those_of_pandera_rule_by_rule_over_many_frames(
 
 def assert_as_pandera(spark: SparkSession, values: list[dict[str, Any]]) -> None:
     found = evaluate(as_frame(spark, values), Everything)
-    broken = {rule for evaluation in found.values() for rule in evaluation.failed}
+    broken = {rule for of_day in found.values() for rule in of_day.failed}
     assert broken == pandera_says(as_frame(spark, values), Everything)
-    assert {day: evaluation.rows for day, evaluation in found.items()} == Counter(str(row["day"]) for row in values)
-    assert all(set(evaluation.samples) == set(evaluation.failed) for evaluation in found.values())
+    assert {day: of_day.rows for day, of_day in found.items()} == Counter(str(row["day"]) for row in values)
+    assert all(set(of_day.samples) == set(of_day.failed) for of_day in found.values())
 
 
 def test_each_fault_breaks_its_own_rule_as_often_as_it_is_there_and_pandera_agrees(spark: SparkSession):
@@ -175,7 +176,11 @@ def test_each_fault_breaks_its_own_rule_as_often_as_it_is_there_and_pandera_agre
     assert pandera_says(as_frame(spark, values), Everything) == set(expected)
 
 
-def test_failed_rows_and_sample_keys_are_told_per_partition(spark: SparkSession):
+@pytest.mark.parametrize("few_rows", [0, 100], ids=["keys_compared_by_spark", "keys_compared_here"])
+def test_failed_rows_and_sample_keys_are_told_per_partition(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, few_rows: int
+):
+    monkeypatch.setattr(evaluation, "FEW_ROWS", few_rows)
     sold = frame(
         spark,
         [

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 import pytest
 from pyspark.sql import SparkSession
 
-from retail_assets.lakehouse.delta_tables import DeltaTables, WriteRefused
+from retail_assets.lakehouse.delta_tables import WriteRefused
+from retail_assets.lakehouse.path_tables import DeltaTables
 from retail_assets.lakehouse.provenance import Origin, origins
 from retail_assets_tests.workbench import HEADER, Workbench, line
 

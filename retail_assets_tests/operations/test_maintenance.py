@@ -15,8 +15,8 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, OpDefinition
 from deltalake import DeltaTable, write_deltalake
 
 from retail_assets.definitions import build_definitions
-from retail_assets.lakehouse.delta_tables import DeltaTables
 from retail_assets.lakehouse.maintenance import maintain_in_catalog, maintain_path
+from retail_assets.lakehouse.path_tables import DeltaTables
 from retail_assets.operations.maintenance import maintenance_job
 from retail_assets.settings import SettingError, Settings
 from retail_assets_tests.operations.homes import home_of

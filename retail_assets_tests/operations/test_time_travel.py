@@ -15,8 +15,8 @@ from dagster._core.test_utils import create_run_for_test
 from deltalake import DeltaTable, write_deltalake
 
 from retail_assets.cli import main
-from retail_assets.lakehouse.delta_tables import DeltaTables
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, DIRECTORY, PARTITION
+from retail_assets.lakehouse.path_tables import DeltaTables
 from retail_assets.operations.time_travel import (
     TravelRefused,
     history,
