@@ -25,7 +25,7 @@ EVERY_DAY: list[Row] = [(str(n), n, f"{n}.50", "food", day) for n, day in enumer
 class Lake:
     """One table of sales, written as the I/O manager writes it: by Spark, or, being told their count, as few rows."""
 
-    def __init__(self, spark: SparkSession, root: Path, counts: bool) -> None:
+    def __init__(self, spark: SparkSession, root: Path, counts: bool = False) -> None:
         self.spark, self.root, self.counts = spark, root, counts
         self.tables: Tables = DeltaTables(spark, str(root))
 
