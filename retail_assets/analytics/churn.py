@@ -38,6 +38,9 @@ KINDS: dict[str, dict[str, Any]] = {
 # with 6, 0.801 with all; and with fewer the level of the probabilities follows the season sooner.
 TRAINING_SNAPSHOTS = 3
 
+WINDOWS_MONTHS = (1, 3, 6)
+"""Features of what was ordered lately: in so many months up to the snapshot's own."""
+
 _CLOSED_WITHIN_MONTHS = WINDOW_DAYS // 28 + 2
 MONTHS_TO_SCORE = _CLOSED_WITHIN_MONTHS + TRAINING_SNAPSHOTS - 1
 """So many months before a month lie, at the most, the monthly snapshots that its model learns from: the newest of them
@@ -86,21 +89,25 @@ def churn_feature_frame(activity: DataFrame, snapshots: DataFrame) -> DataFrame:
     `mean_days_between_orders` is 0 with one order; `return_share` is returns by revenue, 0 without revenue.
     """
     known = F.col("activity_month") <= F.col("snapshot_month")
+    of_months = {n: known & (F.col("activity_month") > F.col(f"before_{n}")) for n in WINDOWS_MONTHS}
 
     def within(column: str, months: int | None = None) -> Column:
-        window = known
-        if months:
-            window = known & (F.col("activity_month") > F.add_months("snapshot_month", -months))
-        return F.coalesce(F.sum(F.when(window, F.col(column))), F.lit(0))
+        return F.coalesce(F.sum(F.when(of_months[months] if months else known, F.col(column))), F.lit(0))
 
     def money(column: str, months: int | None = None) -> Column:
-        return within(column, months).cast("double")
+        return within(column, months) / F.lit(1000.0)
 
     first_purchase = F.min(F.when(known, F.col("first_purchase_date")))
     last_purchase = F.max(F.when(known, F.col("last_purchase_date")))
     keys = ("snapshot_month", "as_of_date", "customer_id")
+    # What each row is held against a score of times is worked out once: where windows begin, and money as whole
+    # thousandths, which are summed exactly and quicker than decimals.
+    whole = activity.withColumns({name: (F.col(name) * 1000).cast("bigint") for name in ("revenue", "returns_value")})
+    begun = snapshots.select(
+        "snapshot_month", "as_of_date", *(F.add_months("snapshot_month", -n).alias(f"before_{n}") for n in of_months)
+    )
     totals = (
-        activity.crossJoin(F.broadcast(snapshots.select("snapshot_month", "as_of_date")))
+        whole.crossJoin(F.broadcast(begun))
         .groupBy(*keys)
         .agg(
             first_purchase.alias("first"),
@@ -109,8 +116,8 @@ def churn_feature_frame(activity: DataFrame, snapshots: DataFrame) -> DataFrame:
             money("revenue").alias("monetary"),
             money("returns_value").alias("returns"),
             F.count(F.when(known & (F.col("orders") > 0), 1)).cast("int").alias("active_months"),
-            *(within("orders", n).cast("int").alias(f"orders_{n}_month{'s' * (n > 1)}") for n in (1, 3, 6)),
-            *(money("revenue", n).alias(f"revenue_{n}_month{'s' * (n > 1)}") for n in (1, 3, 6)),
+            *(within("orders", n).cast("int").alias(f"orders_{n}_month{'s' * (n > 1)}") for n in of_months),
+            *(money("revenue", n).alias(f"revenue_{n}_month{'s' * (n > 1)}") for n in of_months),
             within("active_days").cast("int").alias("purchase_days"),
             F.min(F.when(~known, F.col("first_purchase_date"))).alias("next_purchase_date"),
         )

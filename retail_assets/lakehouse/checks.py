@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import Rule
+from retail_assets.lakehouse.delta_tables import within
 from retail_assets.lakehouse.evaluation import UNIQUE, PartitionEvaluation
 
 COMPLETENESS = "completeness"
@@ -66,6 +67,11 @@ class Audit:
         """Partition -> its evaluation; waits for the pass to end, as checks query their inputs beside it."""
         return self.evaluated.result()
 
+    @property
+    def days(self) -> list[date]:
+        """The keys as dates."""
+        return [date.fromisoformat(key) for key in self.keys]
+
     def measure(self, key: str, name: str) -> Any:
         """A measure of the one-pass evaluation; 0 for a partition without rows or a sum over nothing."""
         evaluation = self.evaluations.get(key)
@@ -74,7 +80,7 @@ class Audit:
 
     def partitions(self) -> DataFrame:
         """The partitions under audit, one row each, whether or not they have rows."""
-        days = [(date.fromisoformat(key),) for key in self.keys]
+        days = [(day,) for day in self.days]
         return self.frame.sparkSession.createDataFrame(days, f"{self.partition} date")
 
 
@@ -213,7 +219,9 @@ def reconciles(
     """
 
     def verdicts(audit: Audit) -> dict[str, Verdict]:
-        rows = {str(row[audit.partition]): row for row in theirs(audit).collect()}
+        # The inputs may be of other partitions too, which are not asked about here.
+        asked = theirs(audit).filter(within(audit.partition, audit.days))
+        rows = {str(row[audit.partition]): row for row in asked.collect()}
         found = {}
         for key in audit.keys:
             expected = {m: (rows[key][m] if key in rows else None) or 0 for m in ours}

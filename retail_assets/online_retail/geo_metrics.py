@@ -22,6 +22,7 @@ from retail_assets.online_retail.clean_transactions import CleanTransactions, su
 from retail_assets.online_retail.countries import ISO_CODES
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.customer_rfm import CustomerRfm
+from retail_assets.online_retail.snapshots import of_months
 from retail_assets.operations.partitions import monthly, months_so_far, preceding, same_window
 
 _TOTALS = [(CleanTransactions, "line_total", "line_type")]
@@ -146,8 +147,8 @@ def _segment_mix(rfm: DataFrame) -> DataFrame:
 
 
 def _revenue_of_the_month(audit: Audit) -> DataFrame:
-    month = F.trunc("invoice_date", "MM")
-    return sums_of_lines(audit.inputs["transactions"], "snapshot_month", month, "revenue", "returns_value", "units")
+    lines, month = of_months(audit.inputs["transactions"], audit.days, (0,)), F.trunc("invoice_date", "MM")
+    return sums_of_lines(lines, "snapshot_month", month, "revenue", "returns_value", "units")
 
 
 @table(
@@ -173,6 +174,6 @@ def _revenue_of_the_month(audit: Audit) -> DataFrame:
     ],
 )
 def build(transactions: DataFrame, activity: DataFrame, rfm: DataFrame, window: PartitionWindow) -> DataFrame:
-    """The window's months; the year before them is read for growth only."""
-    every = geo_metrics(transactions, activity, rfm)
+    """The window's months; the month and the year before them are read for growth only."""
+    every = geo_metrics(of_months(transactions, window.days, (0, 1, 12)), activity, rfm)
     return every.filter(F.col("snapshot_month").isin([F.lit(month) for month in window.days]))

@@ -1,5 +1,6 @@
 """Snapshots: the months that monthly tables are made for, and the date each is made as of."""
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 from pyspark.sql import DataFrame, SparkSession
@@ -43,6 +44,14 @@ def snapshots_since(
 
 def _month_number(month: date) -> int:
     return month.year * 12 + month.month - 1
+
+
+def of_months(transactions: DataFrame, days: Iterable[date], before: Iterable[int]) -> DataFrame:
+    """The transactions of the months that are so many months `before` those of `days` (0: their own): growth over the
+    year before needs two months of it, and only their files are opened."""
+    numbers = {_month_number(day) - months for day in days for months in before}
+    named = [f"{number // 12}-{number % 12 + 1:02}" for number in sorted(numbers)]
+    return transactions.filter(F.col("invoice_month").isin(named))
 
 
 def so_far(activity: DataFrame, of: DataFrame) -> DataFrame:

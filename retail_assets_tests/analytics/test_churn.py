@@ -1,5 +1,6 @@
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from retail_assets.analytics.churn import (
     CHURN_FEATURES,
     FOREST,
     KINDS,
+    MONTHS_TO_EVALUATE,
+    MONTHS_TO_SCORE,
     SLOPES,
     Calibration,
     RollingOrigin,
@@ -18,6 +21,7 @@ from retail_assets.analytics.churn import (
     churn_feature_frame,
     with_churn_risk,
 )
+from retail_assets.analytics.churn_evaluation import to_evaluate
 from retail_assets.analytics.out_of_time import area_under_roc, calibration_error
 from retail_assets.online_retail.churn_evaluation import AUC_CEILING
 
@@ -148,6 +152,34 @@ def test_only_snapshots_whose_outcome_is_known_are_learned_from(kind: str):
     assert probability(RollingOrigin(changed, FEATURES), kind, day, rows) == probability(origin, kind, day, rows)
     # One day earlier, the last of them is still open.
     assert origin.closed(day - timedelta(days=1)) == DAYS[:4]
+
+
+@pytest.mark.parametrize("month", [date(2025, month, 1) for month in range(1, 13)], ids=str)
+def test_no_older_snapshot_is_read_than_a_month_is_said_to_need(month: date, monkeypatch: pytest.MonkeyPatch):
+    months = [date(2022 + n // 12, n % 12 + 1, 1) for n in range(49)]
+    as_of = dict(pairwise(months))
+    history = pd.DataFrame(
+        {"snapshot_month": of, "as_of_date": day, "customer_id": f"c{n}", "next_purchase_date": day + timedelta(n)}
+        for of, day in as_of.items()
+        for n in (10, 100)
+    )
+    origin, read = RollingOrigin(history, []), set[date]()
+    monkeypatch.setattr(origin, "_fit", lambda kind, training: read.update(training))
+    day = as_of[month]
+    origin.calibration(FOREST, day, slope=1.0)
+    read.update(origin.closed(day)[-1:])
+    origin.model(FOREST, day)
+    assert (_months(month) - _months(min(read))) + 1 <= MONTHS_TO_SCORE
+    for evaluated in to_evaluate(origin, day, before=month):
+        read.add(evaluated)
+        origin.model(FOREST, evaluated)
+        origin.calibration(FOREST, evaluated)
+        read.update(origin.closed(evaluated)[-1:])
+    assert (_months(month) - _months(min(read))) + 1 <= MONTHS_TO_EVALUATE
+
+
+def _months(day: date) -> int:
+    return day.year * 12 + day.month
 
 
 def test_the_outcome_is_a_window_without_purchase_after_the_as_of_date():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.online_retail.clean_transactions import CleanTransactions
@@ -13,6 +14,7 @@ from retail_assets.online_retail.customer_month_activity import CustomerMonthAct
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
 from retail_assets.online_retail.monthly_activity import MonthlyActivity, monthly_activity
+from retail_assets.online_retail.snapshots import of_months
 from retail_assets_tests.online_retail.frames import frame, sale
 
 JANUARY, FEBRUARY, MARCH, APRIL = (date(2011, month, 1) for month in range(1, 5))
@@ -50,6 +52,16 @@ SEGMENTS = [
 def inputs(spark: SparkSession, lines: list[dict[str, Any]] = LINES) -> tuple[DataFrame, DataFrame]:
     transactions = frame(spark, CleanTransactions, lines)
     return transactions, conform(customer_month_activity(transactions), CustomerMonthActivity)
+
+
+def test_the_months_that_growth_needs_are_their_own_the_one_before_and_that_of_the_year_before(spark: SparkSession):
+    transactions = inputs(spark)[0].withColumn("invoice_month", F.date_format("invoice_date", "yyyy-MM"))
+    assert [of_months(transactions, days, before).count() for days, before in (([JANUARY], (0,)), ([], (0, 1)))] == [
+        9,
+        0,
+    ]
+    found = of_months(transactions, [date(2012, 1, 1)], (0, 1, 11, 12)).select("invoice_no").distinct().collect()
+    assert {row.invoice_no for row in found} == {line["invoice_no"] for line in LINES}
 
 
 def activity_of(spark: SparkSession, months: list[date], lines: list[dict[str, Any]] = LINES) -> dict[date, Row]:
