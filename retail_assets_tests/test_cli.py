@@ -260,12 +260,21 @@ def test_generating_nothing_is_refused(retail, option):
 ROW = re.compile(r"^online_retail\.(\w+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d.]+)$", re.MULTILINE)
 
 
-def test_the_main_job_ends_with_a_summary_and_then_finds_nothing_to_do(retail):
+@pytest.mark.parametrize(
+    "made",
+    [
+        ["raw_invoices", "quarantined_invoices", "clean_transactions", "customer_month_activity", "customer_rfm"],
+        pytest.param(OF_A_YOUNG_HISTORY, marks=pytest.mark.long),
+    ],
+    ids=["some", "all"],
+)
+def test_the_main_job_ends_with_a_summary_and_then_finds_nothing_to_do(retail, made):
     output(retail("generate", "--lines", "1000", "--days", "40"))
     manifest = json.loads((retail.zone / MANIFEST).read_text())
-    said = output(retail("run"))
+    selection = [] if made == OF_A_YOUNG_HISTORY else [option for table in made for option in ("--select", table)]
+    said = output(retail("run", *selection))
     summary = {table: [figure.replace(",", "") for figure in figures] for table, *figures in ROW.findall(said)}
-    assert set(summary) == set(OF_A_YOUNG_HISTORY)
+    assert set(summary) == set(made)
     landed_days = (date.fromisoformat(manifest["last_drop"]) - YESTERDAY).days + 40
     for table in (table for table in TABLES if table.key.path[-1] in summary):
         rows, partitions, *checks, seconds = summary[table.key.path[-1]]
@@ -287,6 +296,6 @@ def test_the_main_job_ends_with_a_summary_and_then_finds_nothing_to_do(retail):
     assert [row.split()[0] for row in one_day] == [manifest["last_drop"]]
     assert str(retail.zone) in one_day[0]
 
-    again = output(retail("run"))
+    again = output(retail("run", *selection))
     assert "Nothing to do: everything that has landed is up to date." in again
     assert ROW.findall(again) == []

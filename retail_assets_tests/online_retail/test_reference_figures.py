@@ -212,7 +212,7 @@ def test_lifetime_value_is_foreseen_as_promised(lakehouse: IndependentReader):
 def test_the_published_daily_drops_run_as_they_are(tmp_path: Path, spark: SparkSession, real_data: Path):
     workbench = Workbench(tmp_path, spark, last_day="2026-11-20")
     with tarfile.open(real_data / DAILY_DROPS) as archive:
-        archive.extractall(workbench.zone, filter="data")
+        archive.extractall(workbench.zone)
     newest = LandingZone(workbench.settings.landing).newest_day(INVOICES.name)
     workbench = Workbench(tmp_path, spark, workbench.instance, last_day=str(newest))
     summary = workbench.run()
