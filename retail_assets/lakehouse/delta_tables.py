@@ -41,6 +41,19 @@ class Commit:
     table_rows: int
 
 
+@dataclass(frozen=True)
+class Replacement:
+    """A write: the rows that take the place of a table's partitions `keys`, what is to be remembered of where they are
+    from, and how many they are, where that is known."""
+
+    name: Sequence[str]
+    frame: DataFrame
+    partition: str
+    keys: Sequence[date]
+    provenance: Mapping[str, Any]
+    count: int | None
+
+
 Written = tuple[int, Mapping[str, Any], int]
 """The version that a write made, Delta's metrics of it, and how many rows the table has now."""
 
@@ -126,44 +139,28 @@ class Tables(ABC):
         if not self.exists(name):
             self._create(name, frame.schema, partition, directory or partition, remembers=bool(provenance))
         self._refuse_incompatible(name, frame.schema)
-        commit = self._replace_few(name, frame, partition, keys, provenance or {}, count)
-        if commit is None:
-            commit = self._replace_by_spark(name, frame, partition, keys, provenance or {})
+        write = Replacement(name, frame, partition, keys, provenance or {}, count)
+        commit = self._replace_few(write) or self._replace_by_spark(write)
         return replace(commit, seconds=time.monotonic() - began)
 
-    def _replace_few(
-        self,
-        name: Sequence[str],
-        frame: DataFrame,
-        partition: str,
-        keys: Sequence[date],
-        provenance: Mapping[str, Any],
-        count: int | None,
-    ) -> Commit | None:
+    def _replace_few(self, write: Replacement) -> Commit | None:
         """The quicker way, where there is one for these rows; else None, and nothing was written."""
         return None
 
-    def _replace_by_spark(
-        self,
-        name: Sequence[str],
-        frame: DataFrame,
-        partition: str,
-        keys: Sequence[date],
-        provenance: Mapping[str, Any],
-    ) -> Commit:
+    def _replace_by_spark(self, write: Replacement) -> Commit:
         writer = (
-            frame.write.format("delta")
+            write.frame.write.format("delta")
             .mode("overwrite")
-            .option("replaceWhere", as_sql(partition, keys))
+            .option("replaceWhere", as_sql(write.partition, write.keys))
             .option("mergeSchema", "true")
         )
         try:
-            version, metrics, table_rows = self._write(name, writer, provenance)
+            version, metrics, table_rows = self._write(write.name, writer, write.provenance)
         except AnalysisException as error:
             if "NOT_NULL_CONSTRAINT_VIOLATED" in str(error):  # wrapped in a mismatch, too
-                raise WriteRefused(has_null(name, str(error).strip().splitlines()[-1])) from error
+                raise WriteRefused(has_null(write.name, str(error).strip().splitlines()[-1])) from error
             if "REPLACE_WHERE_MISMATCH" in str(error):
-                raise WriteRefused(outside(name, partition, keys)) from error
+                raise WriteRefused(outside(write)) from error
             raise
         # A write of no rows has none of some metrics.
         return Commit(
@@ -265,10 +262,10 @@ def has_null(name: Sequence[str], told: str) -> str:
     )
 
 
-def outside(name: Sequence[str], partition: str, keys: Sequence[date]) -> str:
+def outside(write: Replacement) -> str:
     """What a refused write says of rows of other partitions."""
     return (
-        f"{'.'.join(name)}: some rows have a {partition} outside the partitions being written "
-        f"({min(keys)} to {max(keys)}), so nothing was written. A transform must only return rows of its own "
-        f"partitions: look at how it derives {partition}."
+        f"{'.'.join(write.name)}: some rows have a {write.partition} outside the partitions being written "
+        f"({min(write.keys)} to {max(write.keys)}), so nothing was written. A transform must only return rows of its "
+        f"own partitions: look at how it derives {write.partition}."
     )

@@ -18,6 +18,7 @@ from pyspark.sql import types as T
 from retail_assets.lakehouse.delta_tables import (
     REQUIRED,
     Commit,
+    Replacement,
     Tables,
     WriteRefused,
     Written,
@@ -135,32 +136,24 @@ class DeltaTables(Tables):
             configuration=dict(self._properties(partition, directory, remembers)),
         )
 
-    def _replace_few(
-        self,
-        name: Sequence[str],
-        frame: DataFrame,
-        partition: str,
-        keys: Sequence[date],
-        provenance: Mapping[str, Any],
-        count: int | None,
-    ) -> Commit | None:
+    def _replace_few(self, write: Replacement) -> Commit | None:
         from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-        if count is None or count > FEW_ROWS:
+        if write.count is None or write.count > FEW_ROWS:
             return None
-        place = self.place(name)
+        place = self.place(write.name)
         before = DeltaTable(place)
         schema = _schema_of(before)
-        if set(frame.columns) != set(schema.names) or before.protocol().min_writer_version > 2:
+        if set(write.frame.columns) != set(schema.names) or before.protocol().min_writer_version > 2:
             return None
-        rows = frame.select(*map(quoted, schema.names)).toArrow()
-        _refuse(name, rows, schema, partition, keys)
-        said = {"userMetadata": json.dumps({PROVENANCE: provenance})} if provenance else {}
+        rows = write.frame.select(*map(quoted, schema.names)).toArrow()
+        _refuse(write, rows, schema)
+        said = {"userMetadata": json.dumps({PROVENANCE: write.provenance})} if write.provenance else {}
         write_deltalake(
             place,
             rows,
             mode="overwrite",
-            predicate=as_sql(partition, keys),
+            predicate=as_sql(write.partition, write.keys),
             commit_properties=CommitProperties(custom_metadata=said),
         )
         after = DeltaTable(place)
@@ -232,13 +225,14 @@ def _may_hold(action: Mapping[str, Any], partition: str, keys: Sequence[date]) -
     return first is None or last is None or (first <= max(keys) and last >= min(keys))
 
 
-def _refuse(name: Sequence[str], rows: "pa.Table", schema: T.StructType, partition: str, keys: Sequence[date]) -> None:
-    """Raises WriteRefused as Spark's writer would: for NULL where there must be none, for rows outside `keys`."""
+def _refuse(write: Replacement, rows: "pa.Table", schema: T.StructType) -> None:
+    """Raises WriteRefused as Spark's writer would: for NULL where there must be none, for rows of other partitions."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for field in schema:
         if not field.nullable and rows[field.name].null_count:
-            raise WriteRefused(has_null(name, f"NOT NULL constraint violated for column: {field.name}"))
-    if not pc.all(pc.is_in(rows[partition], pa.array(sorted(set(keys)), pa.date32())), min_count=0).as_py():
-        raise WriteRefused(outside(name, partition, keys))
+            raise WriteRefused(has_null(write.name, f"NOT NULL constraint violated for column: {field.name}"))
+    of_these = pc.is_in(rows[write.partition], pa.array(sorted(set(write.keys)), pa.date32()))
+    if not pc.all(of_these, min_count=0).as_py():
+        raise WriteRefused(outside(write))
