@@ -1,10 +1,10 @@
 """Following: what is made by itself once something that it reads was made, by declarative automation.
 
 A table has a condition, which the daemon looks at every few seconds; partitions for which it is true are asked for. The
-leaves of our own (Due, Tried, MainJobAtWork) do not wait for events but read what is the case from Dagster's event
-log, by the rule of `retail run` (`operations/planning.py`). So nothing is missed while the daemon is down, nothing that
-is current is ever made again, whoever made it, and a corrected day of an old month asks for that month's snapshots and
-for the later ones that read it, and for nothing else.
+leaves of our own (Due, UnderWay, Tried, MainJobAtWork) do not wait for events but read what is the case from Dagster's
+event log, by the rule of `retail run` (`operations/planning.py`). So nothing is missed while the daemon is down,
+nothing that is current is ever made again, whoever made it, and a corrected day of an old month asks for that month's
+snapshots and for the later ones that read it, and for nothing else.
 """
 
 import weakref
@@ -58,10 +58,10 @@ _plans: "weakref.WeakKeyDictionary[AssetGraphView, Plan]" = weakref.WeakKeyDicti
 
 
 class Plan:
-    """What is due, and of that what was tried since what it reads was made."""
+    """What is due, and of that what was tried since what it reads was made; and what was under way just before."""
 
     def __init__(self, graph: Graph, instance: DagsterInstance, under_way: dict[AssetKey, set[str]]) -> None:
-        self._graph, self._instance = graph, instance
+        self._graph, self._instance, self.under_way = graph, instance, under_way
         self._made = {
             key: instance.event_log_storage.get_latest_storage_id_by_partition(
                 key, DagsterEventType.ASSET_MATERIALIZATION
@@ -101,11 +101,10 @@ async def _plan(view: AssetGraphView) -> Plan:
         graph = Graph(list(view.asset_graph.assets_defs))
         under_way = {}
         for key in graph.assets:
-            if not list(graph.parents(key)):
-                every = view.get_full_subset(key=key)
-                runs = await view.compute_run_in_progress_subset(key=key, from_subset=every)
-                backfills = await view.compute_backfill_in_progress_subset(key=key, from_subset=every)
-                under_way[key] = set(runs.compute_union(backfills).expensively_compute_partition_keys())
+            every = view.get_full_subset(key=key)
+            runs = await view.compute_run_in_progress_subset(key=key, from_subset=every)
+            backfills = await view.compute_backfill_in_progress_subset(key=key, from_subset=every)
+            under_way[key] = set(runs.compute_union(backfills).expensively_compute_partition_keys())
         plan = _plans[view] = Plan(graph, view.instance, under_way)
     return plan
 
@@ -129,6 +128,21 @@ class Due(SubsetAutomationCondition[AssetKey]):
     async def compute_subset(self, context: AutomationContext[AssetKey]) -> EntitySubset[AssetKey]:  # type: ignore[override]
         plan = await _plan(context.asset_graph_view)
         return _subset(context, set(plan.due.get(context.key, [])))
+
+
+@record
+class UnderWay(SubsetAutomationCondition[AssetKey]):
+    """True for a partition that a run or a backfill, waiting or going on, is to make: as it was before it was read what
+    is due. Asked afterwards, as Dagster's own `in_progress()` is, a partition that was made in between would be neither
+    under way nor current, and would be made again."""
+
+    @property
+    def name(self) -> str:
+        return "under_way"
+
+    async def compute_subset(self, context: AutomationContext[AssetKey]) -> EntitySubset[AssetKey]:  # type: ignore[override]
+        plan = await _plan(context.asset_graph_view)
+        return _subset(context, plan.under_way[context.key])
 
 
 @record
@@ -172,12 +186,12 @@ def follows() -> AutomationCondition[AssetKey]:
         # until what it reads changes or somebody runs it by hand.
         & ~Tried().with_label("tried_since_its_inputs_were_made")
         # No run or backfill that waits or goes on is to make it.
-        & ~AutomationCondition.in_progress()
+        & ~UnderWay().with_label("under_way")
         # Nothing that it reads is about to change: is due itself, or being made. So a day waits for its bronze, a month
         # for all its days, and a snapshot for the months before it; what reads a partition that failed waits with it,
         # and readers see what was there before. What will be made in the same run, before it, need not be waited for.
         & ~AutomationCondition.any_deps_match(
-            (Due().with_label("due") | AutomationCondition.in_progress()) & ~AutomationCondition.will_be_requested()
+            (Due().with_label("due") | UnderWay().with_label("under_way")) & ~AutomationCondition.will_be_requested()
         ).with_label("something_that_it_reads_is_about_to_change")
         # No blocking check says no of something that it reads, or has not said yet. A step publishes nothing that its
         # own checks refuse; this is about checks that run by themselves, afterwards.

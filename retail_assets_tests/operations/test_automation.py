@@ -11,6 +11,8 @@ from dagster import (
     BackfillPolicy,
     DagsterEvent,
     DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
     RunRequest,
     SkipReason,
     build_schedule_context,
@@ -22,6 +24,7 @@ from dagster._core.test_utils import create_run_for_test, freeze_time
 from dagster._time import get_current_datetime
 
 from retail_assets.definitions import build_definitions
+from retail_assets.operations import automation
 from retail_assets.operations.automation import closing
 from retail_assets.operations.main_job import LOCK
 from retail_assets_tests.operations.test_planning import (
@@ -76,14 +79,21 @@ class Following:
                 asked[table] = sorted([*asked.get(table, []), *partitions])
         return asked
 
-    def tried(self, table: str, partition: str) -> None:
-        """A run that was to make the partition, and did not."""
+    def begun(self, table: str, partition: str) -> DagsterRun:
+        """A run that is to make the partition, and is under way."""
         job = self.definitions.resolve_implicit_global_asset_job_def().name
-        run = create_run_for_test(self.ledger.instance, job_name=job, asset_selection=frozenset({key(table)}))
+        asked = frozenset({key(table)})
+        run = create_run_for_test(
+            self.ledger.instance, job_name=job, asset_selection=asked, status=DagsterRunStatus.STARTED
+        )
         what = AssetMaterializationPlannedData(key(table), partition=partition)
         planned = DagsterEvent.build_asset_materialization_planned_event(job, "__".join(key(table).path), what)
         self.ledger.instance.report_dagster_event(planned, run.run_id)
-        self.ledger.instance.report_run_failed(run)
+        return run
+
+    def tried(self, table: str, partition: str) -> None:
+        """A run that was to make the partition, and did not."""
+        self.ledger.instance.report_run_failed(self.begun(table, partition))
 
 
 @pytest.fixture
@@ -104,6 +114,22 @@ def test_days_follow_their_bronze_at_once_and_months_follow_their_days(following
     following.make(first)
     assert following.settle() == each(MONTHLY, ALL_MONTHS)
     assert following.ledger.due() == {}
+
+
+def test_what_is_made_while_the_daemon_looks_is_not_asked_for(following, monkeypatch):
+    following.make_raw()
+    table, day, planned = "quarantined_invoices", "2010-02-01", automation.Plan
+    assert day in following.look()[table]
+    following.ledger.make({RAW: ["2010-01-28", day, "2010-03-03"]})  # so that it has not been tried since
+    following.begun(table, day)
+
+    def made_meanwhile(*arguments):
+        plan = planned(*arguments)
+        following.make({table: [day]})
+        return plan
+
+    monkeypatch.setattr(automation, "Plan", made_meanwhile)
+    assert day not in following.look().get(table, [])
 
 
 def test_what_the_main_job_made_is_not_asked_for(following):
