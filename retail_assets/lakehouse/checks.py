@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from retail_assets.lakehouse.contracts import Rule
 from retail_assets.lakehouse.delta_tables import within
 from retail_assets.lakehouse.evaluation import UNIQUE, PartitionEvaluation
+from retail_assets.lakehouse.io_manager import as_days
 
 COMPLETENESS = "completeness"
 UNIQUENESS = "uniqueness"
@@ -70,7 +71,7 @@ class Audit:
     @property
     def days(self) -> list[date]:
         """The keys as dates."""
-        return [date.fromisoformat(key) for key in self.keys]
+        return as_days(self.keys)
 
     def measure(self, key: str, name: str) -> Any:
         """A measure of the one-pass evaluation; 0 for a partition without rows or a sum over nothing."""

@@ -291,8 +291,7 @@ def build(
     mlflow: MlflowTracking,
     context: AssetExecutionContext,
 ) -> Built:
-    """Fits on the driver, each snapshot's models once, on features that Spark makes of all
-    of them at once."""
+    """Fits on the driver, each snapshot's models once, on features that Spark makes of all at once."""
     spark = activity.sparkSession
     days = as_of_dates(window, landing)
     history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_EVALUATE)).toPandas()
