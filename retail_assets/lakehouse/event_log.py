@@ -4,7 +4,8 @@ The stock storage makes a new engine and connection for every write, for the run
 6-9 ms per event. A range of partitions writes two events per asset and partition and one per check and
 partition, so this bookkeeping would cost more than the data. Here connections stay open, an event is one
 transaction per file, and `stored_together` writes what many events say in one transaction. The rows are the
-stock storage's own: its methods write them, only connections and transactions are ours.
+stock storage's own: its methods write them, only connections and transactions are ours; and events of
+one kind that follow each other go to SQLite as one statement with many rows.
 
 Named in dagster.yaml:
 
@@ -17,18 +18,19 @@ Named in dagster.yaml:
 import os
 import threading
 import weakref
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
 from dagster import AssetKey, DagsterInstance, Field, StringSource
-from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS, DagsterEventType
+from dagster._core.events import ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS, DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
     SqliteEventLogStorage,
@@ -205,12 +207,75 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
     def _store_together(self, events: Sequence[EventLogEntry]) -> None:
         with self._one_transaction():
             self._newest_by_asset = {}
-            for event in events:
-                super().store_event(event)
+            for kind, alike in groupby(events, _kind):
+                if kind:
+                    self._store_alike(*kind, list(alike))
+                else:
+                    for event in alike:
+                        super().store_event(event)
             for by_type in self._newest_by_asset.values():
                 for event, event_id in by_type.values():
                     with self.index_connection() as connection:
                         super()._store_asset_event(connection, event, event_id)
+
+    def _store_alike(self, run_id: str, event_type: DagsterEventType, events: Sequence[EventLogEntry]) -> None:
+        """As the stock `store_event`, for events of one run and type: a row is made once, a table written once."""
+        rows = [self._event_to_row(event) for event in events]
+        with self.run_connection(run_id) as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        with self.index_connection() as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+            # Nobody else writes while this transaction does, so that the ids follow each other.
+            last = connection.execute(sqlalchemy.text("SELECT last_insert_rowid()")).scalar_one()
+            ids = range(last - len(events) + 1, last + 1)
+            if event_type in ASSET_EVENTS:
+                self._store_asset_event_tags(connection, events, ids)
+                for event, event_id in zip(events, ids, strict=True):
+                    self._store_asset_event(connection, event, event_id)
+            else:
+                self._store_evaluations(connection, run_id, list(zip(events, ids, rows, strict=True)))
+
+    def _store_evaluations(
+        self, connection: Connection, run_id: str, stored: Sequence[tuple[EventLogEntry, int, Mapping[str, Any]]]
+    ) -> None:
+        """As the stock method for one evaluation, which makes a statement of its own for each. What was not planned
+        (a cluster's events are not), or is planned twice, is left to it."""
+        table = AssetCheckExecutionsTable.c
+        of_run = sqlalchemy.select(table.asset_key, table.check_name, table.partition).where(table.run_id == run_id)
+        planned = Counter(tuple(row) for row in connection.execute(of_run))
+        updates = []
+        for event, event_id, row in stored:
+            evaluation = event.get_dagster_event().asset_check_evaluation_data
+            target = evaluation.target_materialization_data
+            key = (evaluation.asset_key.to_string(), evaluation.check_name, evaluation.partition)
+            if evaluation.partition is None or planned[key] != 1:
+                self.store_asset_check_event(event, event_id)
+                continue
+            status = (
+                AssetCheckExecutionRecordStatus.SUCCEEDED
+                if evaluation.passed
+                else (AssetCheckExecutionRecordStatus.FAILED)
+            )
+            updates.append(
+                {
+                    "of_asset": key[0],
+                    "of_check": key[1],
+                    "of_partition": key[2],
+                    "execution_status": status.value,
+                    "evaluation_event": row["event"],
+                    "evaluation_event_timestamp": row["timestamp"],
+                    "evaluation_event_storage_id": event_id,
+                    "materialization_event_storage_id": target.storage_id if target else None,
+                }
+            )
+        if updates:
+            one = AssetCheckExecutionsTable.update().where(
+                table.run_id == run_id,
+                table.asset_key == sqlalchemy.bindparam("of_asset"),
+                table.check_name == sqlalchemy.bindparam("of_check"),
+                table.partition == sqlalchemy.bindparam("of_partition"),
+            )
+            connection.execute(one, updates)
 
     def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
         """Keep the event for the asset's own row until the transaction ends: only the last of a type shows.
@@ -299,6 +364,15 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
             watchdog,
             self._obs.schedule(watchdog, self._base_dir, recursive=True),
         )
+
+
+def _kind(event: EventLogEntry) -> tuple[str, DagsterEventType] | None:
+    """The run and the type of an event whose like come by the thousand; None of any other."""
+    if not event.run_id or not event.is_dagster_event:
+        return None
+    event_type = event.get_dagster_event().event_type
+    many = event_type in ASSET_EVENTS or event_type == DagsterEventType.ASSET_CHECK_EVALUATION
+    return (event.run_id, event_type) if many else None
 
 
 class _Watchdog(SqliteEventLogStorageWatchdog):

@@ -147,6 +147,8 @@ def _make(
 
     Tables that were skipped, as one before them failed, are in neither: what they can make is planned anew.
     """
+    from retail_assets.lakehouse.event_log import stored_together  # not while definitions load: sqlalchemy
+
     subset = job.get_subset(asset_selection=frozenset(run.keys))
     definition = subset.get_definition()
     # Planned anew by the next main job, not tried again by a daemon that may be running beside it.
@@ -155,13 +157,14 @@ def _make(
         tags[PARTITION_NAME_TAG] = run.first
     else:
         tags |= {ASSET_PARTITION_RANGE_START_TAG: run.first, ASSET_PARTITION_RANGE_END_TAG: run.last}
-    dagster_run = instance.create_run_for_job(
-        job_def=definition,
-        asset_selection=frozenset(run.keys),
-        tags=tags,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        remote_job_origin=_origin().get_job_origin(definition.name),
-    )
+    with stored_together(instance):  # what is planned is an event for each partition
+        dagster_run = instance.create_run_for_job(
+            job_def=definition,
+            asset_selection=frozenset(run.keys),
+            tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            remote_job_origin=_origin().get_job_origin(definition.name),
+        )
     made: set[Partition] = set()
     begun: set[AssetKey] = set()
     interrupted = False
