@@ -351,7 +351,7 @@ def _warm_up(settings: Settings, partitions: int) -> None:
     from retail_assets.lakehouse.session import spark_config
 
     spark_session_from_config(spark_config(settings, short=partitions <= SHORT_RUN_PARTITIONS))
-    load()
+    load(settings.mlflow_tracking_uri)
 
 
 def _selected(definitions: Any, tables: tuple[str, ...]) -> "frozenset[AssetKey] | None":

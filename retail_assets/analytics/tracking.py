@@ -227,11 +227,16 @@ def ended_with_its_status(mlflow: Any) -> Iterator[None]:
         mlflow.end_run(status=status)
 
 
-def load() -> None:
-    """Loads what models are made and tracked with: five seconds that can pass beside other work."""
+def load(tracking_uri: str) -> None:
+    """Loads what models are made and tracked with, and makes the tables of a SQLite store that is new: seconds that
+    can pass beside other work."""
     quieten()
     import sklearn.cluster
     import sklearn.ensemble  # noqa: F401
+    from mlflow import MlflowClient
+
+    if tracking_uri.startswith(SQLITE):
+        MlflowClient(tracking_uri).search_experiments(max_results=1)
 
 
 def quieten() -> None:
