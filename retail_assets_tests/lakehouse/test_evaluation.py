@@ -180,7 +180,7 @@ def test_each_fault_breaks_its_own_rule_as_often_as_it_is_there_and_pandera_agre
 def test_failed_rows_and_sample_keys_are_told_per_partition(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, few_rows: int
 ):
-    monkeypatch.setattr(evaluation, "FEW_ROWS", few_rows)
+    monkeypatch.setattr(evaluation, "HASHED_HERE", few_rows)
     sold = frame(
         spark,
         [
