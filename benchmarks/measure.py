@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-SAMPLE_SECONDS = 0.2
+SAMPLE_SECONDS = 1.0  # a look at the memory of a JVM takes tens of milliseconds and holds it up
 GRACE_SECONDS = 10.0
 PR_SET_CHILD_SUBREAPER = 36
 
