@@ -188,7 +188,7 @@ class MlflowTracking(ConfigurableResource):
         self._ensure_experiment(experiment)
         init_context = SimpleNamespace(
             log=context.log,
-            dagster_run=context.run,
+            dagster_run=SimpleNamespace(job_name=_run_name(context)),  # only that, and for the run's name
             run_id=context.run.run_id,
             resource_config={
                 "experiment_name": experiment,
@@ -211,6 +211,15 @@ class MlflowTracking(ConfigurableResource):
                 database = Path(self.tracking_uri.removeprefix(SQLITE)).absolute()
                 location = (database.parent / "mlflow-artifacts").as_uri()
             client.create_experiment(name, artifact_location=location)
+
+
+def _run_name(context: AssetExecutionContext) -> str:
+    """The table, and the partitions that the run makes: a job's name, the same for all, would tell nothing."""
+    name = context.asset_key.path[-1]
+    if not context.has_partition_key and not context.has_partition_key_range:
+        return name
+    keys = context.partition_keys
+    return f"{name} {keys[0]}" if len(keys) == 1 else f"{name} {keys[0]} to {keys[-1]}"
 
 
 @contextmanager

@@ -128,7 +128,7 @@ def _track(tracked: TrackedRun, segmentation: Segmentation, example: pd.DataFram
         "chosen_by": segmentation.rule,
         "transform": segmentation.scaling.in_words(),
         "engine": segmentation.engine,
-        "silhouette": chosen.silhouette if chosen else None,
+        "silhouette": round(chosen.silhouette, 4) if chosen else None,
         "mlflow_run": registered.run_id,
         "registered_model": registered.uri,
         "candidates": MetadataValue.md(_candidates(segmentation)),

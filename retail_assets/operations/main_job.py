@@ -51,7 +51,7 @@ from retail_assets.settings import project_root
 LOCK = "main_job.lock"
 _TRIES = 5
 
-PROCESS_TAG = "retail/process"
+PROCESS_TAG = ".dagster/retail_process"  # the UI hides what begins so
 """On every run of the main job: the process that makes it, so that a run whose process died can be told."""
 
 

@@ -66,9 +66,9 @@ def test_months_and_candidates_are_nested_in_one_run_per_dagster_run(store: str,
     assert result.success
     runs = runs_of(store, "segments")
     assert {name: len(found) for name, found in runs.items()} == {
-        result.dagster_run.job_name: 1, "2026-01-01": 1, "2026-02-01": 1, "k=3": 2, "k=4": 2,
+        "segment_model": 1, "2026-01-01": 1, "2026-02-01": 1, "k=3": 2, "k=4": 2,
     }  # fmt: skip
-    (parent,) = runs[result.dagster_run.job_name]
+    (parent,) = runs["segment_model"]
     assert parent.data.tags["dagster_run_id"] == result.run_id
     assert parent.data.tags["source"] == "online_retail"
     assert parent.data.metrics == {"months": 2.0}
