@@ -127,14 +127,22 @@ _FIGURES = [
 
 
 def _shown(windows: list[dict[str, Any]]) -> dict[str, Any]:
-    head = "| months | as of | purchases | value | naive | rank correlation | naive |"
+    head = "| months | as of | purchases | value | naive value | rank correlation | naive rank correlation |"
     lines = [
         f"| {w['horizon_months']} | {w['as_of_date']} | {_by(w['predicted_purchases'], w['actual_purchases'])} "
         f"| {_by(w['predicted_value'], w['actual_value'])} | {_by(w['naive_value'], w['actual_value'])} "
         f"| {_figure(w['rank_correlation'])} | {_figure(w['naive_rank_correlation'])} |"
         for w in windows
     ]
-    table = "\n".join(["Predicted by actual:", "", head, "| --- | --- | --- | --- | --- | --- | --- |", *lines])
+    table = "\n".join(
+        [
+            "Purchases and value foreseen, as a multiple of what came; and how both rank the customers:",
+            "",
+            head,
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *lines,
+        ]
+    )
     return {"windows": MetadataValue.md(table)}
 
 

@@ -206,7 +206,7 @@ def follows_at_most_once_a(cron: str) -> AutomationCondition[AssetKey]:
     running month changes all its snapshots, and a backfill of days would change them again and again."""
     gate = AutomationCondition.cron_tick_passed(cron).since(AutomationCondition.newly_requested())
     return (gate.with_label(f"not_asked_for_since_the_last_tick_of ({cron})") & follows()).with_label(
-        f"follows_at_most_once_a ({cron})"
+        f"follows_at_most_once_per_tick_of ({cron})"
     )
 
 
@@ -230,7 +230,7 @@ def following_sensor(settings: Settings) -> AutomationConditionSensorDefinition:
     return AutomationConditionSensorDefinition(
         "following",
         target=AssetSelection.all(),
-        description="Makes what reads a table once that table was made. See operations/automation.py.",
+        description="Makes what reads a table once that table was made. A table's Automation tab says why.",
         default_status=DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=settings.tick_seconds,
         # Our own leaves are evaluated where the definitions are.

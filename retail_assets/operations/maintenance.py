@@ -58,7 +58,11 @@ def maintenance_job(settings: Settings, keys: Sequence[AssetKey]) -> JobDefiniti
 def maintenance_schedule(maintenance: JobDefinition) -> ScheduleDefinition:
     """Every week."""
     return ScheduleDefinition(
-        job=maintenance, cron_schedule=WEEKLY, execution_timezone="UTC", default_status=DefaultScheduleStatus.RUNNING
+        job=maintenance,
+        description="Compacts and vacuums every table once a week.",
+        cron_schedule=WEEKLY,
+        execution_timezone="UTC",
+        default_status=DefaultScheduleStatus.RUNNING,
     )
 
 

@@ -30,7 +30,7 @@ LIGHT = {
 }
 """The colours of pictures; the page has these and a dark set in its style sheet."""
 
-_MONEY = "$,.0f"
+_MONEY, _COUNT = "$,.0f", ",.1f"
 LOCALE = {"number": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["£", ""]}}
 """What $ stands for in formats."""
 
@@ -41,16 +41,16 @@ def charts() -> dict[str, dict[str, Any]]:
     import altair as alt
 
     made = {
-        "revenue": _over_time(alt, "revenue", "Revenue a day (£)", _MONEY),
-        "orders": _over_time(alt, "orders", "Orders a day", ",.1f"),
+        "revenue": _over_time(alt, "revenue", "Revenue a day", _MONEY),
+        "orders": _over_time(alt, "orders", "Orders a day", _COUNT),
         "segments": _shares(alt),
         "movement": _movement(alt),
         "map": _map(alt),
         "cohorts": _cohorts(alt),
         "churn": _churn(alt),
-        "risk": _bars(alt, "segment", "risk", "Value at risk (£)", "@bad"),
-        "value": _bars(alt, "segment", "value", "Mean value over 12 months (£)", "@accent"),
-        "categories": _bars(alt, "category", "revenue", "Revenue of the month (£)", "@accent"),
+        "risk": _bars(alt, "segment", "risk", "Value at risk", "@bad"),
+        "value": _bars(alt, "segment", "value", "Mean value over 12 months", "@accent"),
+        "categories": _bars(alt, "category", "revenue", "Revenue of the month", "@accent"),
     }
     return {name: _plain(chart) for name, chart in made.items()}
 
@@ -65,6 +65,19 @@ def _rows(alt: Any) -> Any:
     return alt.NamedData(name="rows")
 
 
+def _amounts(alt: Any, currency: str) -> Any:
+    """An axis of round amounts: £20k, and £0 rather than £0k."""
+    zero = "£0" if currency else "0"
+    return alt.Axis(
+        format=f"{currency}~s", tickCount=5, tickMinStep=1, labelExpr=f"datum.value ? datum.label : '{zero}'"
+    )
+
+
+def _names(alt: Any) -> Any:
+    """An axis of names, far enough from what is drawn at its zero."""
+    return alt.Axis(ticks=False, domain=False, labelLimit=150, labelPadding=9)
+
+
 def _over_time(alt: Any, measure: str, title: str, number: str) -> Any:
     """Daily values as faint bars, with their moving averages over 7 and 30 days; the chosen month is shaded."""
     base = alt.Chart(_rows(alt)).encode(x=alt.X("day:T", title=None, axis=alt.Axis(format="%b %Y", grid=False)))
@@ -74,7 +87,7 @@ def _over_time(alt: Any, measure: str, title: str, number: str) -> Any:
         .encode(x=alt.X("begin:T", title=None), x2="end:T")
     )
     daily = base.mark_bar(color="@faint", width={"band": 1}, size=1.2).encode(
-        y=alt.Y(f"{measure}:Q", title=title, axis=alt.Axis(format="~s", tickCount=5)),
+        y=alt.Y(f"{measure}:Q", title=title, axis=_amounts(alt, "$" if number == _MONEY else "")),
         tooltip=[
             alt.Tooltip("day:T", title="Day", format="%a %-d %b %Y"),
             alt.Tooltip(f"{measure}:Q", title="Of the day", format=number),
@@ -84,7 +97,7 @@ def _over_time(alt: Any, measure: str, title: str, number: str) -> Any:
     )
     names = ["Mean of 7 days", "Mean of 30 days"]
     colours = alt.Scale(domain=names, range=["@second", "@accent"])
-    legend = alt.Legend(orient="top-left", direction="horizontal", symbolStrokeWidth=2)
+    legend = alt.Legend(orient="top", direction="horizontal", symbolStrokeWidth=2)
     lines = [
         base.transform_calculate(mean=f"'{name}'")
         .mark_line(strokeWidth=width)
@@ -97,7 +110,7 @@ def _over_time(alt: Any, measure: str, title: str, number: str) -> Any:
 def _shares(alt: Any) -> Any:
     """Each segment's share of customers beside its share of revenue."""
     base = alt.Chart(_rows(alt)).encode(
-        y=alt.Y("segment:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=140)),
+        y=alt.Y("segment:N", sort=None, title=None, axis=_names(alt)),
         tooltip=[
             alt.Tooltip("segment:N", title="Segment"),
             alt.Tooltip("customer_share:Q", title="Of customers", format=".1%"),
@@ -146,13 +159,13 @@ def _movement(alt: Any) -> Any:
     cells = base.mark_rect(stroke="@surface", strokeWidth=1).encode(color=_shaded(alt, "share:Q", [0, 1]))
     numbers = base.mark_text(fontSize=10).encode(
         text=alt.condition("datum.customers > 0", alt.Text("customers:Q", format=","), alt.value("")),
-        color=_on_shade(alt, "datum.share > 0.45"),
+        color=_on_shade(alt, "datum.share > 0.55"),
     )
     return alt.layer(cells, numbers).properties(width="container", height=alt.Step(23))
 
 
 def _shaded(alt: Any, field: str, domain: list[float]) -> Any:
-    return alt.Color(field, scale=alt.Scale(domain=domain, range=["@low", "@high"]), legend=None)
+    return alt.Color(field, scale=alt.Scale(domain=domain, range=["@low", "@high"], clamp=True), legend=None)
 
 
 def _on_shade(alt: Any, dark: str) -> Any:
@@ -201,8 +214,8 @@ def _cohorts(alt: Any) -> Any:
         ],
     )
     cells = base.mark_rect(stroke="@surface", strokeWidth=1).encode(color=_shaded(alt, "retention:Q", [0, 0.6]))
-    numbers = base.mark_text(fontSize=9).encode(
-        text=alt.Text("percent:Q", format=".0f"), color=_on_shade(alt, "datum.retention > 0.3")
+    numbers = base.mark_text(fontSize=10).encode(
+        text=alt.Text("percent:Q", format=".0f"), color=_on_shade(alt, "datum.retention > 0.33")
     )
     return alt.layer(cells, numbers).properties(width="container", height=alt.Step(17))
 
@@ -219,7 +232,7 @@ def _churn(alt: Any) -> Any:
                 title="Probability of no purchase in 90 days (%)",
                 axis=alt.Axis(labelAngle=0, labelOverlap=True),
             ),
-            y=alt.Y("customers:Q", title="Customers", axis=alt.Axis(tickCount=5)),
+            y=alt.Y("customers:Q", title="Customers", axis=alt.Axis(tickCount=5, tickMinStep=1)),
             color=alt.Color(
                 "risk:N",
                 title="Risk",
@@ -243,8 +256,8 @@ def _bars(alt: Any, name: str, measure: str, title: str, colour: str) -> Any:
         alt.Chart(_rows(alt))
         .mark_bar(color=colour, height={"band": 0.66})
         .encode(
-            y=alt.Y(f"{name}:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=150)),
-            x=alt.X(f"{measure}:Q", title=title, axis=alt.Axis(format="~s", tickCount=5)),
+            y=alt.Y(f"{name}:N", sort=None, title=None, axis=_names(alt)),
+            x=alt.X(f"{measure}:Q", title=title, axis=_amounts(alt, "$")),
             tooltip=[
                 alt.Tooltip(f"{name}:N", title=name.capitalize()),
                 alt.Tooltip(f"{measure}:Q", title=title, format=_MONEY),
@@ -258,11 +271,15 @@ def picture(specification: Mapping[str, Any], rows: list[dict[str, Any]], captio
     """A small PNG of a chart over these rows, as Markdown that Dagster's UI shows."""
     import vl_convert
 
-    drawn = {**specification, "width": 420, "height": 150, "datasets": {"rows": rows}}
+    height = specification["height"]  # of each bar, where there are bars
+    drawn = {**specification, "width": 420, "height": height if isinstance(height, dict) else 150}
+    drawn["datasets"] = {"rows": rows}
     if "layer" in drawn:  # of rows only: no month is chosen here
         drawn["layer"] = [layer for layer in drawn["layer"] if layer.get("data", {"name": "rows"})["name"] == "rows"]
     text = json.dumps(drawn)
     for name, colour in {**LIGHT, "@on-high": "#ffffff"}.items():
         text = text.replace(f'"{name}"', f'"{colour}"')
-    png = vl_convert.vegalite_to_png(text, scale=1, config={"background": "white", "locale": LOCALE})
+    png = vl_convert.vegalite_to_png(
+        text, scale=1, config={"background": "white", "locale": LOCALE, "axis": {"titleFontWeight": "normal"}}
+    )
     return MetadataValue.md(f"![{caption}](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -14,6 +14,7 @@
   const pounds = new Intl.NumberFormat("en-GB", { style: "currency", currency: "GBP", maximumFractionDigits: 0 });
   const percentage = new Intl.NumberFormat("en-GB", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const nothing = "–";
+  const soManyCustomers = (number) => `${whole.format(number)} ${number === 1 ? "customer" : "customers"}`;
   const shown = (format, value) => (value === null || value === undefined || !isFinite(value) ? nothing : format.format(value));
   const iso = (time) => new Date(time).toISOString().slice(0, 10);
   const monthName = (month, length = "long") =>
@@ -121,16 +122,32 @@
     return made;
   };
 
+  // A table that is wider than its frame is shown as cards: one for each row, whose cells say their headings.
+  function fit(frame) {
+    const table = frame.querySelector("table");
+    table.classList.remove("cards");
+    table.classList.toggle("cards", frame.scrollWidth > frame.clientWidth);
+    frame.classList.toggle("long", frame.scrollHeight > frame.clientHeight);
+  }
+  let fitted = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth === fitted) return;
+    fitted = innerWidth;
+    document.querySelectorAll(".scroll").forEach(fit);
+  });
+
   function tableOf(caption, fields, data, decorate = {}) {
-    const head = element("tr", {}, ...fields.map(([heading, , , kind]) =>
-      element("th", { scope: "col", className: kind === "number" ? "number" : "" }, heading)));
-    const body = data.map((row) => element("tr", {}, ...fields.map(([heading, value, show, kind]) => {
-      const cell = element("td", { className: kind }, ...[].concat(
+    // The roles, as the elements of a table that is shown as cards mean no table any more.
+    const head = element("tr", { role: "row" }, ...fields.map(([heading, , , kind]) =>
+      element("th", { scope: "col", role: "columnheader", className: kind === "number" ? "number" : "" }, heading)));
+    const body = data.map((row) => element("tr", { role: "row" }, ...fields.map(([heading, value, show, kind]) => {
+      const cell = element("td", { className: kind, role: "cell", "data-heading": heading }, ...[].concat(
         decorate[heading] ? decorate[heading](row, show(value(row))) : show(value(row))));
       if (kind === "id") cell.title = text(value(row));
       return cell;
     })));
-    const table = element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, ...body));
+    const table = element("table", { role: "table" }, element("caption", {}, caption),
+      element("thead", { role: "rowgroup" }, head), element("tbody", { role: "rowgroup" }, ...body));
     return element("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": caption }, table);
   }
 
@@ -156,16 +173,16 @@
     const name = panel.dataset.chart || panel.dataset.table, title = panel.dataset.title;
     const button = element("button", { type: "button", className: "csv", "aria-label": `CSV of ${title}` }, "CSV");
     const header = element("header", {}, element("h3", {}, title), ...panel.querySelectorAll(".switch"), button);
-    const note = element("p", { className: "note", hidden: true });
-    const made = { panel, title, note, fields: [], data: [] };
+    const note = element("p", { className: "note", hidden: true }), onPaper = element("p", { className: "note on-paper" }, "On paper: the first 50 rows.");
+    const made = { panel, title, note, onPaper, fields: [], data: [] };
     if (panel.dataset.chart) {
       made.chart = element("div", { className: "chart" });
-      made.details = element("details", {}, element("summary", {}, `Data of ${title}`));
+      made.details = element("details", {}, element("summary", { "aria-label": `As a table: ${title}` }, "As a table"));
       made.details.addEventListener("toggle", () => fill(made));
       panel.append(header, element("div", { className: "sideways", role: "group", "aria-label": `Chart of ${title}` }, made.chart), note, made.details);
     } else {
       made.body = element("div");
-      panel.append(header, made.body, note);
+      panel.append(header, made.body, note, onPaper);
     }
     button.addEventListener("click", () => save(title.toLowerCase().replace(/\W+/g, "-"), made.fields, made.all || made.data));
     panels.set(panel.dataset.chart ? "chart " + name : "table " + name, made);
@@ -173,7 +190,10 @@
   function fill(made) { // the table behind a chart is made when it is opened
     const old = made.details.querySelector(".scroll");
     if (old) old.remove();
-    if (made.details.open) made.details.append(tableOf(made.title, made.fields, made.data));
+    if (!made.details.open) return;
+    const frame = tableOf(made.title, made.fields, made.data);
+    made.details.append(frame);
+    fit(frame);
   }
   function setNote(made, note) {
     made.note.hidden = !note;
@@ -182,7 +202,9 @@
   function showTable(name, fields, data, { all, note, decorate, empty } = {}) {
     const made = panels.get("table " + name);
     Object.assign(made, { fields, data, all });
+    made.onPaper.hidden = data.length <= 50;
     made.body.replaceChildren(data.length ? tableOf(made.title, fields, data, decorate) : element("p", { className: "empty" }, empty || "Nothing to show for this choice."));
+    if (data.length) fit(made.body.firstChild);
     setNote(made, note);
   }
 
@@ -271,10 +293,10 @@
         const difference = then ? growth(value, of(then), isShare) : null;
         if (difference === null) return null;
         const better = isShare ? difference < 0 : difference > 0;
-        const written = (difference > 0 ? "+" : difference < 0 ? "−" : "") +
-          (isShare ? `${one.format(Math.abs(difference))} pt` : percentage.format(Math.abs(difference)));
+        const size = isShare ? `${one.format(Math.abs(difference))} pt` : percentage.format(Math.abs(difference));
+        const changed = /[1-9]/.test(size), written = (!changed ? "" : difference > 0 ? "+" : "−") + size;
         return element("div", { className: "change" },
-          element("span", { className: difference === 0 ? "" : better ? "up" : "down" }, written), index ? " on the year" : " on the month");
+          element("span", { className: !changed ? "" : better ? "up" : "down" }, written), index ? " on the year" : " on the month");
       }).filter(Boolean);
       const exact = name === "Revenue" ? pennies.format(value) : "";
       const figure = element("dd", { className: "figure", title: exact }, shown(format, value));
@@ -352,7 +374,7 @@
   function segments() {
     const all = segmentRows(), rowsShown = all.filter((s) => s.customers || s.before);
     const marked = (s) => state.segment === ALL || s.number === state.segment;
-    $("segments-lead").textContent = `${whole.format(sum(all.map((s) => s.customers)))} customers of ${where()} who bought before ${dayName(F.as_of)}, by how recently and how often. Choose a segment to see all of this page for it.`;
+    $("segments-lead").textContent = `${soManyCustomers(sum(all.map((s) => s.customers)))} of ${where()} who bought before ${dayName(F.as_of)}, by how recently and how often. Choose a segment to see all of this page for it.`;
     showTable("segments", [
       columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.share("Share", (s) => s.customer_share),
       columns.share("Of revenue", (s) => s.revenue_share), columns.pounds("Revenue so far", (s) => s.monetary), columns.pounds(state.month === ALL ? "In all months" : `In ${monthName(months[state.month], "short")}`, (s) => s.month),
@@ -367,11 +389,12 @@
         },
         Share: meterFor("customer_share"), "Of revenue": meterFor("revenue_share"),
       },
-      note: "Days since the last order, orders and money spent are medians of the segment's customers. “On last month” is the change in customers.",
+      note: "Days since the last order, orders and money spent are medians of the segment's customers. “On last month” is the change in customers." +
+        (state.month === thisMonth ? ` Segments are as of ${dayName(F.as_of)}: who bought in ${monthName(F.month)} counts as recent, so that few segments have its revenue.` : ""),
     });
     showChart("segments", [
       columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.share("Of customers", (s) => s.customer_share),
-      columns.pennies("Revenue so far", (s) => s.monetary), columns.share("Of revenue", (s) => s.revenue_share),
+      columns.pounds("Revenue so far", (s) => s.monetary), columns.share("Of revenue", (s) => s.revenue_share),
     ], rowsShown, {
       values: rowsShown.map(({ segment, customer_share, revenue_share }) => ({ segment, customer_share, revenue_share })),
       label: `Each segment's share of customers and of revenue so far, ${where()}. ` + rowsShown.map((s) => `${s.segment}: ${percentage.format(s.customer_share)} of customers, ${percentage.format(s.revenue_share)} of revenue`).join("; "),
@@ -418,7 +441,7 @@
       perOrder: c.orders ? money(c.revenue) / c.orders : null, growth: c.before > 0 ? c.revenue / c.before - 1 : null,
     }));
     const fields = [
-      columns.text("Country", (c) => c.country), columns.pennies("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share),
+      columns.text("Country", (c) => c.country), columns.pounds("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share),
       ["Change", (c) => c.growth, change(percentage), "number"],
       columns.whole("Orders", (c) => c.orders), columns.whole("Customers", (c) => c.customers), columns.pounds("Per order", (c) => c.perOrder), columns.pounds("Returns", (c) => c.returned),
     ];
@@ -435,7 +458,7 @@
       values: placed.map(({ shape, country, revenue, customers, share }) => ({ shape, country, revenue, customers, share })),
       datasets: { shapes: SHAPES },
       label: `Map of revenue by country, ${when()}, ${who()}. ` + data.slice(0, 5).map((c) => `${c.country} ${pounds.format(c.revenue)}`).join(", "),
-      note: "Darker is more, on a logarithmic scale." + (unplaced.length ? ` In the table only, as they have no shape at this scale or are no country: ${unplaced.join(", ")}.` : ""),
+      note: "On a logarithmic scale." + (unplaced.length ? ` In the table only, as they have no shape at this scale or are no country: ${unplaced.join(", ")}.` : ""),
     });
   }
 
@@ -475,7 +498,7 @@
     const atRisk = (c) => money(lastYear[c]) * people.churn[c];
     const total = sum(chosen.map(atRisk)), high = chosen.filter((c) => people.risk[c] === 0);
     $("churn-lead").textContent = hasChurn
-      ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. Of ${whole.format(chosen.length)} customers ${whole.format(high.length)} are at high risk; ${pounds.format(total)} of last year's spending is at risk (spent in 365 days, less returns, × probability).`
+      ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. ${soManyCustomers(chosen.length)}, of whom ${whole.format(high.length)} at high risk; ${pounds.format(total)} of last year's spending is at risk (spent in 365 days, less returns, × probability).`
       : "There is no score for this month: two windows of 90 days must have closed before the first one.";
     $("churn-caution").hidden = !hasChurn || !F.churn_note;
     $("churn-caution").textContent = F.churn_note || "";
@@ -483,24 +506,24 @@
     for (const c of chosen) bins[Math.min(9, Math.floor(people.churn[c] * 10)) * 3 + people.risk[c]].customers += 1;
     showChart("churn", [columns.text("Probability", (b) => b.bin), columns.text("Risk", (b) => b.risk), columns.whole("Customers", (b) => b.customers)], chosen.length ? bins : [], {
       label: `Customers by probability of no purchase in 90 days, ${where()}, ${who()}: ` + RISKS.map((risk, number) => `${whole.format(chosen.filter((c) => people.risk[c] === number).length)} at ${risk.toLowerCase()} risk`).join(", "),
-      note: "High: the fifth of all customers most likely not to buy; Medium: the next 30 %.",
+      note: "High: the fifth of all customers most likely not to buy; Medium: the next 30%.",
     });
     const bySegment = F.segments.map((segment, number) => {
       const of = chosen.filter((c) => people.segment[c] === number);
       return { segment: segment.name, customers: of.length, high: of.filter((c) => people.risk[c] === 0).length, risk: sum(of.map(atRisk)), spent: money(sum(of.map((c) => lastYear[c]))) };
     }).filter((s) => s.customers).sort((a, b) => b.risk - a.risk);
-    showChart("risk", [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.whole("At high risk", (s) => s.high), columns.pennies("Spent in a year", (s) => s.spent), columns.pennies("Value at risk", (s) => Math.round(s.risk * 100) / 100)], bySegment, {
+    showChart("risk", [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.whole("At high risk", (s) => s.high), columns.pounds("Spent in a year", (s) => s.spent), columns.pounds("Value at risk", (s) => Math.round(s.risk * 100) / 100)], bySegment, {
       values: bySegment.map(({ segment, risk }) => ({ segment, risk })),
       label: `Value at risk by segment, ${where()}: ` + bySegment.map((s) => `${s.segment} ${pounds.format(s.risk)}`).join(", "),
     });
     const list = chosen.map((c) => ({ c, risk: atRisk(c) })).filter((r) => r.risk > 0 && people.risk[r.c] < 2).sort((a, b) => b.risk - a.risk || (people.id[a.c] < people.id[b.c] ? -1 : 1));
     showTable("write", [
       columns.text("Customer", (r) => people.id[r.c], "id"), columns.text("Country", (r) => F.countries[people.country[r.c]].name), columns.text("Segment", (r) => F.segments[people.segment[r.c]].name),
-      columns.whole("Days since last order", (r) => people.recency[r.c]), columns.whole("Orders", (r) => people.frequency[r.c]), columns.pennies("Spent in a year", (r) => money(lastYear[r.c])),
+      columns.whole("Days since last order", (r) => people.recency[r.c]), columns.whole("Orders", (r) => people.frequency[r.c]), columns.pounds("Spent in a year", (r) => money(lastYear[r.c])),
       columns.share("Probability", (r) => people.churn[r.c]), columns.text("Risk", (r) => RISKS[people.risk[r.c]]), columns.pounds("Value at risk", (r) => Math.round(r.risk * 100) / 100), columns.text("What to do", (r) => F.segments[people.segment[r.c]].action, "action"),
     ], list.slice(0, 50), {
       all: list, decorate: { Risk: (r, name) => element("span", { className: "tag " + name }, name) },
-      note: "At high or medium risk, by value at risk. " + (list.length > 50 ? `The first 50 of ${whole.format(list.length)}; the CSV has them all.` : ""),
+      note: "At high or medium risk, by value at risk: spent in a year × probability. " + (list.length > 50 ? `The first 50 of ${whole.format(list.length)}; the CSV has them all.` : ""),
       empty: hasChurn ? undefined : "No scores yet.",
     });
   }
@@ -510,26 +533,26 @@
     if (hasValue) for (let customer = 0; customer < count; customer++) if (ofCustomer(customer) && people.value[customer] !== null) chosen.push(customer);
     const total = money(sum(chosen.map((c) => people.value[c]))), naive = money(sum(chosen.map((c) => people.naive[c])));
     $("value-lead").textContent = hasValue
-      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${pounds.format(total)} for ${whole.format(chosen.length)} customers. Carrying on at their pace so far, which overstates, would be ${pounds.format(naive)}.`
+      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${pounds.format(total)} for ${soManyCustomers(chosen.length)}. Carrying on at their pace so far, which overstates, would be ${pounds.format(naive)}.`
       : "There is no lifetime value for this month: its history is too young.";
     const data = F.segments.map((segment, number) => {
-      const of = chosen.filter((c) => people.segment[c] === number), all = sum(of.map((c) => people.value[c]));
-      return { segment: segment.name, customers: of.length, total: money(all), value: of.length ? money(all) / of.length : null, median: of.length ? money(median(of.map((c) => people.value[c]))) : null, alive: of.length ? sum(of.map((c) => people.alive[c])) / of.length : null, naive: money(sum(of.map((c) => people.naive[c]))) };
+      const of = chosen.filter((c) => people.segment[c] === number), all = sum(of.map((c) => people.value[c])), again = of.filter((c) => people.frequency[c] > 1);
+      return { segment: segment.name, customers: of.length, total: money(all), value: of.length ? money(all) / of.length : null, median: of.length ? money(median(of.map((c) => people.value[c]))) : null, alive: again.length ? sum(again.map((c) => people.alive[c])) / again.length : null, naive: money(sum(of.map((c) => people.naive[c]))) };
     }).filter((s) => s.customers);
-    const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.pennies("Expected", (s) => s.total), columns.pounds("Mean", (s) => s.value), columns.pounds("Median", (s) => s.median), columns.share("Alive", (s) => s.alive), columns.pounds("Naive", (s) => s.naive)];
+    const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.pounds("Expected", (s) => s.total), columns.pounds("Mean", (s) => s.value), columns.pounds("Median", (s) => s.median), columns.share("Alive", (s) => s.alive), columns.pounds("Naive", (s) => s.naive)];
     showChart("value", fields, data, {
       values: data.map(({ segment, value }) => ({ segment, value })),
       label: `Mean expected value over 12 months by segment, ${where()}: ` + data.map((s) => `${s.segment} ${pounds.format(s.value)}`).join(", "),
     });
-    showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "Alive: mean probability of still being a customer. Naive: spending goes on as so far." : "" });
+    showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "Alive: mean probability of still being a customer, of those with more than one order; after a single order the model cannot tell. Naive: spending goes on as so far." : "" });
   }
 
   function products() {
     const abc = F.abc.map(([name, number]) => `${whole.format(number)} in class ${name}`).join(", ");
-    $("products-lead").textContent = `${monthName(F.month)}, all countries and customers: products do not follow the filters. ${abc ? abc + " (the first 80 % of revenue, the next 15 %, the rest)." : ""} Categories are worked out from descriptions.`;
+    $("products-lead").textContent = `${monthName(F.month)}, all countries and customers: products do not follow the filters. ${abc ? abc + " (the first 80% of revenue, the next 15%, the rest)." : ""} Categories are worked out from descriptions.`;
     const categories = F.categories.map(([category, revenue, units, orders, number, share, growth]) => ({ category, revenue: money(revenue), units, orders, number, share, growth }));
     showChart("categories", [
-      columns.text("Category", (c) => c.category), columns.pennies("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share), ["On the month", (c) => c.growth, change(percentage), "number"],
+      columns.text("Category", (c) => c.category), columns.pounds("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share), ["On the month", (c) => c.growth, change(percentage), "number"],
       columns.whole("Units", (c) => c.units), columns.whole("Orders", (c) => c.orders), columns.whole("Products", (c) => c.number),
     ], categories, {
       values: categories.map(({ category, revenue }) => ({ category, revenue })),
@@ -537,12 +560,12 @@
     });
     const rules = F.affinities.map(([from, to, baskets, support, confidence, lift]) => ({ from, to, baskets, support, confidence, lift }));
     showTable("together", [
-      columns.text("Who buys", (r) => r.from), columns.text("also buys", (r) => r.to), columns.share("Confidence", (r) => r.confidence), columns.one("Lift", (r) => r.lift), columns.share("Support", (r) => r.support), columns.whole("Orders", (r) => r.baskets),
-    ], rules, { note: "Confidence: of the orders with the first product, the share with the second. Lift: how many times more than by chance. Support: share of all orders with both.", empty: "No two products were in enough orders together." });
+      columns.text("Who buys", (r) => r.from), columns.text("also buys", (r) => r.to, "whole-row"), columns.share("Confidence", (r) => r.confidence), columns.one("Lift", (r) => r.lift), columns.share("Support", (r) => r.support), columns.whole("Orders", (r) => r.baskets),
+    ], rules, { note: "The highest lift first. Confidence: of the orders with the first product, the share with the second. Lift: how many times more than by chance. Support: share of all orders with both.", empty: "No two products were in enough orders together." });
     showTable("products", [
-      columns.text("Code", (p) => p[0]), columns.text("Product", (p) => p[1]), columns.text("Category", (p) => p[2]), columns.text("Class", (p) => p[7]), columns.pennies("Revenue", (p) => money(p[3])),
+      columns.text("Product", (p) => p[1]), columns.text("Code", (p) => p[0]), columns.text("Category", (p) => p[2]), columns.text("Class", (p) => p[7]), columns.pounds("Revenue", (p) => money(p[3])),
       ["On the month", (p) => p[9], change(percentage), "number"], columns.whole("Units", (p) => p[4]), columns.whole("Orders", (p) => p[5]), columns.whole("Customers", (p) => p[6]), columns.share("Returned", (p) => p[8]),
-    ], F.products, { note: partial(thisMonth) ? `${monthName(F.month)} is not over: its ${span(thisMonth)[1] - span(thisMonth)[0]} days stand against the whole month before.` : "" });
+    ], F.products, { note: `The first ${whole.format(F.products.length)} of ${whole.format(sum(F.abc.map(([, number]) => number)))} products.` + (partial(thisMonth) ? ` ${monthName(F.month)} is not over: its ${span(thisMonth)[1] - span(thisMonth)[0]} days stand against the whole month before.` : "") });
   }
 
   function quality() {
@@ -555,7 +578,9 @@
       columns.whole("Quarantined", (q) => q.quarantined), columns.whole("Outliers", (q) => q.outliers), columns.whole("No customer", (q) => q.without),
     ], data);
     showTable("reasons", [columns.text("Reason", (r) => r.reason.replace(/_/g, " ")), columns.whole("Rows", (r) => r.rows)], F.reasons, { empty: "No row was set aside." });
-    showTable("tables", [columns.text("Table", (t) => t.table), columns.whole("Version", (t) => t.version), columns.text("Written", (t) => t.committed)], F.tables);
+    showTable("tables", [columns.text("Table", (t) => t.table), columns.whole("Version", (t) => t.version), columns.text("Written", (t) => t.committed, "moment")], F.tables, {
+      decorate: { Table: (t, name) => name.split(/(?<=[._])/).flatMap((part) => [part, element("wbr")]) },
+    });
     $("footer").replaceChildren(element("p", {}, `As of ${dayName(F.as_of)}; data up to ${F.newest_day ? dayName(F.newest_day) : nothing}. Money in pounds sterling; revenue is the value of product lines, before returns. Countries: Natural Earth. This page is one file and asks nothing of any network.`));
   }
 
@@ -600,7 +625,7 @@
   addEventListener("beforeprint", () => { if (document.documentElement.dataset.theme === "dark") { document.documentElement.dataset.printed = "dark"; theme("light"); redraw(); } });
   addEventListener("afterprint", () => { if (document.documentElement.dataset.printed) { delete document.documentElement.dataset.printed; theme("dark"); redraw(); } });
 
-  $("subtitle").textContent = `${monthName(F.month)}, as of ${dayName(F.as_of)} · ${whole.format(count)} customers`;
+  $("subtitle").textContent = `${monthName(F.month)}, as of ${dayName(F.as_of)} · ${soManyCustomers(count)}`;
   headline();
   // The figures at the head are there at once; the charts follow when they have been painted.
   requestAnimationFrame(() => setTimeout(() => { render(); products(); quality(); document.documentElement.dataset.ready = "yes"; }, 0));

@@ -156,7 +156,7 @@ def test_the_ui_shows_what_runs_by_itself_and_how_it_was_decided(live):
         pytest.skip("Debian's chromium is not installed")
     pages = {
         "automation": ("/automation", ["online_retail_arrivals", "following", "month_end"]),
-        "condition": ("/assets/online_retail/customer_rfm", ["follows_at_most_once_a"]),
+        "condition": ("/assets/online_retail/customer_rfm", ["follows_at_most_once_per_tick_of"]),
         "evaluations": ("/assets/online_retail/customer_rfm?view=automation", ["Evaluation result", "Not requested"]),
         "backfills": ("/runs?view=backfills", ["Launched by", "Success"]),
     }

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -119,6 +120,25 @@ def test_the_page_is_small_and_painted_soon(opened: Opened, file: Path):
     assert paint > 0  # how soon is measured in docs/dashboard.md: a loaded machine is no page's fault
     for name in CHARTS:
         assert opened.page.query_selector(f"[data-chart={name}] .chart svg"), name
+
+
+def test_axes_of_money_say_pounds_from_nothing_on(opened: Opened):
+    texts = "[...document.querySelectorAll('[data-chart=revenue] svg text, [data-chart=risk] svg text')]"
+    written = opened.page.evaluate(f"{texts}.map(text => text.textContent)")
+    assert written.count("£0") == 2
+    assert any(re.fullmatch(r"£[1-9][\d.]*k", label) for label in written)
+    assert not [label for label in written if re.fullmatch(r"£?0k|\d+k", label)]
+
+
+def test_a_card_says_its_headings_and_is_a_table_again_where_there_is_room(opened: Opened):
+    table = "[data-table=segments] table"
+    heading = "getComputedStyle(document.querySelector('[data-table=segments] td:nth-child(2)'), '::before').content"
+    assert opened.page.evaluate(heading) == "none"
+    opened.page.set_viewport_size({"width": 390, "height": 900})
+    opened.page.wait_for_selector(f"{table}.cards")
+    assert opened.page.evaluate(heading) == '"Customers"'
+    opened.page.set_viewport_size({"width": 1440, "height": 900})
+    opened.page.wait_for_selector(f"{table}:not(.cards)")
 
 
 def test_headline_figures_are_those_of_the_month_in_the_gold_tables(opened: Opened, reader: IndependentReader):
@@ -287,6 +307,10 @@ def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
     ]
     assert serious == []
     assert window.page.evaluate("document.documentElement.scrollWidth") == width
+    tables = "[...document.querySelectorAll('.scroll')]"
+    wider = ".filter(frame => frame.scrollWidth > frame.clientWidth).map(frame => frame.ariaLabel)"
+    assert window.page.evaluate(tables + wider) == []
+    assert window.page.is_visible("[data-table=segments] .cards") == (width < 1000)
     assert window.said == []
     window.page.context.close()
 

@@ -1,5 +1,6 @@
 """A page is one file: it stands complete or not at all, asks nothing of any network, and holds its figures as given."""
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -63,6 +64,16 @@ def test_a_picture_is_drawn_of_a_chart():
     shown = str(picture(charts()["categories"], rows, "Revenue").value)
     assert shown.startswith("![Revenue](data:image/png;base64,iVBOR")
     assert 2_000 < len(shown) < 40_000
+
+
+def test_a_picture_has_room_for_every_name():
+    def height(bars: int) -> int:
+        rows = [{"category": f"Category {number}", "revenue": 1000.0 * number} for number in range(bars)]
+        shown = str(picture(charts()["categories"], rows, "Revenue").value)
+        png = base64.b64decode(shown[shown.index("base64,") + len("base64,") : -1])
+        return int.from_bytes(png[20:24], "big")
+
+    assert height(20) - height(5) >= 15 * 14  # pixels of a name and what lies between two
 
 
 def test_the_command_prints_the_newest_page_and_says_what_to_do_without_one(tmp_path: Path):
