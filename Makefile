@@ -42,7 +42,7 @@ ui: setup ## the Dagster UI on http://localhost:3000
 	$(BIN)/retail ui
 
 test: setup lint ## lint, types, tests
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadgroup
 
 test-long: setup test-oldest ## what takes longer: random kills, the full real data, scale
 	$(BIN)/python -m pytest -m long

@@ -116,9 +116,10 @@ def mend(bench: Workbench) -> None:
     (bench.zone / "online_retail_2011-01-25.csv.gz").write_bytes(packed(rows_of("2011-01-25", 502501)))
 
 
-def growing(path: Path, stop: threading.Event) -> None:
+def growing(path: Path, begun: threading.Event, stop: threading.Event) -> None:
     with path.open("w") as file:
         file.write(f"{HEADER}\n")
+        begun.set()
         while not stop.wait(0.05):
             file.write(line("502601", when="2011-01-26 10:00:00") + "\n")
             file.flush()
@@ -156,9 +157,10 @@ def evaluations(bench: Workbench, check: str) -> dict[str, Any]:
 def delivered(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Delivered:
     bench = Workbench(tmp_path_factory.mktemp("bad_input"), spark, last_day="2011-01-31")
     deliver(bench)
-    stop = threading.Event()
-    writer = threading.Thread(target=growing, args=(bench.zone / "online_retail_2011-01-26.csv", stop))
+    begun, stop = threading.Event(), threading.Event()
+    writer = threading.Thread(target=growing, args=(bench.zone / "online_retail_2011-01-26.csv", begun, stop))
     writer.start()
+    begun.wait()
     try:
         notices = arrivals(bench.settings, bench.instance).notices
         first = outcome(bench, bench.run(tables=TABLES))
