@@ -21,6 +21,9 @@ VOLUME_FACTOR = 2.25
 UNSETTLED_FACTOR = 4.0
 """The same around long closures, when a shop winds down and comes back."""
 
+ORDER_DEVIATIONS = 3.0
+"""Where a day has few orders, its rows scatter with their number and their size: by so many deviations is no news."""
+
 # Of a normal distribution the standard deviation is 1.4826 times the median absolute deviation.
 _OF_DEVIATION = 1.4826
 
@@ -42,9 +45,14 @@ def expected_volume(volumes: Mapping[date, int], day: date) -> float | None:
     return exp(median(map(log, same_weekday)) + log(level))
 
 
-def volume_bounds(expected: float, unsettled: bool) -> tuple[float, float]:
-    """The least and the most that is no news; small numbers scatter more (twice the Poisson deviation is added)."""
-    factor = UNSETTLED_FACTOR if unsettled else VOLUME_FACTOR
+def volume_bounds(expected: float, unsettled: bool, orders: float) -> tuple[float, float]:
+    """The least and the most that is no news; small numbers scatter more (twice the Poisson deviation is added).
+
+    `orders`: how many a day has as a rule. Rows come by the order, and orders differ about as much as they are large:
+    the relative variance of a day's rows is then 2 / `orders`. From some 27 orders on it does not show.
+    """
+    by_chance = exp(ORDER_DEVIATIONS * sqrt(2 / max(orders, 1.0)))
+    factor = max(UNSETTLED_FACTOR if unsettled else VOLUME_FACTOR, by_chance)
     scatter = 2 * sqrt(expected)
     return max(1.0, expected / factor - scatter), expected * factor + scatter
 
@@ -72,3 +80,12 @@ def unseen_share_bound(days: Sequence[Set[str]], size: int) -> float:
     seen = Counter(item for day in days for item in day)
     unseen = sum(count == 1 for count in seen.values()) / max(seen.total(), 1)
     return min(1.0, unseen + 4 * sqrt(unseen * (1 - unseen) / max(size, 1)))
+
+
+def missing_share_bound(days: int, size: int) -> float:
+    """The highest share of `size` items, each there on every one of so many `days`, that may be missing by chance.
+
+    The chance that one is, by Laplace's rule of succession, plus four deviations of the binomial distribution.
+    """
+    missing = 1 / (days + 2)
+    return min(1.0, missing + 4 * sqrt(missing * (1 - missing) / max(size, 1)))

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.anomalies import (
     WEEKS,
     expected_volume,
+    missing_share_bound,
     rate_bounds,
     unseen_share_bound,
     volume_bounds,
@@ -144,9 +145,14 @@ def _days_before(day: date, days: Days) -> Days:
     return {earlier: days[earlier] for earlier in span if earlier in days}
 
 
+def _usual_orders(before: Days) -> float:
+    """Orders of an open day, as a rule."""
+    return median(len(day.orders) for day in before.values()) if before else 0.0
+
+
 def _busy(before: Days) -> bool:
     """Whether there are orders enough on most days for one day to be like another."""
-    return bool(before) and median(len(day.orders) for day in before.values()) >= ENOUGH_ORDERS
+    return _usual_orders(before) >= ENOUGH_ORDERS
 
 
 def _volume() -> TableCheck:
@@ -164,9 +170,10 @@ def _volume() -> TableCheck:
         expected = expected_volume(volumes, day)
         if expected is None:
             return Verdict(True, observed=rows, explanation="Too few days of this weekday before it to compare with")
-        if not _busy(_days_before(day, days)):
+        orders = _usual_orders(_days_before(day, days))
+        if orders < ENOUGH_ORDERS:
             return Verdict(True, observed=rows, explanation=TOO_SMALL)
-        lower, upper = volume_bounds(expected, is_unsettled(day))
+        lower, upper = volume_bounds(expected, is_unsettled(day), orders)
         told = f"{rows} rows, where the same weekdays before and the season let expect {expected:.0f}"
         return Verdict(lower <= rows <= upper, {}, rows, round(lower, 1), round(upper, 1), told)
 
@@ -270,11 +277,13 @@ def _groups(_day: date, observed: ObservedDay, before: Days) -> Verdict:
     if new_share > new_at_most:  # many: as many as such a range of products lets expect?
         unseen = unseen_share_bound([day.codes for day in before.values()], len(observed.codes))
         new_at_most = round(max(new_at_most, unseen), 4)
+    by_chance = missing_share_bound(STEADY_DAYS_OF_CODES, len(steady_codes))
+    gone_at_most = round(max(VANISHED_CODES_AT_MOST, by_chance), 4)
     results = [
         _group("new_stock_codes", "stock_code", new_share, new_at_most, new_codes,
                f"of the day's stock codes were not sold in {WEEKS} weeks"),
         _group("vanished_stock_codes", "stock_code", len(gone_codes) / len(steady_codes or {""}),
-               VANISHED_CODES_AT_MOST, gone_codes, "of the stock codes sold every day before are missing"),
+               gone_at_most, gone_codes, "of the stock codes sold every day before are missing"),
         _group("new_countries", "country", len(new_countries), NEW_COUNTRIES_AT_MOST, new_countries,
                f"countries were not there in {WEEKS} weeks"),
         _group("vanished_countries", "country", len(gone_countries), 0, gone_countries,
