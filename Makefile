@@ -42,7 +42,12 @@ ui: setup ## the Dagster UI on http://localhost:3000
 	$(BIN)/retail ui
 
 test: setup lint ## lint, types, tests
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadgroup
+	@# What needs no Spark session runs beside what shares the one there is; its output comes afterwards.
+	@beside=$$(mktemp); \
+	$(BIN)/python -m pytest -m "not long and not spark" >$$beside 2>&1 & without=$$!; \
+	$(BIN)/python -m pytest -m "not long and spark"; failed=$$?; \
+	wait $$without || failed=$$?; \
+	cat $$beside; rm -f $$beside; exit $$failed
 
 test-long: setup test-oldest ## what takes longer: random kills, the full real data, scale
 	$(BIN)/python -m pytest -m long

@@ -11,18 +11,17 @@ from retail_assets.lakehouse.session import spark_config
 from retail_assets.settings import Settings
 from retail_assets_tests.workbench import Workbench
 
-TESTS = Path(__file__).resolve().parent
-REAL_DATA = TESTS.parents[1] / "shared" / "data"
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist's `--dist loadgroup`: all tests of the one Spark session run in one process, the others beside
-    them, those of a file together (of the launcher's, all: they share a workspace)."""
+    """Marks the tests of the one Spark session: `make test` runs them in one process, and the others beside them.
+
+    Before `-m` is looked at: pytest's own hook for that is called after those of conftest files.
+    """
     for item in items:
-        path = item.path.relative_to(TESTS)
-        apart = "databricks" if path.parts[0] == "databricks" else str(path)
-        item.add_marker(pytest.mark.xdist_group("spark" if "spark" in item.fixturenames else apart))  # type: ignore[attr-defined]
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
 
 
 @pytest.fixture(scope="session")
