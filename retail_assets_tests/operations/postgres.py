@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,13 @@ def postgres_programs() -> Path:
 class Postgres:
     """A server that can be stopped and started again."""
 
-    def __init__(self, directory: Path) -> None:
-        self.programs, self.data, self.log = postgres_programs(), directory / "postgres", directory / "postgres.log"
+    def __init__(self) -> None:
+        self.programs = postgres_programs()
+        # Not below pytest's own directory, which every run of pytest that begins closes to all other users.
+        self._place = tempfile.TemporaryDirectory(prefix="retail-postgres-", ignore_cleanup_errors=True)
+        directory = Path(self._place.name)
+        directory.chmod(0o711)
+        self.data, self.log = directory / "postgres", directory / "postgres.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -46,9 +52,6 @@ class Postgres:
             owner = pwd.getpwnam("postgres")
             for path in (self.data, self.log):
                 os.chown(path, owner.pw_uid, owner.pw_gid)
-            for parent in self.data.parents:
-                if parent.stat().st_uid == 0 and parent != Path("/") and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
         self._do("initdb", "-D", str(self.data), "-U", "retail", "--auth=trust", "--no-sync", "--locale=C")
         self.start()
         self._do("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "retail", DATABASE)

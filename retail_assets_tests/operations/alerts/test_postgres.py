@@ -26,8 +26,8 @@ DEPLOY = project_root() / "deploy"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    started = Postgres(tmp_path_factory.mktemp("server"))
+def server() -> Iterator[Postgres]:
+    started = Postgres()
     yield started
     started.stop()
 

@@ -137,7 +137,7 @@ class Deployment:
 
 @pytest.mark.long
 def test_a_failure_in_production_is_told_with_links_that_open_and_so_is_its_recovery(tmp_path):
-    database = Postgres(tmp_path / "database")
+    database = Postgres()
     with http_endpoint() as endpoint, mail_server() as mails:
         deployment = Deployment(tmp_path, endpoint, mails, database)
         try:
