@@ -241,7 +241,10 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
         """As the stock method for one evaluation, which makes a statement of its own for each. What was not planned
         (a cluster's events are not), or is planned twice, is left to it."""
         table = AssetCheckExecutionsTable.c
-        of_run = sqlalchemy.select(table.asset_key, table.check_name, table.partition).where(table.run_id == run_id)
+        assets = {row["asset_key"] for _, _, row in stored}  # not all of the run's: it is read for each batch anew
+        of_run = sqlalchemy.select(table.asset_key, table.check_name, table.partition).where(
+            table.run_id == run_id, table.asset_key.in_(assets)
+        )
         planned = Counter(tuple(row) for row in connection.execute(of_run))
         updates = []
         for event, event_id, row in stored:

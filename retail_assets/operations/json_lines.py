@@ -20,7 +20,6 @@ class JsonLines(logging.StreamHandler[Any]):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         known: dict[str, Any] = getattr(record, LOG_RECORD_METADATA_ATTR, {})
-        # A range of one partition is that partition, whichever way it was asked for.
         event, tags = known.get("dagster_event"), known.get("job_tags") or {}
         said = {
             "timestamp": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
@@ -31,6 +30,7 @@ class JsonLines(logging.StreamHandler[Any]):
             "step": known.get("step_key"),
             "event": event.event_type.name if event else None,
             "asset": "/".join(event.asset_key.path) if event and event.asset_key else None,
+            # A range of one partition is that partition, whichever way it was asked for.
             "partition": (event and event.partition)
             or "...".join(dict.fromkeys(tags[tag] for tag in PARTITION_TAGS if tag in tags)),
             "error": _error(event, record),
