@@ -241,14 +241,14 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
         """As the stock method for one evaluation, which makes a statement of its own for each. What was not planned
         (a cluster's events are not), or is planned twice, is left to it."""
         table = AssetCheckExecutionsTable.c
-        assets = {row["asset_key"] for _, _, row in stored}  # not all of the run's: it is read for each batch anew
+        told = [event.get_dagster_event().asset_check_evaluation_data for event, _, _ in stored]
+        assets = {evaluation.asset_key.to_string() for evaluation in told}  # not all of the run's, for each batch anew
         of_run = sqlalchemy.select(table.asset_key, table.check_name, table.partition).where(
             table.run_id == run_id, table.asset_key.in_(assets)
         )
         planned = Counter(tuple(row) for row in connection.execute(of_run))
         updates = []
-        for event, event_id, row in stored:
-            evaluation = event.get_dagster_event().asset_check_evaluation_data
+        for evaluation, (event, event_id, row) in zip(told, stored, strict=True):
             target = evaluation.target_materialization_data
             key = (evaluation.asset_key.to_string(), evaluation.check_name, evaluation.partition)
             if evaluation.partition is None or planned[key] != 1:

@@ -214,6 +214,22 @@ def test_it_writes_the_rows_and_gives_the_answers_of_the_stock_log(
         assert found_rows[table] == expected, table
 
 
+def test_planned_evaluations_are_not_written_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone: list[str | None] = []
+    stock_method = OpenSqliteEventLogStorage.store_asset_check_event
+
+    def counted(self: OpenSqliteEventLogStorage, event: EventLogEntry, event_id: int | None) -> None:
+        if event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+            alone.append(event.get_dagster_event().asset_check_evaluation_data.partition)
+        stock_method(self, event, event_id)
+
+    monkeypatch.setattr(OpenSqliteEventLogStorage, "store_asset_check_event", counted)
+    with instance_at(tmp_path / "home", monkeypatch) as instance:
+        scripted_run(instance, stored_together)
+
+    assert set(alone) == {None}, "those of no partition only"
+
+
 def test_the_log_named_in_dagster_yaml_lies_where_the_stock_one_would(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
