@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.collecting import collected
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -167,28 +168,31 @@ def build(
     """Composes the window's pages on the driver, and publishes those whose figures are the tables'."""
     spark = transactions.sparkSession
     as_of = as_of_dates(window, landing)
-    sources = Sources(
-        sales=sales(transactions).toPandas(),
-        rfm=rfm.withColumn("monetary", thousandths("monetary")).toPandas(),
-        segments=segments.select("snapshot_month", "customer_id", "label").toPandas(),
-        churn=churn.select("snapshot_month", "customer_id", "churn_probability", "churn_risk").toPandas(),
-        clv=clv.select(
+    asked = {
+        "sales": sales(transactions),
+        "rfm": rfm.withColumn("monetary", thousandths("monetary")),
+        "segments": segments.select("snapshot_month", "customer_id", "label"),
+        "churn": churn.select("snapshot_month", "customer_id", "churn_probability", "churn_risk"),
+        "clv": clv.select(
             "snapshot_month",
             "customer_id",
             "probability_alive",
             thousandths(F.col("clv_12m").cast("decimal(18,3)")).alias("value"),
             thousandths(F.col("naive_clv_12m").cast("decimal(18,3)")).alias("naive"),
-        )
-        .filter("probability_alive IS NOT NULL")
-        .toPandas(),
-        products=products.withColumn("revenue", thousandths("revenue")).toPandas(),
-        categories=categories.withColumn("revenue", thousandths("revenue")).toPandas(),
-        affinities=affinities.filter(F.col("rule_rank") <= TOP_RULES).toPandas(),
-        quality=quality(transactions, quarantined).toPandas(),
-        reasons=reasons(quarantined).toPandas(),
-    )
-    by_day = _gold(daily, F.col("invoice_date").cast("string").alias("day")).toPandas()
-    by_country = _gold(geography, F.col("snapshot_month"), F.col("country")).toPandas()
+        ).filter("probability_alive IS NOT NULL"),
+        "products": products.withColumn("revenue", thousandths("revenue")),
+        "categories": categories.withColumn("revenue", thousandths("revenue")),
+        "affinities": affinities.filter(F.col("rule_rank") <= TOP_RULES),
+        "quality": quality(transactions, quarantined),
+        "reasons": reasons(quarantined),
+    }
+    held_against = {
+        "by_day": _gold(daily, F.col("invoice_date").cast("string").alias("day")),
+        "by_country": _gold(geography, F.col("snapshot_month"), F.col("country")),
+    }
+    rows_of = collected(asked | held_against)
+    sources = Sources(**{name: rows_of[name] for name in asked})
+    by_day, by_country = rows_of["by_day"], rows_of["by_country"]
     versions = [_version(io_manager, contract) for contract, _ in _READS.values()]
     rows, found, shown = [], {}, {}
     for key, month in zip(window.keys, window.days, strict=True):
