@@ -60,7 +60,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 # By name, so that the UI shows the name and not the key.
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
             ),
-            "landing": LandingZone(settings.landing, settings.drop_marker),
+            "landing": LandingZone(settings.landing, settings.drop_marker, calendar.last_day),
             "pages": Pages(directory=settings.dashboards),
             "mlflow": MlflowTracking(
                 tracking_uri=settings.mlflow_tracking_uri,

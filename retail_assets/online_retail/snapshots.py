@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.table import PartitionWindow
-from retail_assets.landing.calendar import current_day
+from retail_assets.landing.calendar import yesterday
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.source import INVOICES
 
@@ -20,8 +20,8 @@ def as_of_date(month: date, newest_drop: date | None) -> date:
 
 def as_of_dates(window: PartitionWindow, landing: LandingZone) -> dict[date, date]:
     """Month of the window -> its as-of date."""
-    # A drop dated in the future is a mistake that is left alone: it must not move the as-of date.
-    newest = landing.newest_day(INVOICES.name, not_after=current_day())
+    # What is left alone must not move the as-of date: drops of days after the calendar's last, of today, of the future.
+    newest = landing.newest_day(INVOICES.name, not_after=landing.last_day or yesterday())
     return {month: as_of_date(month, newest) for month in window.days}
 
 

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,13 +19,16 @@ from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS, VALUE_ENGAGEMENT_AC
 from retail_assets.analytics.segment_engines import segment
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.evaluation import evaluate
+from retail_assets.lakehouse.table import PartitionWindow
+from retail_assets.landing.calendar import current_day
+from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.churn_scores import ChurnScores, churn_scores, score
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
 from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
 from retail_assets.online_retail.segment_champion import SegmentChampion, segment_champion
 from retail_assets.online_retail.segment_model import SegmentModel, as_table, segment_model
-from retail_assets.online_retail.snapshots import as_of_date
+from retail_assets.online_retail.snapshots import as_of_date, as_of_dates
 from retail_assets_tests.online_retail.frames import bought, frame, returned, sorted_rows
 
 JANUARY, FEBRUARY, MARCH = (date(2011, month, 1) for month in (1, 2, 3))
@@ -73,6 +77,18 @@ def test_as_of_the_first_day_after_the_month_but_not_later_than_after_the_newest
     month: date, newest: date | None, expected: date
 ):
     assert as_of_date(month, newest) == expected
+
+
+def test_drops_that_are_left_alone_do_not_move_the_as_of_date(tmp_path: Path):
+    yesterday = current_day() - timedelta(days=1)
+    days = [yesterday - timedelta(days=1), yesterday, current_day(), current_day() + timedelta(days=300)]
+    (tmp_path / "online_retail").mkdir()
+    for day in days:
+        (tmp_path / "online_retail" / f"{day}.csv").write_text("Invoice\n")
+    month = (current_day() + timedelta(days=40)).replace(day=1)
+    window = PartitionWindow([month.isoformat()])
+    assert as_of_dates(window, LandingZone(str(tmp_path))) == {month: current_day()}
+    assert as_of_dates(window, LandingZone(str(tmp_path), last_day=days[0])) == {month: yesterday}
 
 
 def test_a_customer_has_a_row_from_the_month_of_the_first_purchase_on(scored: dict[tuple[date, str], Row]):
