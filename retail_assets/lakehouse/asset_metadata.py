@@ -60,7 +60,8 @@ def definition_metadata(contract: type[Contract], build: Callable[..., Any]) -> 
 
 
 def column_schema(contract: type[Contract]) -> TableSchema:
-    """Columns with types, descriptions and constraints, for the Dagster UI."""
+    """Columns with types, descriptions, origins and constraints, for the Dagster UI: of itself it shows the lineage of
+    columns in Dagster+ only."""
     by_column: dict[str, list[str]] = {}
     for rule in rules(contract):
         if rule.column and not rule.name.endswith("_not_null"):
@@ -72,7 +73,7 @@ def column_schema(contract: type[Contract]) -> TableSchema:
             TableColumn(
                 item.name,
                 item.dataType.simpleString(),
-                described(fields[item.name]),
+                described(fields[item.name]) + _origins(fields[item.name]),
                 TableColumnConstraints(
                     nullable=item.nullable, unique=key == {item.name}, other=by_column.get(item.name, [])
                 ),
@@ -80,6 +81,11 @@ def column_schema(contract: type[Contract]) -> TableSchema:
             for item in spark_schema(contract)
         ]
     )
+
+
+def _origins(field: Any) -> str:
+    tables = [f"{table_name(origin)[1]}: {', '.join(sources)}" for origin, *sources in field.metadata["origin"]]
+    return f" (from {'; '.join(tables)})" if tables else ""
 
 
 def column_lineage(contract: type[Contract]) -> TableColumnLineage:

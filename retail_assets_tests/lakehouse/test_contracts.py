@@ -69,6 +69,8 @@ def test_the_ui_sees_which_columns_each_column_is_made_from():
         "day": {TableColumnDep(sold, "day")},
     }
     assert column_lineage(Sales).deps_by_column == {}
+    described = {column.name: column.description for column in column_schema(Takings).columns}
+    assert str(described["tickets"]).endswith(" (from sales: ticket)")
 
 
 def test_a_frame_takes_the_order_precision_and_month_of_its_contract(spark: SparkSession):
