@@ -116,8 +116,8 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
     A call that was interrupted is repeated by the same call. Raises Refusal where other drops lie already.
     """
     from retail_assets.landing.calendar import keep_calendar
-    from retail_assets.landing.drops import LandingZone
-    from retail_assets.online_retail.generate import MANIFEST, generate
+    from retail_assets.landing.drops import MANIFEST, LandingZone
+    from retail_assets.online_retail.generate import generate
     from retail_assets.online_retail.source import INVOICES
 
     directory = Path(settings.landing) / INVOICES.name

@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from retail_assets.cli import GENERATING
 from retail_assets.landing.calendar import CALENDAR_FILE
-from retail_assets.online_retail.generate import MANIFEST
+from retail_assets.landing.drops import MANIFEST
 from retail_assets.online_retail.tables import TABLES
 from retail_assets.settings import project_root
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY

@@ -165,7 +165,7 @@ def _header(stream: Any, path: str, layout: SourceLayout) -> tuple[Header, bytes
     after = head[head.index(line) + len(line) :]
     lone = after[:1] == b"\r" and after[:2] != b"\r\n"
     columns, headers, delimiter = _columns(line, path, layout)
-    return Header(columns, headers, delimiter, lines, lone, isinstance(stream, gzip.GzipFile)), rest
+    return Header(columns, headers, delimiter, lines, lone), rest
 
 
 def _first_line(head: bytes) -> tuple[bytes, int, bytes]:

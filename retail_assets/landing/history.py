@@ -22,11 +22,8 @@ from upath import UPath
 from retail_assets.landing.calendar import Calendar, current_day, keep_calendar, last_day_of
 from retail_assets.landing.drop_lines import Block, Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
-from retail_assets.landing.drops import LandingZone, day_of
+from retail_assets.landing.drops import MANIFEST, LandingZone, day_of
 from retail_assets.landing.layout import SourceLayout
-
-GENERATED_FILE = "_generated.json"
-"""Where this lies beside the drops, they were made by `retail generate`, which counted what it put in."""
 
 PLAUSIBLE_FROM = date(1970, 1, 1)
 """A year before this, or after the next, is a slip of the pen: as a drop it would stretch the calendar to it."""
@@ -77,7 +74,7 @@ def land(
     """
     today = today or current_day()
     directory = UPath(zone.directory(layout.name))
-    if (directory / GENERATED_FILE).exists():
+    if (directory / MANIFEST).exists():
         raise DropRefused(
             str(directory), "holds generated data", "Run `make clean` first, or set RETAIL_LANDING to another place."
         )
