@@ -113,13 +113,19 @@ def generate(settings: Settings, lines: int, days: int, seed: int, until: dateti
 def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_day: date) -> str:
     """Makes drops and keeps their calendar, open at the end; returns what to tell the user.
 
-    A call that was interrupted is repeated by the same call. Raises Refusal where other drops lie already.
+    A call that was interrupted is repeated by the same call. Raises Refusal where other drops lie already, and for a
+    landing zone that is no directory of this machine.
     """
     from retail_assets.landing.calendar import keep_calendar
     from retail_assets.landing.drops import MANIFEST, LandingZone
     from retail_assets.online_retail.generate import generate
     from retail_assets.online_retail.source import INVOICES
 
+    if "://" in settings.landing or _in_a_volume(settings):
+        raise Refusal(
+            f"The landing zone {settings.landing} is no directory of this machine, and data is only made in one. Set "
+            "RETAIL_LANDING to a directory, or bring files of your own."
+        )
     directory = Path(settings.landing) / INVOICES.name
     drops, marker = LandingZone(settings.landing).drops(INVOICES.name), directory / GENERATING
     if drops and not (directory / MANIFEST).exists() and not marker.exists():
@@ -176,7 +182,7 @@ def run(
     generate_if_empty: bool,
 ) -> None:
     """The main job: make what is landed and missing or out of date, then say what was done."""
-    if settings.deployment == "databricks" and settings.landing.startswith("/Volumes/"):
+    if _in_a_volume(settings):
         raise Refusal(
             f"The landing zone {settings.landing} cannot be listed from here, so what is due is not known. Start a "
             "backfill in the UI (retail ui), or run this where the landing zone is an object store's URI."
@@ -186,6 +192,11 @@ def run(
     with _output() as console:
         ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
     sys.exit(0 if ok else 1)
+
+
+def _in_a_volume(settings: Settings) -> bool:
+    """Whether only the cluster sees the landing zone."""
+    return settings.deployment == "databricks" and settings.landing.startswith("/Volumes/")
 
 
 def _require_java() -> None:

@@ -250,6 +250,16 @@ def test_generating_over_landed_data_is_refused(retail):
     assert drops(retail) == before
 
 
+@pytest.mark.parametrize("command", [SMALL, ("run", "--generate-if-empty")], ids=["generate", "run"])
+def test_generating_into_an_object_store_is_refused_before_anything_is_written(retail, command):
+    before = set(retail.directory.rglob("*"))
+    said = refusal(retail(*command, RETAIL_LANDING="memory://bucket/landing"))
+    assert "memory://bucket/landing is no directory of this machine" in said
+    assert "RETAIL_LANDING" in said
+    made = set(retail.directory.rglob("*")) - before
+    assert [path for path in made if not path.is_relative_to(retail.home)] == []
+
+
 @pytest.mark.parametrize("option", ["--lines", "--days"])
 def test_generating_nothing_is_refused(retail, option):
     assert option in refusal(retail("generate", option, "0"))
