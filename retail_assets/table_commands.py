@@ -117,7 +117,7 @@ def restore(
     from retail_assets.lakehouse.path_tables import DeltaTables
     from retail_assets.lakehouse.session import spark_config
     from retail_assets.operations import time_travel
-    from retail_assets.operations.main_job import alone
+    from retail_assets.operations.main_job import alone, clear_dead_runs
 
     key, place = _place(settings, table)
     found = next((known for known in _tables() if known.key == key), None)
@@ -130,6 +130,7 @@ def restore(
         time_travel.must_be_there(place, wanted)
     laid_out = layout(found.contract)
     with _instance() as instance, _refusals(), alone(instance):
+        clear_dead_runs(instance)  # or a main job that was killed would count as one in progress
         tables = DeltaTables(spark_session_from_config(spark_config(settings, short=True)), settings.lakehouse)
         restoration = time_travel.plan_restoration(tables, key.path, laid_out, wanted, partitions)
         name = ".".join(key.path)

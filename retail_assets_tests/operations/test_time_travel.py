@@ -17,6 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from retail_assets.cli import main
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, DIRECTORY, PARTITION
 from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.operations.main_job import PROCESS_TAG
 from retail_assets.operations.time_travel import (
     TravelRefused,
     history,
@@ -172,6 +173,23 @@ def written(tables: DeltaTables, day: date, units: int, note: str | None = None)
 
 def units(tables: DeltaTables) -> dict[date, int]:
     return {row.day: row.units for row in tables.read(NAME).collect()}
+
+
+def test_a_main_job_that_was_killed_does_not_keep_a_table_from_being_put_back(retail, place, spark, tmp_path):
+    with home_of(tmp_path / "home") as instance:
+        killed = create_run_for_test(instance, status=DagsterRunStatus.STARTED, tags={PROCESS_TAG: "1"})
+        going_on = create_run_for_test(instance, status=DagsterRunStatus.STARTED)
+        refused = retail("restore", ACTIVITY, "--version", "1", "--yes")
+        assert refused.exit_code == 2, refused.output
+        assert "A run is in progress" in refused.output
+        instance.report_run_failed(going_on)
+        restored = retail("restore", ACTIVITY, "--version", "1", "--yes")
+        assert restored.exit_code == 0, restored.output
+        assert "Done: version 3, 2 rows put back" in restored.output
+        run = instance.get_run_by_id(killed.run_id)
+        assert run is not None
+        assert run.status == DagsterRunStatus.FAILURE
+    assert sorted(row["units"] for row in cells(retail("read", ACTIVITY))) == ["1", "1", "2", "2"]
 
 
 def test_what_differs_goes_back_in_one_commit_and_dagster_knows(spark, tmp_path, instance):
