@@ -17,6 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from retail_assets.cli import main
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, DIRECTORY, PARTITION
 from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.provenance import origins
 from retail_assets.operations.main_job import PROCESS_TAG
 from retail_assets.operations.time_travel import (
     TravelRefused,
@@ -160,7 +161,7 @@ def test_a_version_whose_files_are_gone_is_told_so(place):
 # Putting back, with Spark as the product writes.
 
 
-def written(tables: DeltaTables, day: date, units: int, note: str | None = None) -> int:
+def written(tables: DeltaTables, day: date, units: int, note: str | None = None, drop: str | None = None) -> int:
     schema = "id string, units int, money decimal(18,3), at timestamp, day date, month string"
     rows = [("a", units, None, datetime(2024, 1, 1, 12, 0, 0, 123456), day, "2024-01")]
     frame = tables._spark.createDataFrame(rows, schema)
@@ -168,7 +169,8 @@ def written(tables: DeltaTables, day: date, units: int, note: str | None = None)
         from pyspark.sql import functions as F
 
         frame = frame.withColumn("note", F.lit(note))
-    return tables.replace(NAME, frame, "day", [day], "month").version
+    provenance = None if drop is None else {str(day): [{"path": drop}]}
+    return tables.replace(NAME, frame, "day", [day], "month", provenance).version
 
 
 def units(tables: DeltaTables) -> dict[date, int]:
@@ -233,3 +235,18 @@ def test_what_differs_goes_back_in_one_commit_and_dagster_knows(spark, tmp_path,
     assert (one.changed, one.not_in_version) == (["2024-01-01"], [])
     with pytest.raises(TravelRefused, match="has no rows of 2024-02-01"):
         plan_restoration(tables, NAME, LAYOUT, before, ["2024-02-01"])
+
+
+def test_rows_that_are_put_back_bring_along_what_they_were_made_from(spark, tmp_path, instance):
+    tables = DeltaTables(spark, str(tmp_path / "lakehouse"))
+    written(tables, DAYS[0], 1, drop="first.csv")
+    written(tables, DAYS[0], 2, drop="second.csv")
+    good = written(tables, DAYS[1], 3, drop="other.csv")
+    written(tables, DAYS[0], 4, drop="corrected.csv")
+    commit = restore(tables, instance, plan_restoration(tables, NAME, LAYOUT, good), LAYOUT)
+    assert commit is not None
+    newest = {origin.partition: origin for origin in reversed(list(origins(tables.place(NAME))))}
+    assert {day: (origin.version, origin.says) for day, origin in newest.items()} == {
+        "2024-01-01": (commit.version, [{"path": "second.csv"}]),
+        "2024-01-02": (good, [{"path": "other.csv"}]),
+    }
