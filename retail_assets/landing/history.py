@@ -31,9 +31,10 @@ PLAUSIBLE_FROM = date(1970, 1, 1)
 BYTES_IN_MEMORY = 64 * 1024 * 1024
 _FORMATS = (".csv", ".csv.gz", ".xlsx")
 
-# A date or a timestamp: ISO, or two numbers and a year, of which only the file tells which number is the month.
-_ISO = re.compile(r"\s*(\d{4}-\d{2}-\d{2})(?=[ T]|$)")
-_WRITTEN = re.compile(r"\s*(\d{1,2})([/.])(\d{1,2})\2(\d{4})(?=\s|$)")
+# A date or a timestamp: ISO, or two numbers and a year, of which only the file tells which number is the month. What
+# follows the date counts, too: a row with a time that silver cannot read would land, to end in quarantine.
+_ISO = re.compile(r" *(\d{4}-\d{2}-\d{2})(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?(?: ?(?:Z|UTC|[+-]\d{2}:\d{2}))?)?)? *")
+_WRITTEN = re.compile(r" *(\d{1,2})([/.])(\d{1,2})\2(\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)? *")
 
 Progress = Callable[[str, int], None]
 """Called now and then with the name of the file being read and the rows landed so far, of all files."""
@@ -63,11 +64,13 @@ def land(
     """Split the files into drops `<source>_YYYY-MM-DD.csv`, replacing the days' drops of earlier landings.
 
     Files may be CSV (.csv, .csv.gz) or workbooks (.xlsx, every sheet that has the columns), one day or many, in any
-    order; rows of a day add up over the files. Values keep the text of the source. Files that differ in their columns
-    or the order of these give a day more than one drop (`…_2.csv`). The same files give the same bytes, and a drop that
-    would not change is left alone. Nothing is put in place before every file has been split, each drop then by a
-    rename; a landing that was killed is repeated by landing again. The calendar is kept: closed with the last day
-    landed, open if that is recent. Holds at most BYTES_IN_MEMORY and a block of rows, and a workbook's largest sheet.
+    order; rows of a day add up over the files. Values keep the text of the source. Dates are ISO, or day and month in
+    either order before the year, with slashes or dots; a time may follow, on the 24-hour clock. Files that differ in
+    their columns or the order of these give a day more than one drop (`…_2.csv`). The same files give the same bytes,
+    and a drop that would not change is left alone. Nothing is put in place before every file has been split, each drop
+    then by a rename; a landing that was killed is repeated by landing again. The calendar is kept: closed with the last
+    day landed, open if that is recent. Holds at most BYTES_IN_MEMORY and a block of rows, and a workbook's largest
+    sheet.
 
     Raises DropRefused, naming the file and the remedy, for a file that is no such table, in which no date can be read
     or the order of day and month cannot be told, and for a zone that holds generated data; then nothing has changed.
@@ -209,9 +212,9 @@ class _Dates:
         return found[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
 
     def _ordinal(self, text: str) -> int:
-        if iso := _ISO.match(text):
+        if iso := _ISO.fullmatch(text):
             return self._day(*(int(number) for number in iso[1].split("-")))
-        if not (written := _WRITTEN.match(text)):
+        if not (written := _WRITTEN.fullmatch(text)):
             return 0
         first, second, year = int(written[1]), int(written[3]), int(written[4])
         if first == second:
@@ -243,7 +246,7 @@ class _Dates:
             position = header.columns.index(self._layout.date_column)
             for block in blocks:
                 for text in pc.unique(block.columns[position].drop_null()).to_pylist():
-                    if written := _WRITTEN.match(text):
+                    if written := _WRITTEN.fullmatch(text):
                         first, second, year = int(written[1]), int(written[3]), int(written[4])
                         if bool(self._day(year, first, second)) != bool(self._day(year, second, first)):
                             return bool(self._day(year, first, second))

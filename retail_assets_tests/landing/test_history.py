@@ -189,6 +189,16 @@ def test_written_dates_are_read_by_what_the_file_tells(tmp_path, zone, dates, da
     assert landed(zone) == {f"online_retail_{day}.csv": kept for day, kept in zip(days, lines, strict=True)}
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["12/13/2010 8:26 AM", "13.12.2010 8 Uhr", "13.12.10", "2010-12-13 8:26 PM", "2010-12-13 (Monday)", "2010-12-13T"],
+)
+def test_dates_that_silver_could_not_read_do_not_land(tmp_path, zone, written):
+    problem = refused([file(tmp_path, HEADER + line(1, written))], zone)
+    assert f"has no date that can be read in the column invoice_ts, but {written!r}" in problem
+    assert "Write dates as 2010-12-01 or 2010-12-01 08:26:00." in problem
+
+
 def test_dates_that_could_be_either_are_refused(tmp_path, zone):
     problem = refused([file(tmp_path, HEADER + line(1, "12/1/2010") + line(2, "12/2/2010"))], zone)
     assert "history.csv" in problem
