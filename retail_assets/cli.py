@@ -90,6 +90,13 @@ def land(settings: Settings, files: tuple[Path, ...]) -> None:
         f"Landed {landed.rows:,} rows in {len(landed.drops):,} daily drops, {landed.first_day} to {landed.last_day}, "
         f"under {settings.landing}/{INVOICES.name}. Next: make run (or: retail run)"
     )
+    if landed.replaced:
+        days = ", ".join(map(str, landed.replaced[:5]))
+        more = f" … ({len(landed.replaced):,} days)" if len(landed.replaced) > 5 else ""
+        click.echo(
+            f"Other rows of an earlier landing were replaced: {days}{more}. "
+            "To add rows to a day, land all of its files together."
+        )
 
 
 @main.command()

@@ -172,6 +172,16 @@ def test_landing_says_what_landed_and_what_comes_next(retail, tmp_path):
     assert set(drops(retail)) == {"online_retail_2011-01-04.csv", "online_retail_2011-02-01.csv"}
 
 
+def test_landing_names_the_days_whose_rows_it_replaced_and_how_to_add_to_them(retail, tmp_path):
+    for day in ("2011-01-31", "2011-02-01"):
+        (tmp_path / f"{day}.csv").write_text("\n".join([HEADER, line(when=f"{day} 10:00:00"), ""]))
+    (tmp_path / "more.csv").write_text("\n".join([HEADER, line("500002", when="2011-02-01 11:00:00"), ""]))
+    assert "replaced" not in output(retail("land", str(tmp_path / "2011-01-31.csv"), str(tmp_path / "2011-02-01.csv")))
+    said = output(retail("land", str(tmp_path / "more.csv")))
+    assert "Other rows of an earlier landing were replaced: 2011-02-01." in said
+    assert "land all of its files together" in said
+
+
 # Generating ----------------------------------------------------------------------------------------------------------
 
 

@@ -43,12 +43,14 @@ Progress = Callable[[str, int], None]
 @dataclass(frozen=True)
 class Landed:
     """What became of the files: `rows` in all, of which `malformed` are no rows of their file's table and `undated`
-    have no date that can be read. Both lie, as written, in the drop of the nearest dated row before them."""
+    have no date that can be read. Both lie, as written, in the drop of the nearest dated row before them. `replaced`
+    are the days that an earlier landing had given other drops, which are gone."""
 
     rows: int
     malformed: int
     undated: int
     drops: list[str]
+    replaced: list[date]
     first_day: date
     last_day: date
     calendar: Calendar
@@ -92,10 +94,10 @@ def land(
             _split(table, header, layout, staging, today, progress)
         if not staging.days:
             raise DropRefused(", ".join(path.name for path in paths), "no rows to land", "Name files that have some.")
-        drops = staging.publish(directory, layout.name)
+        drops, replaced = staging.publish(directory, layout.name)
         first_day, last_day = min(staging.days), max(staging.days)
         calendar = keep_calendar(zone.root, layout.name, first_day, last_day_of(last_day, today))
-        return Landed(staging.rows, staging.malformed, staging.undated, drops, first_day, last_day, calendar)
+        return Landed(staging.rows, staging.malformed, staging.undated, drops, replaced, first_day, last_day, calendar)
 
 
 def _must_be_landable(path: Path, directory: UPath) -> None:
@@ -306,34 +308,36 @@ class _Staging:
         self._held.clear()
         self._bytes = 0
 
-    def publish(self, directory: UPath, source: str) -> list[str]:
-        """Put the drops in place, one by one, those of earlier landings of their days away; their names."""
+    def publish(self, directory: UPath, source: str) -> tuple[list[str], list[date]]:
+        """Put the drops in place, one by one, those of earlier landings of their days away; their names, and the days
+        that had others."""
         self.flush()
-        drops = []
+        drops, replaced = [], set()
         for day in sorted(self.days):
             earlier = {drop.name for drop in directory.glob(f"{source}_{day}_*.csv")}
             staged = [self.directory / f"{day}.{shape}" for shape in range(len(self._headers))]
             for number, drop in enumerate((drop for drop in staged if drop.exists()), start=1):
                 name = f"{source}_{day}{f'_{number}' if number > 1 else ''}.csv"
-                _put(drop, directory / name)
+                if _put(drop, directory / name):
+                    replaced.add(day)
                 drops.append(name)
             for name in earlier.difference(drops):
                 (directory / name).unlink()
-        return drops
+                replaced.add(day)
+        return drops, sorted(replaced)
 
 
-def _put(staged: Path, target: UPath) -> None:
-    """By one rename, or one upload; a drop that would not change keeps its time of modification."""
-    if (
-        target.exists()
-        and target.stat().st_size == staged.stat().st_size
-        and target.read_bytes() == staged.read_bytes()
-    ):
-        return
+def _put(staged: Path, target: UPath) -> bool:
+    """By one rename, or one upload; a drop that would not change keeps its time of modification. Whether it took the
+    place of another."""
+    existed = target.exists()
+    if existed and target.stat().st_size == staged.stat().st_size and target.read_bytes() == staged.read_bytes():
+        return False
     if _is_local(target):
         staged.replace(str(target))
     else:
         target.fs.put_file(str(staged), target.path)
+    return existed
 
 
 def _is_local(path: UPath) -> bool:

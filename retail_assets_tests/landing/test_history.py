@@ -123,11 +123,14 @@ def test_landing_again_changes_nothing_not_even_a_fingerprint(tmp_path, zone):
 
 
 def test_a_corrected_history_replaces_its_days_and_no_others(tmp_path, zone):
-    land([file(tmp_path, HEADER + line(1, "2010-12-01") + line(2, "2010-12-02"))], zone, INVOICES, today=TODAY)
-    land([file(tmp_path, HEADER + line(3, "2010-12-02"))], zone, INVOICES, today=TODAY)
+    first = land([file(tmp_path, HEADER + line(1, "2010-12-01") + line(2, "2010-12-02"))], zone, INVOICES, today=TODAY)
+    corrected = HEADER + line(3, "2010-12-02") + line(4, "2010-12-03")
+    second = land([file(tmp_path, corrected)], zone, INVOICES, today=TODAY)
+    assert (first.replaced, second.replaced) == ([], [date(2010, 12, 2)])
     assert landed(zone) == {
         "online_retail_2010-12-01.csv": line(1, "2010-12-01"),
         "online_retail_2010-12-02.csv": line(3, "2010-12-02"),
+        "online_retail_2010-12-03.csv": line(4, "2010-12-03"),
     }
 
 
@@ -168,7 +171,7 @@ def test_files_of_other_columns_give_a_day_a_second_drop(tmp_path, zone):
         (None, None, "short,by,one,,,,,"),
         ("3", [("Channel", None)], None),
     ]
-    land([b], zone, INVOICES, today=TODAY)
+    assert land([b], zone, INVOICES, today=TODAY).replaced == [date(2010, 12, 1)]
     assert list(landed(zone)) == ["online_retail_2010-12-01.csv", "online_retail_2010-12-02.csv"]
     assert "web" in landed(zone)["online_retail_2010-12-01.csv"]
 
@@ -314,10 +317,10 @@ def test_a_landing_that_was_killed_is_completed_by_landing_again(tmp_path, zone,
     path = file(tmp_path, HEADER + "".join(line(day, f"2010-12-0{day}") for day in range(1, 5)))
     put = history._put
 
-    def put_until_killed(staged: Path, target: UPath) -> None:
+    def put_until_killed(staged: Path, target: UPath) -> bool:
         if len(zone.drops("online_retail")) == survived:
             raise Killed
-        put(staged, target)
+        return put(staged, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(history, "_put", put_until_killed)
