@@ -27,7 +27,7 @@ def profile(settings: Settings, table: str) -> None:
     if name not in contracts:
         raise Refusal(f"No table is called {table}. There are: {', '.join(sorted(contracts))}.")
     columns = profile_of(_place(settings, name))
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     shown = RichTable("column", "type", "nulls", "distinct", "least", "most", "5 % / median / 95 %", "most frequent")
     for column in columns:
         shown.add_row(
@@ -40,13 +40,13 @@ def profile(settings: Settings, table: str) -> None:
             " / ".join(f"{level:g}" for level in column.quantiles),
             ", ".join(f"{_short(value)} ({count:,})" for value, count in column.common),
         )
-    console.print(f"{name}: {columns[0].rows if columns else 0:,} rows", markup=False)
+    console.print(f"{name}: {columns[0].rows if columns else 0:,} rows")
     console.print(shown)
     suggested = suggestions(columns, contracts[name])
     if suggested:
         console.print("All rows keep these rules, which the contract does not ask for:")
         for column_name, texts in suggested.items():
-            console.print(f"  {column_name}: {', '.join(texts)}", markup=False)
+            console.print(f"  {column_name}: {', '.join(texts)}")
 
 
 @click.command()
@@ -66,13 +66,13 @@ def quarantine(settings: Settings, reason: str | None, day: datetime | None) -> 
     dataset = DeltaTable(_place(settings, "quarantined_invoices")).to_pyarrow_dataset()
     rows = dataset.to_table(filter=condition).sort_by([("invoice_date", "ascending")]).to_pylist()
     rows = [row for row in rows if reason is None or reason in row["reasons"]]
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     counted = RichTable("reason", "rows", "days", "meaning")
     for name, meaning in REASONS.items():
         own = [row for row in rows if name in row["reasons"]]
         if own:
             counted.add_row(name, f"{len(own):,}", f"{len({row['invoice_date'] for row in own}):,}", meaning)
-    console.print(f"{len(rows):,} rows are in quarantine", markup=False)
+    console.print(f"{len(rows):,} rows are in quarantine")
     console.print(counted)
     if reason is not None or day is not None:
         listed = RichTable("file", "line", "reasons", "row as landed")
@@ -106,6 +106,11 @@ def _place(settings: Settings, table: str) -> str:
     if not DeltaTable.is_deltatable(place):
         raise Refusal(f"{place} is not there yet. Make it first: retail run")
     return place
+
+
+def _console() -> Console:
+    """For what rows hold: brackets and colons in it stand for themselves."""
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def _short(value: Any) -> str:
