@@ -18,7 +18,7 @@ from rich.console import Console
 
 from retail_assets import inspection, table_commands
 from retail_assets.settings import SettingError, Settings, project_root
-from retail_assets.table_commands import Refusal
+from retail_assets.table_commands import Refusal, by_name, stored
 
 if TYPE_CHECKING:
     from dagster import AssetKey
@@ -376,10 +376,7 @@ def _selected(definitions: Any, tables: tuple[str, ...]) -> "frozenset[AssetKey]
     if not tables:
         return None
     known = {key.path[-1]: key for key in definitions.resolve_asset_graph().get_all_asset_keys()}
-    unknown = [table for table in tables if table.split("/")[-1].split(".")[-1] not in known]
-    if unknown:
-        raise Refusal(f"No table is called {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
-    return frozenset(known[table.split("/")[-1].split(".")[-1]] for table in tables)
+    return frozenset(by_name(table, known) for table in tables)
 
 
 def _quiet_instance() -> Any:
@@ -463,16 +460,11 @@ def _wait_for_code_server(port: int) -> None:
 @click.pass_obj
 def drops(settings: Settings, day: datetime | None) -> None:
     """What was ingested, newest first: every drop, as the commit that wrote its rows says."""
-    from retail_assets.lakehouse.contracts import table_name
     from retail_assets.lakehouse.provenance import origins
-    from retail_assets.online_retail.raw_invoices import RawInvoices
 
-    path = Path(settings.lakehouse, *table_name(RawInvoices))
-    if settings.catalog or not (path / "_delta_log").is_dir():
-        where = "in `userMetadata` of DESCRIBE HISTORY" if settings.catalog else "once something was made: retail run"
-        raise Refusal(f"Nothing to show of {settings.catalog or path}; what was ingested is told {where}.")
+    _, place = stored(settings, "raw_invoices")
     click.echo("day         version  ingested at (UTC)       rows       bytes  content       drop")
-    for origin in origins(str(path)):
+    for origin in origins(place):
         if day and origin.partition != str(day.date()):
             continue
         for drop in origin.says:

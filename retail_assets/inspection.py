@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from retail_assets.settings import Settings
-from retail_assets.table_commands import Refusal
+from retail_assets.table_commands import Refusal, stored
 
 SHOWN_ROWS = 50
 
@@ -18,15 +18,12 @@ SHOWN_ROWS = 50
 @click.pass_obj
 def profile(settings: Settings, table: str) -> None:
     """Show what the columns of TABLE hold, and rules that it keeps but its contract does not ask for."""
+    from retail_assets.lakehouse.contracts import table_name
     from retail_assets.lakehouse.profile import profile as profile_of
     from retail_assets.lakehouse.profile import suggestions
-    from retail_assets.online_retail.tables import STORED
 
-    contracts = {each.key.path[-1]: each.contract for each in STORED}
-    name = table.split("/")[-1].split(".")[-1]
-    if name not in contracts:
-        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted(contracts))}.")
-    columns = profile_of(_place(settings, name))
+    contract, place = stored(settings, table)
+    columns = profile_of(place)
     console = _console()
     shown = RichTable("column", "type", "nulls", "distinct", "least", "most", "5 % / median / 95 %", "most frequent")
     for column in columns:
@@ -40,9 +37,9 @@ def profile(settings: Settings, table: str) -> None:
             " / ".join(f"{level:g}" for level in column.quantiles),
             ", ".join(f"{_short(value)} ({count:,})" for value, count in column.common),
         )
-    console.print(f"{name}: {columns[0].rows if columns else 0:,} rows")
+    console.print(f"{table_name(contract)[-1]}: {columns[0].rows if columns else 0:,} rows")
     console.print(shown)
-    suggested = suggestions(columns, contracts[name])
+    suggested = suggestions(columns, contract)
     if suggested:
         console.print("All rows keep these rules, which the contract does not ask for:")
         for column_name, texts in suggested.items():
@@ -63,7 +60,7 @@ def quarantine(settings: Settings, reason: str | None, day: datetime | None) -> 
     if reason is not None and reason not in REASONS:
         raise Refusal(f"{reason!r} is no reason. There are: {', '.join(REASONS)}.")
     condition = pc.scalar(True) if day is None else pc.field("invoice_date") == pc.scalar(day.date())
-    dataset = DeltaTable(_place(settings, "quarantined_invoices")).to_pyarrow_dataset()
+    dataset = DeltaTable(stored(settings, "quarantined_invoices")[1]).to_pyarrow_dataset()
     rows = dataset.to_table(filter=condition).sort_by([("invoice_date", "ascending")]).to_pylist()
     rows = [row for row in rows if reason is None or reason in row["reasons"]]
     console = _console()
@@ -91,21 +88,6 @@ def _as_landed(row: dict[str, Any]) -> str:
     if row["malformed_line"] is not None:
         return str(row["malformed_line"])
     return ",".join("" if row[name] is None else str(row[name]) for name in INVOICES.columns)
-
-
-def _place(settings: Settings, table: str) -> str:
-    """Where a table of the local lakehouse lies. Refuses where there is none."""
-    from deltalake import DeltaTable
-
-    if settings.catalog:
-        raise Refusal(
-            f"The tables are in the catalog {settings.catalog}, out of reach from here: query {settings.catalog}."
-            f"online_retail.{table} there."
-        )
-    place = f"{settings.lakehouse}/online_retail/{table}"
-    if not DeltaTable.is_deltatable(place):
-        raise Refusal(f"{place} is not there yet. Make it first: retail run")
-    return place
 
 
 def _console() -> Console:

@@ -91,7 +91,7 @@ def test_a_quarantined_row_is_looked_at_corrected_upstream_and_replayed(workbenc
 def test_a_table_that_is_not_there_yet_is_refused(workbench: Workbench):
     result = CliRunner().invoke(profile, ["raw_invoices"], obj=workbench.settings)
     assert result.exit_code == 2
-    assert "is not there yet" in result.output
+    assert "There is no table at" in result.output
 
 
 def test_what_landed_is_shown_as_it_landed_even_if_it_looks_like_markup(tmp_path: Path):

@@ -105,8 +105,6 @@ def _table(place: str, version: int | datetime | None = None) -> Any:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    if not DeltaTable.is_deltatable(place):
-        raise TravelRefused(f"There is no table at {place} yet. Make it first: retail run.")
     table = DeltaTable(place)
     if version is not None:
         try:

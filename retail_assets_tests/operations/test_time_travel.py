@@ -81,6 +81,13 @@ def place(tmp_path) -> str:
     return path
 
 
+@pytest.fixture
+def results(tmp_path) -> None:
+    """What checks came to: a table that steps write beside their own."""
+    rows = {"rule": ["units_ge", "units_not_null"], "status": ["failed", "passed"]}
+    write_deltalake(str(tmp_path / "lakehouse" / "online_retail" / "dq_results"), pa.table(rows))
+
+
 def _schema() -> pa.Schema:
     return pa.schema(
         [
@@ -102,6 +109,17 @@ def test_rows_are_read_as_they_are_and_as_they_were(retail, place):
     then = cells(retail("read", f"online_retail.{ACTIVITY}", "--version", "1", "--where", "country = 'EIRE'"))
     assert sorted((row["units"], row["tags"]) for row in then) == [("1", '["a"]'), ("2", '["a"]')]
     assert len(cells(retail("read", ACTIVITY, "--limit", "2"))) == 2
+
+
+def test_what_checks_came_to_is_read_and_told_as_any_table(retail, results):
+    assert cells(retail("read", "dq_results", "--where", "status = 'failed'")) == [
+        {"rule": "units_ge", "status": "failed"}
+    ]
+    shown = retail("history", "online_retail.dq_results")
+    assert shown.exit_code == 0, shown.output
+    assert [line.split()[0] for line in shown.output.splitlines()[1:]] == ["0"]
+    profiled = retail("profile", "dq_results")
+    assert "dq_results: 2 rows" in profiled.output
 
 
 def test_rows_are_read_as_of_a_time(retail, place):
@@ -141,10 +159,11 @@ def test_the_history_says_when_what_and_by_which_run(retail, place, tmp_path):
         (["read", ACTIVITY, "--version", "1", "--as-of", "2024-01-01"], "exclude each other"),
         (["restore", ACTIVITY, "--version", "9"], "Its log goes from version 0 to 2"),
         (["restore", ACTIVITY], "Say what to go back to"),
-        (["restore", "pipeline_metrics", "--version", "0"], "not put back"),
+        (["restore", "dq_results", "--version", "0"], "not put back"),
+        (["drops"], "There is no table"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_what_to_do(retail, place, arguments, says):
+def test_what_cannot_be_done_is_refused_with_what_to_do(retail, place, results, arguments, says):
     result = retail(*arguments)
     assert result.exit_code != 0
     assert says in result.output
