@@ -18,7 +18,7 @@ from rich.console import Console
 
 from retail_assets import inspection, table_commands
 from retail_assets.settings import SettingError, Settings, project_root
-from retail_assets.table_commands import Refusal
+from retail_assets.table_commands import Refusal, by_name, stored
 
 if TYPE_CHECKING:
     from dagster import AssetKey
@@ -90,6 +90,13 @@ def land(settings: Settings, files: tuple[Path, ...]) -> None:
         f"Landed {landed.rows:,} rows in {len(landed.drops):,} daily drops, {landed.first_day} to {landed.last_day}, "
         f"under {settings.landing}/{INVOICES.name}. Next: make run (or: retail run)"
     )
+    if landed.replaced:
+        days = ", ".join(map(str, landed.replaced[:5]))
+        more = f" … ({len(landed.replaced):,} days)" if len(landed.replaced) > 5 else ""
+        click.echo(
+            f"Other rows of an earlier landing were replaced: {days}{more}. "
+            "To add rows to a day, land all of its files together."
+        )
 
 
 @main.command()
@@ -113,13 +120,19 @@ def generate(settings: Settings, lines: int, days: int, seed: int, until: dateti
 def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_day: date) -> str:
     """Makes drops and keeps their calendar, open at the end; returns what to tell the user.
 
-    A call that was interrupted is repeated by the same call. Raises Refusal where other drops lie already.
+    A call that was interrupted is repeated by the same call. Raises Refusal where other drops lie already, and for a
+    landing zone that is no directory of this machine.
     """
     from retail_assets.landing.calendar import keep_calendar
-    from retail_assets.landing.drops import LandingZone
-    from retail_assets.online_retail.generate import MANIFEST, generate
+    from retail_assets.landing.drops import MANIFEST, LandingZone
+    from retail_assets.online_retail.generate import generate
     from retail_assets.online_retail.source import INVOICES
 
+    if "://" in settings.landing or _in_a_volume(settings):
+        raise Refusal(
+            f"The landing zone {settings.landing} is no directory of this machine, and data is only made in one. Set "
+            "RETAIL_LANDING to a directory, or bring files of your own."
+        )
     directory = Path(settings.landing) / INVOICES.name
     drops, marker = LandingZone(settings.landing).drops(INVOICES.name), directory / GENERATING
     if drops and not (directory / MANIFEST).exists() and not marker.exists():
@@ -176,7 +189,7 @@ def run(
     generate_if_empty: bool,
 ) -> None:
     """The main job: make what is landed and missing or out of date, then say what was done."""
-    if settings.deployment == "databricks" and settings.landing.startswith("/Volumes/"):
+    if _in_a_volume(settings):
         raise Refusal(
             f"The landing zone {settings.landing} cannot be listed from here, so what is due is not known. Start a "
             "backfill in the UI (retail ui), or run this where the landing zone is an object store's URI."
@@ -186,6 +199,11 @@ def run(
     with _output() as console:
         ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
     sys.exit(0 if ok else 1)
+
+
+def _in_a_volume(settings: Settings) -> bool:
+    """Whether only the cluster sees the landing zone."""
+    return settings.deployment == "databricks" and settings.landing.startswith("/Volumes/")
 
 
 def _require_java() -> None:
@@ -358,10 +376,7 @@ def _selected(definitions: Any, tables: tuple[str, ...]) -> "frozenset[AssetKey]
     if not tables:
         return None
     known = {key.path[-1]: key for key in definitions.resolve_asset_graph().get_all_asset_keys()}
-    unknown = [table for table in tables if table.split("/")[-1].split(".")[-1] not in known]
-    if unknown:
-        raise Refusal(f"No table is called {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
-    return frozenset(known[table.split("/")[-1].split(".")[-1]] for table in tables)
+    return frozenset(by_name(table, known) for table in tables)
 
 
 def _quiet_instance() -> Any:
@@ -445,16 +460,11 @@ def _wait_for_code_server(port: int) -> None:
 @click.pass_obj
 def drops(settings: Settings, day: datetime | None) -> None:
     """What was ingested, newest first: every drop, as the commit that wrote its rows says."""
-    from retail_assets.lakehouse.contracts import table_name
     from retail_assets.lakehouse.provenance import origins
-    from retail_assets.online_retail.raw_invoices import RawInvoices
 
-    path = Path(settings.lakehouse, *table_name(RawInvoices))
-    if settings.catalog or not (path / "_delta_log").is_dir():
-        where = "in `userMetadata` of DESCRIBE HISTORY" if settings.catalog else "once something was made: retail run"
-        raise Refusal(f"Nothing to show of {settings.catalog or path}; what was ingested is told {where}.")
+    _, place = stored(settings, "raw_invoices")
     click.echo("day         version  ingested at (UTC)       rows       bytes  content       drop")
-    for origin in origins(str(path)):
+    for origin in origins(place):
         if day and origin.partition != str(day.date()):
             continue
         for drop in origin.says:

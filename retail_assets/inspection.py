@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from retail_assets.settings import Settings
-from retail_assets.table_commands import Refusal
+from retail_assets.table_commands import Refusal, stored
 
 SHOWN_ROWS = 50
 
@@ -18,16 +18,13 @@ SHOWN_ROWS = 50
 @click.pass_obj
 def profile(settings: Settings, table: str) -> None:
     """Show what the columns of TABLE hold, and rules that it keeps but its contract does not ask for."""
+    from retail_assets.lakehouse.contracts import table_name
     from retail_assets.lakehouse.profile import profile as profile_of
     from retail_assets.lakehouse.profile import suggestions
-    from retail_assets.online_retail.tables import STORED
 
-    contracts = {each.key.path[-1]: each.contract for each in STORED}
-    name = table.split("/")[-1].split(".")[-1]
-    if name not in contracts:
-        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted(contracts))}.")
-    columns = profile_of(_place(settings, name))
-    console = Console(highlight=False, soft_wrap=True)
+    contract, place = stored(settings, table)
+    columns = profile_of(place)
+    console = _console()
     shown = RichTable("column", "type", "nulls", "distinct", "least", "most", "5 % / median / 95 %", "most frequent")
     for column in columns:
         shown.add_row(
@@ -40,13 +37,13 @@ def profile(settings: Settings, table: str) -> None:
             " / ".join(f"{level:g}" for level in column.quantiles),
             ", ".join(f"{_short(value)} ({count:,})" for value, count in column.common),
         )
-    console.print(f"{name}: {columns[0].rows if columns else 0:,} rows", markup=False)
+    console.print(f"{table_name(contract)[-1]}: {columns[0].rows if columns else 0:,} rows")
     console.print(shown)
-    suggested = suggestions(columns, contracts[name])
+    suggested = suggestions(columns, contract)
     if suggested:
         console.print("All rows keep these rules, which the contract does not ask for:")
         for column_name, texts in suggested.items():
-            console.print(f"  {column_name}: {', '.join(texts)}", markup=False)
+            console.print(f"  {column_name}: {', '.join(texts)}")
 
 
 @click.command()
@@ -63,16 +60,16 @@ def quarantine(settings: Settings, reason: str | None, day: datetime | None) -> 
     if reason is not None and reason not in REASONS:
         raise Refusal(f"{reason!r} is no reason. There are: {', '.join(REASONS)}.")
     condition = pc.scalar(True) if day is None else pc.field("invoice_date") == pc.scalar(day.date())
-    dataset = DeltaTable(_place(settings, "quarantined_invoices")).to_pyarrow_dataset()
+    dataset = DeltaTable(stored(settings, "quarantined_invoices")[1]).to_pyarrow_dataset()
     rows = dataset.to_table(filter=condition).sort_by([("invoice_date", "ascending")]).to_pylist()
     rows = [row for row in rows if reason is None or reason in row["reasons"]]
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     counted = RichTable("reason", "rows", "days", "meaning")
     for name, meaning in REASONS.items():
         own = [row for row in rows if name in row["reasons"]]
         if own:
             counted.add_row(name, f"{len(own):,}", f"{len({row['invoice_date'] for row in own}):,}", meaning)
-    console.print(f"{len(rows):,} rows are in quarantine", markup=False)
+    console.print(f"{len(rows):,} rows are in quarantine")
     console.print(counted)
     if reason is not None or day is not None:
         listed = RichTable("file", "line", "reasons", "row as landed")
@@ -93,19 +90,9 @@ def _as_landed(row: dict[str, Any]) -> str:
     return ",".join("" if row[name] is None else str(row[name]) for name in INVOICES.columns)
 
 
-def _place(settings: Settings, table: str) -> str:
-    """Where a table of the local lakehouse lies. Refuses where there is none."""
-    from deltalake import DeltaTable
-
-    if settings.catalog:
-        raise Refusal(
-            f"The tables are in the catalog {settings.catalog}, out of reach from here: query {settings.catalog}."
-            f"online_retail.{table} there."
-        )
-    place = f"{settings.lakehouse}/online_retail/{table}"
-    if not DeltaTable.is_deltatable(place):
-        raise Refusal(f"{place} is not there yet. Make it first: retail run")
-    return place
+def _console() -> Console:
+    """For what rows hold: brackets and colons in it stand for themselves."""
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def _short(value: Any) -> str:

@@ -80,7 +80,7 @@ def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
 
 
 def _cron(environment: Mapping[str, str], variable: str, default: str) -> str:
-    value = environment.get(variable) or default
+    value = environment.get(variable, default)
     if value == default:
         return value
     from dagster._utils.schedules import is_valid_cron_string  # Dagster takes a second to import
@@ -145,8 +145,10 @@ class Settings:
 
     @staticmethod
     def read(environment: Mapping[str, str] | None = None) -> "Settings":
-        """Raises SettingError, naming the variable, for a value that cannot be used."""
-        environment = os.environ if environment is None else environment
+        """Raises SettingError, naming the variable, for a value that cannot be used. A blank variable counts as unset:
+        it is what a script or a unit file leaves where it has nothing to say."""
+        given = os.environ if environment is None else environment
+        environment = {name: value for name, value in given.items() if value.strip()}
         deployment = _choice(environment, "RETAIL_DEPLOYMENT", ("local", "databricks"))
         remote = deployment == "databricks"
         lakehouse = located(environment.get("RETAIL_LAKEHOUSE", "data/lakehouse"))
@@ -169,7 +171,7 @@ class Settings:
                 if name.startswith("RETAIL_") and name.endswith(("_FIRST_DAY", "_LAST_DAY"))
             },
             discount_rate=_rate(environment, "RETAIL_DISCOUNT_RATE", 0.1),
-            drop_marker=environment.get("RETAIL_DROP_MARKER") or None,
+            drop_marker=environment.get("RETAIL_DROP_MARKER"),
             tick_seconds=positive(environment, "RETAIL_TICK_SECONDS", 30),
             days_per_run=positive(environment, "RETAIL_DAYS_PER_RUN", 366),
             months_per_run=positive(environment, "RETAIL_MONTHS_PER_RUN", 24),
@@ -227,7 +229,7 @@ def _remote_landing(environment: Mapping[str, str]) -> str:
 
 
 def _remote_tracking(environment: Mapping[str, str]) -> str:
-    value = environment.get("MLFLOW_TRACKING_URI") or "databricks"
+    value = environment.get("MLFLOW_TRACKING_URI", "databricks")
     if urlsplit(value).password:
         raise SettingError(
             "MLFLOW_TRACKING_URI holds a password, which would be staged for the cluster. Leave it out, and give the "
@@ -278,7 +280,7 @@ def _ui_url(environment: Mapping[str, str]) -> str:
 
 
 def _key(environment: Mapping[str, str], variable: str) -> str | None:
-    value = environment.get(variable) or None
+    value = environment.get(variable)
     if value and len(value) < SHORTEST_KEY:
         raise SettingError(
             f"{variable} is shorter than {SHORTEST_KEY} characters, too short for a key. "

@@ -3,23 +3,59 @@
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from retail_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from retail_assets.lakehouse.table import Table
+    from retail_assets.lakehouse.contracts import Contract
+
+_Known = TypeVar("_Known")
 
 
 class Refusal(click.ClickException):
     """An error that the user can mend; shown without a traceback."""
 
     exit_code = 2
+
+
+def by_name(table: str, known: Mapping[str, _Known]) -> _Known:
+    """What is known under a table's name, which may be given with its source. Refuses a name that is none."""
+    name = table.split("/")[-1].split(".")[-1]
+    if name not in known:
+        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted(known))}.")
+    return known[name]
+
+
+def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
+    """The contract of a table, by its name, and where it lies. Refuses one not made yet, or in a catalog."""
+    from deltalake import DeltaTable
+
+    from retail_assets.lakehouse.contracts import table_name
+    from retail_assets.online_retail.tables import STORED
+    from retail_assets.operations.pipeline_metrics import PipelineMetrics
+
+    _local(settings)
+    contracts: list[type[Contract]] = [*(found.contract for found in STORED), PipelineMetrics]
+    contract = by_name(table, {table_name(found)[-1]: found for found in contracts})
+    place = "/".join([settings.lakehouse.rstrip("/"), *table_name(contract)])
+    if not DeltaTable.is_deltatable(place):
+        raise Refusal(f"There is no table at {place} yet. Make it first: retail run.")
+    return contract, place
+
+
+def _local(settings: Settings) -> None:
+    if settings.catalog:
+        raise Refusal(
+            f"The tables are in the catalog {settings.catalog}, out of reach from here: use its SELECT, DESCRIBE "
+            "HISTORY (userMetadata says what was ingested), VERSION AS OF, RESTORE. The job maintenance in the UI does "
+            "their upkeep."
+        )
 
 
 MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
@@ -36,12 +72,13 @@ def history(settings: Settings, table: str, limit: int) -> None:
     from rich.console import Console
     from rich.table import Table as Grid
 
+    from retail_assets.lakehouse.asset_metadata import asset_key
     from retail_assets.operations import time_travel
 
-    key, place = _place(settings, table)
+    contract, place = stored(settings, table)
     grid = Grid("version", "when (UTC)", "operation", "partitions", "rows", "run", box=None, header_style="bold")
     with _instance() as instance, _refusals():
-        for version in time_travel.history(instance, place, key, limit):
+        for version in time_travel.history(instance, place, asset_key(contract), limit):
             back = "" if version.restored_from is None else f" (back to {version.restored_from})"
             grid.add_row(
                 str(version.version),
@@ -75,7 +112,7 @@ def read(
     """Print rows of TABLE as CSV, as they are or as they were."""
     from retail_assets.operations import time_travel
 
-    _, place = _place(settings, table)
+    _, place = stored(settings, table)
     with _refusals():
         rows = time_travel.read_rows(place, _version(place, version, moment), where, limit or None)
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -116,11 +153,12 @@ def restore(
     from retail_assets.lakehouse.asset_metadata import layout
     from retail_assets.lakehouse.path_tables import DeltaTables
     from retail_assets.lakehouse.session import spark_config
+    from retail_assets.online_retail.tables import TABLES
     from retail_assets.operations import time_travel
-    from retail_assets.operations.main_job import alone
+    from retail_assets.operations.main_job import alone, clear_dead_runs
 
-    key, place = _place(settings, table)
-    found = next((known for known in _tables() if known.key == key), None)
+    contract, place = stored(settings, table)
+    found = next((known for known in TABLES if known.contract is contract), None)
     if found is None:
         raise Refusal(f"{table} is a log of what happened: it is not put back.")
     with _refusals():
@@ -128,11 +166,12 @@ def restore(
         if wanted is None:
             raise click.UsageError("Say what to go back to: --version or --as-of (retail history shows the versions).")
         time_travel.must_be_there(place, wanted)
-    laid_out = layout(found.contract)
+    laid_out = layout(contract)
     with _instance() as instance, _refusals(), alone(instance):
+        clear_dead_runs(instance)  # or a main job that was killed would count as one in progress
         tables = DeltaTables(spark_session_from_config(spark_config(settings, short=True)), settings.lakehouse)
-        restoration = time_travel.plan_restoration(tables, key.path, laid_out, wanted, partitions)
-        name = ".".join(key.path)
+        restoration = time_travel.plan_restoration(tables, found.key.path, laid_out, wanted, partitions)
+        name = ".".join(found.key.path)
         if restoration.not_in_version:
             click.echo(f"Version {wanted} has nothing of {_span(restoration.not_in_version)}: left as it is.")
         if not restoration.changed:
@@ -190,32 +229,6 @@ def maintain(settings: Settings) -> None:
     for step in result.get_failed_step_keys():
         click.echo(f"{step} failed; the run {result.run_id} in the UI says why", err=True)
     sys.exit(0 if result.success else 1)
-
-
-def _local(settings: Settings) -> None:
-    if settings.catalog:
-        raise Refusal(
-            f"The tables are in the catalog {settings.catalog}: use its DESCRIBE HISTORY, VERSION AS OF, RESTORE. "
-            "The job maintenance in the UI does their upkeep."
-        )
-
-
-def _tables() -> "list[Table]":
-    from retail_assets.online_retail.tables import TABLES
-
-    return list(TABLES)
-
-
-def _place(settings: Settings, table: str) -> tuple[Any, str]:
-    """The key and the place of a table by its name, with or without its source."""
-    from retail_assets.operations import pipeline_metrics
-
-    _local(settings)
-    known = {key.path[-1]: key for key in [*(found.key for found in _tables()), pipeline_metrics.KEY]}
-    name = table.split("/")[-1].split(".")[-1]
-    if name not in known:
-        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted(known))}.")
-    return known[name], "/".join([settings.lakehouse.rstrip("/"), *known[name].path])
 
 
 def _version(place: str, version: int | None, moment: datetime | None) -> int | None:

@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from retail_assets.cli import GENERATING
 from retail_assets.landing.calendar import CALENDAR_FILE
-from retail_assets.online_retail.generate import MANIFEST
+from retail_assets.landing.drops import MANIFEST
 from retail_assets.online_retail.tables import TABLES
 from retail_assets.settings import project_root
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY
@@ -172,6 +172,16 @@ def test_landing_says_what_landed_and_what_comes_next(retail, tmp_path):
     assert set(drops(retail)) == {"online_retail_2011-01-04.csv", "online_retail_2011-02-01.csv"}
 
 
+def test_landing_names_the_days_whose_rows_it_replaced_and_how_to_add_to_them(retail, tmp_path):
+    for day in ("2011-01-31", "2011-02-01"):
+        (tmp_path / f"{day}.csv").write_text("\n".join([HEADER, line(when=f"{day} 10:00:00"), ""]))
+    (tmp_path / "more.csv").write_text("\n".join([HEADER, line("500002", when="2011-02-01 11:00:00"), ""]))
+    assert "replaced" not in output(retail("land", str(tmp_path / "2011-01-31.csv"), str(tmp_path / "2011-02-01.csv")))
+    said = output(retail("land", str(tmp_path / "more.csv")))
+    assert "Other rows of an earlier landing were replaced: 2011-02-01." in said
+    assert "land all of its files together" in said
+
+
 # Generating ----------------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +258,16 @@ def test_generating_over_landed_data_is_refused(retail):
     assert "landed" in said
     assert "make clean" in said
     assert drops(retail) == before
+
+
+@pytest.mark.parametrize("command", [SMALL, ("run", "--generate-if-empty")], ids=["generate", "run"])
+def test_generating_into_an_object_store_is_refused_before_anything_is_written(retail, command):
+    before = set(retail.directory.rglob("*"))
+    said = refusal(retail(*command, RETAIL_LANDING="memory://bucket/landing"))
+    assert "memory://bucket/landing is no directory of this machine" in said
+    assert "RETAIL_LANDING" in said
+    made = set(retail.directory.rglob("*")) - before
+    assert [path for path in made if not path.is_relative_to(retail.home)] == []
 
 
 @pytest.mark.parametrize("option", ["--lines", "--days"])

@@ -2,15 +2,19 @@
 
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from dagster import AssetKey
+from deltalake import write_deltalake
 
 from retail_assets.inspection import profile, quarantine
 from retail_assets.lakehouse.contracts import Contract, Day, Integer, Money, Text, column, partition
 from retail_assets.lakehouse.profile import ColumnProfile, profile_column, suggestions
+from retail_assets.online_retail.source import INVOICES
+from retail_assets.settings import Settings
 from retail_assets_tests.workbench import Workbench, line
 
 FIRST, SECOND = "2011-01-04", "2011-01-05"
@@ -24,8 +28,8 @@ TABLES = [
 ]
 
 
-def shown(workbench: Workbench, command, *arguments: str) -> str:
-    result = CliRunner().invoke(command, list(arguments), obj=workbench.settings, env={"COLUMNS": "250"})
+def shown(settings: Settings, command, *arguments: str) -> str:
+    result = CliRunner().invoke(command, list(arguments), obj=settings, env={"COLUMNS": "250"})
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -35,15 +39,15 @@ def test_a_quarantined_row_is_looked_at_corrected_upstream_and_replayed(workbenc
     workbench.drop(SECOND, [line("500005", when=f"{SECOND} 09:00:00"), line("500006", when=f"{SECOND} 09:00:00")])
     assert workbench.run(TABLES, last=SECOND).succeeded
 
-    everything = shown(workbench, quarantine)
+    everything = shown(workbench.settings, quarantine)
     assert "2 rows are in quarantine" in everything
     assert "negative_quantity" in everything
     assert "Negative without being a cancellation" in everything
-    of_reason = shown(workbench, quarantine, "--reason", "invalid_unit_price", "--day", FIRST)
+    of_reason = shown(workbench.settings, quarantine, "--reason", "invalid_unit_price", "--day", FIRST)
     assert f"online_retail_{FIRST}.csv" in of_reason
     assert "500003" in of_reason
     assert "500002" not in of_reason
-    assert "0 rows" in shown(workbench, quarantine, "--day", SECOND)
+    assert "0 rows" in shown(workbench.settings, quarantine, "--day", SECOND)
     refused = CliRunner().invoke(quarantine, ["--reason", "ugly"], obj=workbench.settings)
     assert refused.exit_code == 2
     assert "There are: malformed_line" in refused.output
@@ -70,13 +74,13 @@ def test_a_quarantined_row_is_looked_at_corrected_upstream_and_replayed(workbenc
     assert workbench.table("clean_transactions").filter(f"invoice_date = DATE'{FIRST}'").count() == 4
     assert day("bronze_daily_quality", FIRST)["score"] == 100.0
     assert day("daily_counts", FIRST)["silver_rows"] == 4
-    assert "0 rows are in quarantine" in shown(workbench, quarantine)
+    assert "0 rows are in quarantine" in shown(workbench.settings, quarantine)
 
     share = workbench.table("dq_results").filter(f"rule = 'quarantine_share' AND partition_key = '{FIRST}'")
     verdicts = [(row["status"], row["observed"], row["upper"]) for row in share.orderBy("evaluated_at").collect()]
     assert verdicts == [("failed", 0.5, 0.05), ("passed", 0.0, 0.05)]
 
-    profiled = shown(workbench, profile, "clean_transactions")
+    profiled = shown(workbench.settings, profile, "clean_transactions")
     assert "clean_transactions: 6 rows" in profiled
     assert "unit_price" in profiled
     unknown = CliRunner().invoke(profile, ["invoices"], obj=workbench.settings)
@@ -87,7 +91,29 @@ def test_a_quarantined_row_is_looked_at_corrected_upstream_and_replayed(workbenc
 def test_a_table_that_is_not_there_yet_is_refused(workbench: Workbench):
     result = CliRunner().invoke(profile, ["raw_invoices"], obj=workbench.settings)
     assert result.exit_code == 2
-    assert "is not there yet" in result.output
+    assert "There is no table at" in result.output
+
+
+def test_what_landed_is_shown_as_it_landed_even_if_it_looks_like_markup(tmp_path: Path):
+    settings = Settings.read({"RETAIL_LAKEHOUSE": str(tmp_path)})
+    rows = pa.table(
+        {
+            **{name: pa.array([None] * 3, pa.string()) for name in INVOICES.columns},
+            "description": ["MUG [damaged] :bug:", "SET [/x] OF 4", None],
+            "malformed_line": [None, None, "500001,[red]MUG[/y]"],
+            "reasons": [["invalid_quantity"], ["invalid_quantity"], ["malformed_line"]],
+            "source_file": ["a [bold]_2011-01-04.csv"] * 3,
+            "line_number": [2, 3, 4],
+            "invoice_date": [date(2011, 1, 4)] * 3,
+        }
+    )
+    write_deltalake(str(tmp_path / "online_retail" / "quarantined_invoices"), rows)
+    in_quarantine = shown(settings, quarantine, "--day", FIRST)
+    for text in ("MUG [damaged] :bug:", "SET [/x] OF 4", "500001,[red]MUG[/y]", "a [bold]_2011-01-04.csv"):
+        assert text in in_quarantine
+    profiled = shown(settings, profile, "quarantined_invoices")
+    for text in ("MUG [damaged] :bug:", "SET [/x] OF 4"):
+        assert text in profiled
 
 
 # Profiles ------------------------------------------------------------------------------------------------------------

@@ -19,11 +19,31 @@ def test_nothing_set_means_the_documented_defaults():
     assert settings.calendars == {}
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_variable_counts_as_unset(blank: str):
+    variables = [
+        "DEPLOYMENT",
+        "LANDING",
+        "LAKEHOUSE",
+        "DASHBOARDS",
+        "SPARK_DRIVER_MEMORY",
+        "DISCOUNT_RATE",
+        "TICK_SECONDS",
+        "SNAPSHOTS_CRON",
+        "DROP_MARKER",
+        "PSEUDONYM_KEY",
+        "UI_URL",
+        "ONLINE_RETAIL_FIRST_DAY",
+    ]
+    assert Settings.read({"MLFLOW_TRACKING_URI": blank} | {f"RETAIL_{name}": blank for name in variables}) == (
+        Settings.read({})
+    )
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
         ("RETAIL_DEPLOYMENT", "mars", "'mars' is not one of local, databricks. Unset it for 'local'."),
-        ("RETAIL_DEPLOYMENT", "", "'' is not one of local, databricks. Unset it for 'local'."),
         ("RETAIL_SEGMENT_TRANSFORM", "root", "'root' is not one of log, winsorised. Unset it for 'log'."),
         ("RETAIL_SEGMENT_ENGINE", "h2o", "'h2o' is not one of auto, scikit-learn, mllib. Unset it for 'auto'."),
         ("RETAIL_SEGMENT_DRIVER_CUSTOMERS", "0", "'0' is not a whole number above 0. Unset it for 200000."),

@@ -33,7 +33,6 @@ class Header:
     delimiter: str
     line: int
     lone_carriage_returns: bool
-    compressed: bool
 
     @property
     def extra_columns(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ A file is read in blocks of whole lines; `drop_lines` makes rows of them.
 import csv
 import gzip
 import hashlib
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ _HEAD_BYTES = 64 * 1024
 _LONGEST_HEAD = 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _DELIMITERS = ",;\t|"
+_LINE_END = re.compile(rb"\r\n?|\n")
 
 
 class DropRefused(ValueError):
@@ -163,23 +165,19 @@ def _header(stream: Any, path: str, layout: SourceLayout) -> tuple[Header, bytes
     after = head[head.index(line) + len(line) :]
     lone = after[:1] == b"\r" and after[:2] != b"\r\n"
     columns, headers, delimiter = _columns(line, path, layout)
-    return Header(columns, headers, delimiter, lines, lone, isinstance(stream, gzip.GzipFile)), rest
+    return Header(columns, headers, delimiter, lines, lone), rest
 
 
 def _first_line(head: bytes) -> tuple[bytes, int, bytes]:
     """The first line that is not blank, without its end; its number; and what follows it."""
     rest, number = head.removeprefix(b"\xef\xbb\xbf"), 0
     while rest:
-        line = rest.splitlines(keepends=True)[0] if len(rest) < 4096 else rest[: _line_end(rest)]
+        end = _LINE_END.search(rest)
+        line = rest[: end.end()] if end else rest
         rest, number = rest[len(line) :], number + 1
         if line.strip(BLANK):
             return line.rstrip(b"\r\n"), number, rest
     return b"", number, b""
-
-
-def _line_end(text: bytes) -> int:
-    """Where the first line of the text ends, its line end included."""
-    return len(text[: min(i for i in (text.find(b"\n"), text.find(b"\r"), len(text)) if i >= 0)]) + 1
 
 
 def _columns(line: bytes, path: str, layout: SourceLayout) -> tuple[tuple[str | None, ...], tuple[str, ...], str]:

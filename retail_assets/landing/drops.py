@@ -9,6 +9,9 @@ from typing import Any
 
 from upath import UPath
 
+MANIFEST = "_generated.json"
+"""Where this lies beside the drops, they were made by `retail generate`, which counted what it put in."""
+
 YOUNG_SECONDS = 5.0
 """A file modified more recently than this may still be written to."""
 

@@ -22,11 +22,8 @@ from upath import UPath
 from retail_assets.landing.calendar import Calendar, current_day, keep_calendar, last_day_of
 from retail_assets.landing.drop_lines import Block, Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
-from retail_assets.landing.drops import LandingZone, day_of
+from retail_assets.landing.drops import MANIFEST, LandingZone, day_of
 from retail_assets.landing.layout import SourceLayout
-
-GENERATED_FILE = "_generated.json"
-"""Where this lies beside the drops, they were made by `retail generate`, which counted what it put in."""
 
 PLAUSIBLE_FROM = date(1970, 1, 1)
 """A year before this, or after the next, is a slip of the pen: as a drop it would stretch the calendar to it."""
@@ -34,9 +31,10 @@ PLAUSIBLE_FROM = date(1970, 1, 1)
 BYTES_IN_MEMORY = 64 * 1024 * 1024
 _FORMATS = (".csv", ".csv.gz", ".xlsx")
 
-# A date or a timestamp: ISO, or two numbers and a year, of which only the file tells which number is the month.
-_ISO = re.compile(r"\s*(\d{4}-\d{2}-\d{2})(?=[ T]|$)")
-_WRITTEN = re.compile(r"\s*(\d{1,2})([/.])(\d{1,2})\2(\d{4})(?=\s|$)")
+# A date or a timestamp: ISO, or two numbers and a year, of which only the file tells which number is the month. What
+# follows the date counts, too: a row with a time that silver cannot read would land, to end in quarantine.
+_ISO = re.compile(r" *(\d{4}-\d{2}-\d{2})(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?(?: ?(?:Z|UTC|[+-]\d{2}:\d{2}))?)?)? *")
+_WRITTEN = re.compile(r" *(\d{1,2})([/.])(\d{1,2})\2(\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)? *")
 
 Progress = Callable[[str, int], None]
 """Called now and then with the name of the file being read and the rows landed so far, of all files."""
@@ -45,12 +43,14 @@ Progress = Callable[[str, int], None]
 @dataclass(frozen=True)
 class Landed:
     """What became of the files: `rows` in all, of which `malformed` are no rows of their file's table and `undated`
-    have no date that can be read. Both lie, as written, in the drop of the nearest dated row before them."""
+    have no date that can be read. Both lie, as written, in the drop of the nearest dated row before them. `replaced`
+    are the days that an earlier landing had given other drops, which are gone."""
 
     rows: int
     malformed: int
     undated: int
     drops: list[str]
+    replaced: list[date]
     first_day: date
     last_day: date
     calendar: Calendar
@@ -66,18 +66,20 @@ def land(
     """Split the files into drops `<source>_YYYY-MM-DD.csv`, replacing the days' drops of earlier landings.
 
     Files may be CSV (.csv, .csv.gz) or workbooks (.xlsx, every sheet that has the columns), one day or many, in any
-    order; rows of a day add up over the files. Values keep the text of the source. Files that differ in their columns
-    or the order of these give a day more than one drop (`…_2.csv`). The same files give the same bytes, and a drop that
-    would not change is left alone. Nothing is put in place before every file has been split, each drop then by a
-    rename; a landing that was killed is repeated by landing again. The calendar is kept: closed with the last day
-    landed, open if that is recent. Holds at most BYTES_IN_MEMORY and a block of rows, and a workbook's largest sheet.
+    order; rows of a day add up over the files. Values keep the text of the source. Dates are ISO, or day and month in
+    either order before the year, with slashes or dots; a time may follow, on the 24-hour clock. Files that differ in
+    their columns or the order of these give a day more than one drop (`…_2.csv`). The same files give the same bytes,
+    and a drop that would not change is left alone. Nothing is put in place before every file has been split, each drop
+    then by a rename; a landing that was killed is repeated by landing again. The calendar is kept: closed with the last
+    day landed, open if that is recent. Holds at most BYTES_IN_MEMORY and a block of rows, and a workbook's largest
+    sheet.
 
     Raises DropRefused, naming the file and the remedy, for a file that is no such table, in which no date can be read
     or the order of day and month cannot be told, and for a zone that holds generated data; then nothing has changed.
     """
     today = today or current_day()
     directory = UPath(zone.directory(layout.name))
-    if (directory / GENERATED_FILE).exists():
+    if (directory / MANIFEST).exists():
         raise DropRefused(
             str(directory), "holds generated data", "Run `make clean` first, or set RETAIL_LANDING to another place."
         )
@@ -92,10 +94,10 @@ def land(
             _split(table, header, layout, staging, today, progress)
         if not staging.days:
             raise DropRefused(", ".join(path.name for path in paths), "no rows to land", "Name files that have some.")
-        drops = staging.publish(directory, layout.name)
+        drops, replaced = staging.publish(directory, layout.name)
         first_day, last_day = min(staging.days), max(staging.days)
         calendar = keep_calendar(zone.root, layout.name, first_day, last_day_of(last_day, today))
-        return Landed(staging.rows, staging.malformed, staging.undated, drops, first_day, last_day, calendar)
+        return Landed(staging.rows, staging.malformed, staging.undated, drops, replaced, first_day, last_day, calendar)
 
 
 def _must_be_landable(path: Path, directory: UPath) -> None:
@@ -212,9 +214,9 @@ class _Dates:
         return found[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
 
     def _ordinal(self, text: str) -> int:
-        if iso := _ISO.match(text):
+        if iso := _ISO.fullmatch(text):
             return self._day(*(int(number) for number in iso[1].split("-")))
-        if not (written := _WRITTEN.match(text)):
+        if not (written := _WRITTEN.fullmatch(text)):
             return 0
         first, second, year = int(written[1]), int(written[3]), int(written[4])
         if first == second:
@@ -246,7 +248,7 @@ class _Dates:
             position = header.columns.index(self._layout.date_column)
             for block in blocks:
                 for text in pc.unique(block.columns[position].drop_null()).to_pylist():
-                    if written := _WRITTEN.match(text):
+                    if written := _WRITTEN.fullmatch(text):
                         first, second, year = int(written[1]), int(written[3]), int(written[4])
                         if bool(self._day(year, first, second)) != bool(self._day(year, second, first)):
                             return bool(self._day(year, first, second))
@@ -306,34 +308,36 @@ class _Staging:
         self._held.clear()
         self._bytes = 0
 
-    def publish(self, directory: UPath, source: str) -> list[str]:
-        """Put the drops in place, one by one, those of earlier landings of their days away; their names."""
+    def publish(self, directory: UPath, source: str) -> tuple[list[str], list[date]]:
+        """Put the drops in place, one by one, those of earlier landings of their days away; their names, and the days
+        that had others."""
         self.flush()
-        drops = []
+        drops, replaced = [], set()
         for day in sorted(self.days):
             earlier = {drop.name for drop in directory.glob(f"{source}_{day}_*.csv")}
             staged = [self.directory / f"{day}.{shape}" for shape in range(len(self._headers))]
             for number, drop in enumerate((drop for drop in staged if drop.exists()), start=1):
                 name = f"{source}_{day}{f'_{number}' if number > 1 else ''}.csv"
-                _put(drop, directory / name)
+                if _put(drop, directory / name):
+                    replaced.add(day)
                 drops.append(name)
             for name in earlier.difference(drops):
                 (directory / name).unlink()
-        return drops
+                replaced.add(day)
+        return drops, sorted(replaced)
 
 
-def _put(staged: Path, target: UPath) -> None:
-    """By one rename, or one upload; a drop that would not change keeps its time of modification."""
-    if (
-        target.exists()
-        and target.stat().st_size == staged.stat().st_size
-        and target.read_bytes() == staged.read_bytes()
-    ):
-        return
+def _put(staged: Path, target: UPath) -> bool:
+    """By one rename, or one upload; a drop that would not change keeps its time of modification. Whether it took the
+    place of another."""
+    existed = target.exists()
+    if existed and target.stat().st_size == staged.stat().st_size and target.read_bytes() == staged.read_bytes():
+        return False
     if _is_local(target):
         staged.replace(str(target))
     else:
         target.fs.put_file(str(staged), target.path)
+    return existed
 
 
 def _is_local(path: UPath) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from retail_assets.landing.drops import MANIFEST
 from retail_assets.online_retail.generated_catalogue import (
     ANONYMOUS_SERVICES,
     FOREIGN,
@@ -31,7 +32,6 @@ from retail_assets.online_retail.generated_catalogue import (
 from retail_assets.online_retail.generated_invoices import FAULTS, Integers, Plan
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
-MANIFEST = "_generated.json"
 
 FIRST_CUSTOMER = 12346
 LINES_AT_ONCE = 200_000

@@ -25,8 +25,9 @@ REASONS = {
     NEGATIVE_QUANTITY: "Negative without being a cancellation",
 }
 
-# Day and month may stand in either order: the day of the drop says which is meant.
-_WRITTEN_DATES = ("M/d/yyyy H:mm", "d/M/yyyy H:mm", "M/d/yyyy", "d/M/yyyy", "dd.MM.yyyy HH:mm", "dd.MM.yyyy")
+# Day and month may stand in either order, with dots as well: the day of the drop says which is meant. Whatever date
+# `retail land` goes by must be read here.
+_WRITTEN_DATES = ("M/d/yyyy[ H:mm[:ss]]", "d/M/yyyy[ H:mm[:ss]]")
 
 
 def read_rows(raw: DataFrame) -> DataFrame:
@@ -78,7 +79,7 @@ def _timestamp() -> Column:
     """ISO dates and times by a cast; other written forms where they give the drop's own day."""
     text = F.trim("invoice_ts")
     iso = F.when(text.rlike(r"^\d{4}-\d{2}-\d{2}"), _try_cast("trim(invoice_ts)", "timestamp"))
-    written = [F.try_to_timestamp(text, F.lit(form)) for form in _WRITTEN_DATES]
+    written = [F.try_to_timestamp(F.translate(text, ".", "/"), F.lit(form)) for form in _WRITTEN_DATES]
     own_day = [F.when(F.to_date(moment) == F.col("invoice_date"), moment) for moment in written]
     return F.coalesce(iso, F.when(text.rlike(r"^\d{1,2}[/.]"), F.coalesce(*own_day)))
 

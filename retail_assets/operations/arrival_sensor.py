@@ -11,7 +11,8 @@ Nothing is skipped and nothing repeated, whatever is killed in between:
   reset costs one more look at everything, and asks once more for what had failed.
 - What was asked for and is not made yet is remembered in the cursor, with the state of the drops, and the runs carry a
   run key made of both. If a request never became a run, it is made again with the same key; if it did, Dagster refuses
-  the same key twice.
+  the same key twice. A memory that begins anew takes the sensor's newest run into its keys, or Dagster would also
+  refuse what had failed.
 - A day that failed is not asked for again before its drops change: one retry is the step's and the run's own business.
 """
 
@@ -69,13 +70,14 @@ class Memory:
     `mark` stands for the landing zone and the table as they were when nothing was left to do; `seen` is the state of
     the drops of days that differ, at the last look; `requested` are the days asked for and not made since, by run key,
     each with the state it was asked for in; `unchanged` is the state of days that hold what was ingested under other
-    names.
+    names; `after` is the run that was the sensor's newest when this memory began, "" if there was none.
     """
 
     mark: str = ""
     seen: dict[str, str] = field(default_factory=dict)
     requested: dict[str, dict[str, str]] = field(default_factory=dict)
     unchanged: dict[str, str] = field(default_factory=dict)
+    after: str | None = None
 
     @staticmethod
     def read(cursor: str | None) -> "Memory":
@@ -128,6 +130,8 @@ def arrival_sensor(inbox: Inbox, days_per_run: int, tick_seconds: int) -> Sensor
         if is_under_way(context.instance):
             return SkipReason("retail run is at work: it makes whatever has landed.")
         memory = Memory.read(context.cursor)
+        if memory.after is None:
+            memory.after = _newest_run(context.instance, name)
         look = _look(inbox, context.instance, name)
         _forget_what_never_became_a_run(memory, context.instance)
         if memory.mark == look.mark:
@@ -157,6 +161,11 @@ def _look(inbox: Inbox, instance: DagsterInstance, sensor: str) -> Look:
     records = instance.get_asset_records([inbox.table])
     newest = [record.asset_entry.last_materialization_storage_id or 0 for record in records]
     return Look(drops, inbox.by_day(drops), under_way, max(newest, default=0))
+
+
+def _newest_run(instance: DagsterInstance, sensor: str) -> str:
+    runs = instance.get_runs(RunsFilter(tags={SENSOR_NAME_TAG: sensor}), limit=1)
+    return runs[0].run_id if runs else ""
 
 
 def _forget_what_never_became_a_run(memory: Memory, instance: DagsterInstance) -> None:
@@ -208,7 +217,8 @@ def _requests(
     requests = []
     for days in now:
         states = {day: look.state(day) for day in days}
-        key = f"{inbox.table.to_user_string()} {days[0]}..{days[-1]} {_digest([look.newest, *states.items()])}"
+        digest = _digest([memory.after, look.newest, *states.items()])
+        key = f"{inbox.table.to_user_string()} {days[0]}..{days[-1]} {digest}"
         memory.requested[key] = states
         requests.append(_request(key, days))
     nothing_left = not held_back and len(now) == len(runs)

@@ -168,12 +168,13 @@ def _make(
     made: set[Partition] = set()
     begun: set[AssetKey] = set()
     interrupted = False
+    failures_before = len(summary.failures)
     tables = {"__".join(key.path): key for key in run.keys}
     for event in execute_run_iterator(subset, dagster_run, instance):
         key = tables.get(event.step_key or "")
         if key is None:
             interrupted |= _was_interrupted(event)
-            if event.event_type == DagsterEventType.PIPELINE_FAILURE and not summary.failures:
+            if event.event_type == DagsterEventType.PIPELINE_FAILURE and len(summary.failures) == failures_before:
                 summary.failures.append(event.message or "the run failed")
             continue
         table = summary.tables.setdefault(key, TableSummary())

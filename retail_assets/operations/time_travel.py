@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.delta_tables import Commit, Tables, within
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, DIRECTORY, PARTITION, as_days, commit_metadata
+from retail_assets.lakehouse.provenance import origins
 
 _RECORDS_AT_ONCE = 2000
 
@@ -104,8 +105,6 @@ def _table(place: str, version: int | datetime | None = None) -> Any:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    if not DeltaTable.is_deltatable(place):
-        raise TravelRefused(f"There is no table at {place} yet. Make it first: retail run.")
     table = DeltaTable(place)
     if version is not None:
         try:
@@ -220,9 +219,19 @@ def restore(
     days = as_days(restoration.changed)
     rows = _as_of(tables, name, version).filter(within(layout[PARTITION], days))
     counts = {str(row[0]): row[1] for row in rows.groupBy(layout[PARTITION]).count().collect()}
-    commit = tables.replace(name, rows, layout[PARTITION], days, layout.get(DIRECTORY))
+    provenance = _provenance_at(tables.place(name), restoration)
+    commit = tables.replace(name, rows, layout[PARTITION], days, layout.get(DIRECTORY), provenance)
     _record(instance, AssetKey(list(name)), restoration, commit, tables.place(name), counts)
     return commit
+
+
+def _provenance_at(place: str, restoration: Restoration) -> dict[str, Any]:
+    """Partition -> what its rows in the version were made from; of tables that do not keep that, nothing."""
+    found: dict[str, Any] = {}
+    for origin in origins(place):  # newest first
+        if origin.version <= restoration.version and origin.partition in restoration.changed:
+            found.setdefault(origin.partition, origin.says)
+    return found
 
 
 def _record(

@@ -114,6 +114,16 @@ def test_other_line_ends_are_read(tmp_path, end):
     ]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+def test_lines_of_a_file_of_many_kilobytes_are_numbered_as_an_editor_does(tmp_path, end):
+    invoices = [str(number) for number in range(489434, 489534)]
+    content = (HEADER + b"".join(map(line, invoices))).replace(b"\n", end)
+    assert len(content) > 5_000
+    assert accounted(rows_of(landed(tmp_path, content))) == [
+        (number, invoice, None) for number, invoice in enumerate(invoices, start=2)
+    ]
+
+
 def test_unknown_columns_are_kept_by_their_header(tmp_path):
     header = HEADER.replace(b"Country", b"Country,Channel,").replace(b"Invoice,", b"Till,Invoice,", 1)
     content = header + b"7," + line("489434").replace(b"\n", b",web,\n") + b"broken\n" + b"8,489435" + b"," * 9 + b"\n"

@@ -123,11 +123,14 @@ def test_landing_again_changes_nothing_not_even_a_fingerprint(tmp_path, zone):
 
 
 def test_a_corrected_history_replaces_its_days_and_no_others(tmp_path, zone):
-    land([file(tmp_path, HEADER + line(1, "2010-12-01") + line(2, "2010-12-02"))], zone, INVOICES, today=TODAY)
-    land([file(tmp_path, HEADER + line(3, "2010-12-02"))], zone, INVOICES, today=TODAY)
+    first = land([file(tmp_path, HEADER + line(1, "2010-12-01") + line(2, "2010-12-02"))], zone, INVOICES, today=TODAY)
+    corrected = HEADER + line(3, "2010-12-02") + line(4, "2010-12-03")
+    second = land([file(tmp_path, corrected)], zone, INVOICES, today=TODAY)
+    assert (first.replaced, second.replaced) == ([], [date(2010, 12, 2)])
     assert landed(zone) == {
         "online_retail_2010-12-01.csv": line(1, "2010-12-01"),
         "online_retail_2010-12-02.csv": line(3, "2010-12-02"),
+        "online_retail_2010-12-03.csv": line(4, "2010-12-03"),
     }
 
 
@@ -168,7 +171,7 @@ def test_files_of_other_columns_give_a_day_a_second_drop(tmp_path, zone):
         (None, None, "short,by,one,,,,,"),
         ("3", [("Channel", None)], None),
     ]
-    land([b], zone, INVOICES, today=TODAY)
+    assert land([b], zone, INVOICES, today=TODAY).replaced == [date(2010, 12, 1)]
     assert list(landed(zone)) == ["online_retail_2010-12-01.csv", "online_retail_2010-12-02.csv"]
     assert "web" in landed(zone)["online_retail_2010-12-01.csv"]
 
@@ -187,6 +190,16 @@ def test_written_dates_are_read_by_what_the_file_tells(tmp_path, zone, dates, da
     lines = [line(number, written) for number, written in enumerate(dates)]
     land([file(tmp_path, HEADER + "".join(lines))], zone, INVOICES, today=TODAY)
     assert landed(zone) == {f"online_retail_{day}.csv": kept for day, kept in zip(days, lines, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["12/13/2010 8:26 AM", "13.12.2010 8 Uhr", "13.12.10", "2010-12-13 8:26 PM", "2010-12-13 (Monday)", "2010-12-13T"],
+)
+def test_dates_that_silver_could_not_read_do_not_land(tmp_path, zone, written):
+    problem = refused([file(tmp_path, HEADER + line(1, written))], zone)
+    assert f"has no date that can be read in the column invoice_ts, but {written!r}" in problem
+    assert "Write dates as 2010-12-01 or 2010-12-01 08:26:00." in problem
 
 
 def test_dates_that_could_be_either_are_refused(tmp_path, zone):
@@ -304,10 +317,10 @@ def test_a_landing_that_was_killed_is_completed_by_landing_again(tmp_path, zone,
     path = file(tmp_path, HEADER + "".join(line(day, f"2010-12-0{day}") for day in range(1, 5)))
     put = history._put
 
-    def put_until_killed(staged: Path, target: UPath) -> None:
+    def put_until_killed(staged: Path, target: UPath) -> bool:
         if len(zone.drops("online_retail")) == survived:
             raise Killed
-        put(staged, target)
+        return put(staged, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(history, "_put", put_until_killed)

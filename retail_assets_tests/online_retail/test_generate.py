@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from retail_assets.landing.drops import MANIFEST
 from retail_assets.online_retail import generate as module
 from retail_assets.online_retail import generated_invoices
-from retail_assets.online_retail.generate import HEADER, MANIFEST, generate
+from retail_assets.online_retail.generate import HEADER, generate
 from retail_assets.online_retail.generated_catalogue import closed
 
 LAST_DAY = date(2026, 11, 20)

@@ -18,7 +18,8 @@ from pyspark.sql import types as T
 
 from retail_assets.lakehouse.contracts import partition_column, spark_schema
 from retail_assets.lakehouse.table import Table
-from retail_assets.online_retail.generate import MANIFEST, generate
+from retail_assets.landing.drops import MANIFEST
+from retail_assets.online_retail.generate import generate
 from retail_assets.online_retail.tables import STORED, TABLES
 from retail_assets.operations.main_job import Summary
 from retail_assets.reports.page import MOST_BYTES, Pages, embedded

@@ -1,7 +1,8 @@
 """What a landed row becomes: a clean line, one copy of a clean line, or a row in quarantine with its reasons."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,13 +14,16 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.evaluation import evaluate
+from retail_assets.landing.drops import LandingZone
+from retail_assets.landing.history import land
 from retail_assets.online_retail.clean_transactions import CleanTransactions, clean_transactions
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity, customer_month_activity
 from retail_assets.online_retail.daily_metrics import DailyMetrics, daily_metrics
 from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
-from retail_assets.online_retail.invoice_rules import landed_money
+from retail_assets.online_retail.invoice_rules import landed_money, read_rows
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices, quarantined_invoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
+from retail_assets.online_retail.source import INVOICES
 from retail_assets_tests.online_retail.frames import frame, landed, sale, sorted_rows
 
 DAY = "2011-01-04"
@@ -185,6 +189,44 @@ def test_money_keeps_its_three_decimals(clean: dict[str, Row]):
 def test_written_dates_are_read_as_the_day_of_their_drop(clean: dict[str, Row]):
     assert clean["bare date"].invoice_ts == datetime(2011, 1, 4)
     assert clean["American date"].invoice_ts == clean["British date"].invoice_ts == datetime(2011, 1, 4, 8, 26)
+
+
+TIMES = {"": time(), " 8:26": time(8, 26), " 08:26": time(8, 26), " 18:26:07": time(18, 26, 7)}
+ISO_TIMES = {
+    **TIMES,
+    "T08:26:07": time(8, 26, 7),
+    " 08:26:07.250": time(8, 26, 7, 250_000),
+    "T08:26:07Z": time(8, 26, 7),
+    " 08:26:07 UTC": time(8, 26, 7),
+    " 08:26:07+01:00": time(7, 26, 7),
+}
+
+
+def test_every_form_of_a_date_that_lands_is_read(spark: SparkSession, tmp_path: Path):
+    header = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
+    days = [date(2010, 12, 13), date(2011, 1, 4)]
+    dates = [
+        ["12/13/2010", "1/4/2011"],
+        ["12/13/2010", "01/04/2011"],
+        ["13/12/2010", "4/1/2011"],
+        ["13.12.2010", "4.1.2011"],
+        ["13.12.2010", "04.01.2011"],
+        ["12.13.2010", "1.4.2011"],
+    ]
+    files = [(forms, clock) for forms in dates for clock in TIMES] + [
+        (list(map(str, days)), clock) for clock in ISO_TIMES
+    ]
+    rows, expected = [], {}
+    for number, (forms, clock) in enumerate(files):
+        path, zone = tmp_path / f"{number}.csv", LandingZone(str(tmp_path / f"zone {number}"))
+        path.write_text(header + "".join(f"{invoice},,,,{form}{clock},,,\n" for invoice, form in enumerate(forms)))
+        land([path], zone, INVOICES)
+        for drop, form, day in zip(zone.drops("online_retail"), forms, days, strict=True):
+            rows.append(landed(str(drop.day), invoice_ts=f"{form}{clock}"))
+            expected[f"{form}{clock}"] = datetime.combine(day, ISO_TIMES[clock])
+    read = read_rows(frame(spark, RawInvoices, rows)).select("invoice_ts", "typed_invoice_ts", "reasons").collect()
+    assert {row.invoice_ts: row.typed_invoice_ts for row in read} == expected
+    assert [(row.invoice_ts, row.reasons) for row in read if row.reasons] == []
 
 
 def test_outliers_lie_beyond_the_limits_not_on_them(clean: dict[str, Row]):

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from dagster import (
@@ -18,6 +20,7 @@ from dagster import (
 )
 from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG, SENSOR_NAME_TAG
 from dagster._core.test_utils import create_run_for_test
+from dagster._daemon.sensor import fetch_existing_runs
 from moto.server import ThreadedMotoServer
 from upath import UPath
 
@@ -29,6 +32,9 @@ from retail_assets.operations import arrival_sensor
 from retail_assets.operations.arrival import CONTENTS, DROPS, contents, fingerprints
 from retail_assets.settings import Settings
 from retail_assets_tests.operations.test_planning import days
+
+if TYPE_CHECKING:
+    from dagster._core.remote_representation.external import RemoteSensor
 
 SENSOR, RAW = "online_retail_arrivals", asset_key(RawInvoices)
 
@@ -74,8 +80,14 @@ class Landing:
         self.cursor, self.said = found.cursor, found.skip_message or ""
         return list(found.run_requests or [])
 
+    def has_launched(self, request: RunRequest) -> bool:
+        """Whether the daemon, by its own rule, has made a run of the request's key, and skips the request."""
+        sensor = cast("RemoteSensor", SimpleNamespace(name=SENSOR))
+        return bool(fetch_existing_runs(self.instance, sensor, [request]))
+
     def launch(self, request: RunRequest, status: DagsterRunStatus = DagsterRunStatus.STARTED) -> DagsterRun:
         """The run that the daemon makes of a request."""
+        assert not self.has_launched(request)
         partition = {PARTITION_NAME_TAG: request.partition_key} if request.partition_key else {}
         tags = {**request.tags, **partition, RUN_KEY_TAG: request.run_key or "", SENSOR_NAME_TAG: SENSOR}
         return create_run_for_test(self.instance, status=status, tags=tags)
@@ -185,13 +197,36 @@ def test_a_failed_day_is_not_asked_for_again_before_its_drop_changes(landing):
     assert landing.settle() == ["2010-01-09"]
 
 
-def test_a_lost_cursor_asks_only_for_what_failed(landing):
+def test_a_lost_cursor_asks_only_for_what_failed_as_often_as_it_is_lost(landing):
     landing.drop("2010-01-09", content="broken")
     landing.tick()
     landing.make(landing.tick()[0], leaving_out="2010-01-09")
+    for _ in range(2):
+        assert landing.tick() == []
+        landing.cursor = None
+        assert landing.tick() == []
+        (request,) = landing.tick()
+        assert asked(request) == ["2010-01-09"]
+        landing.make(request, leaving_out="2010-01-09")
+    assert [landing.tick(), landing.tick()] == [[], []]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["first memory", "memory after a lost cursor"])
+def test_a_tick_repeated_after_its_run_was_made_makes_no_second_even_if_that_failed(landing, lost):
+    landing.drop("2010-01-09", content="broken")
+    if lost:
+        landing.settle()
+        landing.drop("2010-01-09", content="still broken")
+        landing.cursor = None
+    landing.tick()
+    before = landing.cursor
+    landing.make(landing.tick()[0], leaving_out="2010-01-09")
+    landing.cursor = before  # killed after it made the run, before it kept the cursor
+    landing.restart()
+    (again,) = landing.tick()
+    assert asked(again) == ["2010-01-09"]
+    assert landing.has_launched(again)
     assert landing.tick() == []
-    landing.cursor = None
-    assert landing.settle() == ["2010-01-09"]
 
 
 def test_days_under_way_are_not_asked_for_and_a_drop_that_changes_meanwhile_is_afterwards(landing):

@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, DagsterInstance
+from dagster import (
+    AssetKey,
+    ConfigurableResource,
+    DagsterInstance,
+    DailyPartitionsDefinition,
+    Definitions,
+    InitResourceContext,
+    MonthlyPartitionsDefinition,
+    asset,
+    in_process_executor,
+)
 
 from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.operations.main_job import AlreadyRunning, Observer, Summary, run_main_job
-from retail_assets.operations.planning import PlannedRun, Request
+from retail_assets.operations.planning import Landed, PlannedRun, Request
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY, all_rows, directories_touched, rows, version
 from retail_assets_tests.workbench import Workbench, line
 
@@ -332,6 +342,28 @@ def test_observers_hear_of_every_table_from_its_start_to_its_end(tmp_path, spark
     assert heard.events == [
         (event, table, "2011-01-04 (1 partition)") for table in CORE[:2] for event in ("started", "made")
     ]
+
+
+def test_a_run_that_fails_before_its_first_table_tells_its_reason_beside_those_of_other_runs():
+    class Unreachable(ConfigurableResource):
+        def setup_for_execution(self, context: InitResourceContext) -> None:
+            raise ConnectionError("nobody answers")
+
+    @asset(partitions_def=DailyPartitionsDefinition("2011-01-04", end_date="2011-01-05"))
+    def sales() -> None:
+        raise ValueError("the rows are wrong")
+
+    @asset(partitions_def=MonthlyPartitionsDefinition("2011-01-01", end_date="2011-02-01"))
+    def takings(shop: Unreachable) -> None:
+        pass
+
+    definitions = Definitions([sales, takings], resources={"shop": Unreachable()}, executor=in_process_executor)
+    landed: dict[AssetKey, Landed] = {table.key: lambda made: (set(), "2011-01-04") for table in (sales, takings)}
+    with DagsterInstance.ephemeral() as instance:
+        summary = run_main_job(definitions, instance, landed, Request(), Observer())
+    first, second = summary.failures
+    assert first == "sales: ValueError: the rows are wrong"
+    assert second.startswith("Execution of run for")
 
 
 def test_an_interrupted_job_stops_and_the_next_one_makes_the_rest(tmp_path, spark):

@@ -17,6 +17,8 @@ from deltalake import DeltaTable, write_deltalake
 from retail_assets.cli import main
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, DIRECTORY, PARTITION
 from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.provenance import origins
+from retail_assets.operations.main_job import PROCESS_TAG
 from retail_assets.operations.time_travel import (
     TravelRefused,
     history,
@@ -79,6 +81,13 @@ def place(tmp_path) -> str:
     return path
 
 
+@pytest.fixture
+def results(tmp_path) -> None:
+    """What checks came to: a table that steps write beside their own."""
+    rows = {"rule": ["units_ge", "units_not_null"], "status": ["failed", "passed"]}
+    write_deltalake(str(tmp_path / "lakehouse" / "online_retail" / "dq_results"), pa.table(rows))
+
+
 def _schema() -> pa.Schema:
     return pa.schema(
         [
@@ -100,6 +109,17 @@ def test_rows_are_read_as_they_are_and_as_they_were(retail, place):
     then = cells(retail("read", f"online_retail.{ACTIVITY}", "--version", "1", "--where", "country = 'EIRE'"))
     assert sorted((row["units"], row["tags"]) for row in then) == [("1", '["a"]'), ("2", '["a"]')]
     assert len(cells(retail("read", ACTIVITY, "--limit", "2"))) == 2
+
+
+def test_what_checks_came_to_is_read_and_told_as_any_table(retail, results):
+    assert cells(retail("read", "dq_results", "--where", "status = 'failed'")) == [
+        {"rule": "units_ge", "status": "failed"}
+    ]
+    shown = retail("history", "online_retail.dq_results")
+    assert shown.exit_code == 0, shown.output
+    assert [line.split()[0] for line in shown.output.splitlines()[1:]] == ["0"]
+    profiled = retail("profile", "dq_results")
+    assert "dq_results: 2 rows" in profiled.output
 
 
 def test_rows_are_read_as_of_a_time(retail, place):
@@ -139,10 +159,11 @@ def test_the_history_says_when_what_and_by_which_run(retail, place, tmp_path):
         (["read", ACTIVITY, "--version", "1", "--as-of", "2024-01-01"], "exclude each other"),
         (["restore", ACTIVITY, "--version", "9"], "Its log goes from version 0 to 2"),
         (["restore", ACTIVITY], "Say what to go back to"),
-        (["restore", "pipeline_metrics", "--version", "0"], "not put back"),
+        (["restore", "dq_results", "--version", "0"], "not put back"),
+        (["drops"], "There is no table"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_what_to_do(retail, place, arguments, says):
+def test_what_cannot_be_done_is_refused_with_what_to_do(retail, place, results, arguments, says):
     result = retail(*arguments)
     assert result.exit_code != 0
     assert says in result.output
@@ -159,7 +180,7 @@ def test_a_version_whose_files_are_gone_is_told_so(place):
 # Putting back, with Spark as the product writes.
 
 
-def written(tables: DeltaTables, day: date, units: int, note: str | None = None) -> int:
+def written(tables: DeltaTables, day: date, units: int, note: str | None = None, drop: str | None = None) -> int:
     schema = "id string, units int, money decimal(18,3), at timestamp, day date, month string"
     rows = [("a", units, None, datetime(2024, 1, 1, 12, 0, 0, 123456), day, "2024-01")]
     frame = tables._spark.createDataFrame(rows, schema)
@@ -167,11 +188,29 @@ def written(tables: DeltaTables, day: date, units: int, note: str | None = None)
         from pyspark.sql import functions as F
 
         frame = frame.withColumn("note", F.lit(note))
-    return tables.replace(NAME, frame, "day", [day], "month").version
+    provenance = None if drop is None else {str(day): [{"path": drop}]}
+    return tables.replace(NAME, frame, "day", [day], "month", provenance).version
 
 
 def units(tables: DeltaTables) -> dict[date, int]:
     return {row.day: row.units for row in tables.read(NAME).collect()}
+
+
+def test_a_main_job_that_was_killed_does_not_keep_a_table_from_being_put_back(retail, place, spark, tmp_path):
+    with home_of(tmp_path / "home") as instance:
+        killed = create_run_for_test(instance, status=DagsterRunStatus.STARTED, tags={PROCESS_TAG: "1"})
+        going_on = create_run_for_test(instance, status=DagsterRunStatus.STARTED)
+        refused = retail("restore", ACTIVITY, "--version", "1", "--yes")
+        assert refused.exit_code == 2, refused.output
+        assert "A run is in progress" in refused.output
+        instance.report_run_failed(going_on)
+        restored = retail("restore", ACTIVITY, "--version", "1", "--yes")
+        assert restored.exit_code == 0, restored.output
+        assert "Done: version 3, 2 rows put back" in restored.output
+        run = instance.get_run_by_id(killed.run_id)
+        assert run is not None
+        assert run.status == DagsterRunStatus.FAILURE
+    assert sorted(row["units"] for row in cells(retail("read", ACTIVITY))) == ["1", "1", "2", "2"]
 
 
 def test_what_differs_goes_back_in_one_commit_and_dagster_knows(spark, tmp_path, instance):
@@ -215,3 +254,18 @@ def test_what_differs_goes_back_in_one_commit_and_dagster_knows(spark, tmp_path,
     assert (one.changed, one.not_in_version) == (["2024-01-01"], [])
     with pytest.raises(TravelRefused, match="has no rows of 2024-02-01"):
         plan_restoration(tables, NAME, LAYOUT, before, ["2024-02-01"])
+
+
+def test_rows_that_are_put_back_bring_along_what_they_were_made_from(spark, tmp_path, instance):
+    tables = DeltaTables(spark, str(tmp_path / "lakehouse"))
+    written(tables, DAYS[0], 1, drop="first.csv")
+    written(tables, DAYS[0], 2, drop="second.csv")
+    good = written(tables, DAYS[1], 3, drop="other.csv")
+    written(tables, DAYS[0], 4, drop="corrected.csv")
+    commit = restore(tables, instance, plan_restoration(tables, NAME, LAYOUT, good), LAYOUT)
+    assert commit is not None
+    newest = {origin.partition: origin for origin in reversed(list(origins(tables.place(NAME))))}
+    assert {day: (origin.version, origin.says) for day, origin in newest.items()} == {
+        "2024-01-01": (commit.version, [{"path": "second.csv"}]),
+        "2024-01-02": (good, [{"path": "other.csv"}]),
+    }
