@@ -20,6 +20,8 @@ from pyspark.sql import types as T
 REQUIRED = "required"
 """Metadata of a frame's column: whether the table that is created for it has it NOT NULL."""
 
+LOG_RETENTION = "delta.logRetentionDuration"
+"""The property that says how long commits stay in a table's log."""
 
 REMEMBERED_FOR = "interval 3650 days"
 """How long the log of a table keeps its commits that say where rows are from. A commit takes a few kilobytes."""
@@ -226,7 +228,7 @@ class Tables(ABC):
             else {"delta.dataSkippingStatsColumns": partition}
         )
         # Delta forgets commits after 30 days, unless it is told otherwise.
-        return {**skipping, "delta.logRetentionDuration": REMEMBERED_FOR} if remembers else skipping
+        return {**skipping, LOG_RETENTION: REMEMBERED_FOR} if remembers else skipping
 
     def _refuse_incompatible(self, name: Sequence[str], schema: T.StructType) -> None:
         """Columns may be added; what readers rely on may not go or change."""
