@@ -666,14 +666,19 @@ def test_every_family_of_checks_has_a_fault_that_is_told_with_what_was_observed_
     judged: Callable[[str], dict[str, dict[str, Verdict]]],
 ):
     seen: set[str] = set()
+    samples = []
     for fault in FAULTS:
         (check,) = (check for check in BY_NAME[fault.table].checks if check.name == fault.check)
         verdict = list(judged(fault.table).values())[PLANTED[fault.table].index(fault)][fault.check]
         told = check.told(verdict)
         assert told["explanation"]
+        if "sample" in told:
+            assert told["sample"] not in told["explanation"], "rows stay in the UI, and this is mailed"
+            samples.append(told["sample"])
         assert told["family"] in FAMILIES
         seen |= {rule.family or check.family for rule in verdict.rules if not rule.passed} or {check.family}
     assert set(FAMILIES) - {MODEL_QUALITY} <= seen
+    assert len(samples) == 5
 
 
 @pytest.mark.parametrize("name", ["raw_invoices", "quarantined_invoices", "clean_transactions"])
