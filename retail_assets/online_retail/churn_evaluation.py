@@ -31,7 +31,7 @@ from retail_assets.analytics.churn_evaluation import (
     to_evaluate,
 )
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, reconciles
+from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict, reconciles
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -226,7 +226,15 @@ def _judged_by(
             found[key] = Verdict(good(figures), figures | bounds)
         return found
 
-    return TableCheck(name, description, verdicts, measures, blocking=False, severity=AssetCheckSeverity.WARN)
+    return TableCheck(
+        name,
+        description,
+        verdicts,
+        measures,
+        blocking=False,
+        severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
+    )
 
 
 def _buyers(audit: Audit) -> DataFrame:

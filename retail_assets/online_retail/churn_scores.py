@@ -25,7 +25,7 @@ from retail_assets.analytics.churn import (
 )
 from retail_assets.analytics.churn_evaluation import ALL
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, all_known
+from retail_assets.lakehouse.checks import MODEL_QUALITY, RECONCILIATION, Audit, TableCheck, Verdict, all_known
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Integer, Real, Text, column, partition
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
@@ -138,6 +138,7 @@ def _model_made() -> TableCheck:
         verdicts,
         blocking=False,
         severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
     )
 
 
@@ -156,7 +157,10 @@ def _everyone_scored() -> TableCheck:
         return found
 
     return TableCheck(
-        "everyone_scored", "Every customer with a purchase so far has one score, or there is no model", verdicts
+        "everyone_scored",
+        "Every customer with a purchase so far has one score, or there is no model",
+        verdicts,
+        family=RECONCILIATION,
     )
 
 

@@ -11,7 +11,7 @@ from dagster import MetadataValue
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import RECONCILIATION, Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -143,6 +143,7 @@ def _figures_are_the_tables() -> TableCheck:
         "The page's figures, read back from it, are those of daily_metrics (every day), geo_metrics (every country) "
         "and customer_rfm (every segment), to the last decimal; a page for which they are not is not written",
         verdicts,
+        family=RECONCILIATION,
     )
 
 

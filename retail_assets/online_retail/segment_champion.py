@@ -17,7 +17,7 @@ from retail_assets.analytics.champions import (
 )
 from retail_assets.analytics.segmentation import FEATURES, LABELS, SMALLEST_SHARE, model_of
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import Contract, Day, Flag, Integer, Real, Text, Texts, column, partition
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
@@ -118,6 +118,7 @@ def _gates() -> TableCheck:
         },
         blocking=False,
         severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
     )
 
 
@@ -135,6 +136,7 @@ def _labels_fit() -> TableCheck:
         measures={"misfits": lambda: F.count_if(F.col("label") != F.col("place_label"))},
         blocking=False,
         severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
     )
 
 

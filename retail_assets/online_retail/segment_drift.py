@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.champions import AGREEMENT_FLOOR, overlap, panel
 from retail_assets.analytics.drift import psi_bound, quantile_psi
 from retail_assets.analytics.segmentation import FEATURES, centres_of, model_of, scaling_of
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import DISTRIBUTION_DRIFT, Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Real, Text, column, partition
 from retail_assets.lakehouse.table import PartitionWindow, table
 from retail_assets.online_retail.customer_segments import CustomerSegments
@@ -158,7 +158,13 @@ def _within_bounds(name: str, description: str, *measures: str) -> TableCheck:
         return {key: Verdict(not figures, {"out_of_bounds": figures}) for key, figures in found.items()}
 
     return TableCheck(
-        name, description, verdicts, {name: out_of_bounds}, blocking=False, severity=AssetCheckSeverity.WARN
+        name,
+        description,
+        verdicts,
+        {name: out_of_bounds},
+        blocking=False,
+        severity=AssetCheckSeverity.WARN,
+        family=DISTRIBUTION_DRIFT,
     )
 
 
