@@ -33,12 +33,15 @@ class WriteRefused(Exception):
 
 @dataclass(frozen=True)
 class Commit:
-    """What one write did, from Delta's own commit: rows and files written, bytes, and how long it took."""
+    """What one write did: rows and files written, bytes, and how long it took.
+
+    Files and bytes are those of Delta's own commit, and None of an append: others may have appended at the same time.
+    """
 
     version: int
     rows: int
-    files: int
-    bytes: int
+    files: int | None
+    bytes: int | None
     seconds: float
     table_rows: int
 
@@ -191,7 +194,7 @@ class Tables(ABC):
         if not self.exists(name):
             self._create(name, schema, partition, directory or partition)
         version, table_rows = self._append(name, schema, rows, replaced)
-        return Commit(version, len(rows), 1, 0, time.monotonic() - began, table_rows)
+        return Commit(version, len(rows), None, None, time.monotonic() - began, table_rows)
 
     @abstractmethod
     def _append(
