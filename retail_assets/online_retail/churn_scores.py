@@ -27,6 +27,7 @@ from retail_assets.analytics.churn_evaluation import ALL
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
 from retail_assets.lakehouse.checks import MODEL_QUALITY, RECONCILIATION, Audit, TableCheck, Verdict, all_known
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Integer, Real, Text, column, partition
+from retail_assets.lakehouse.driver_rows import by_partition
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation
@@ -195,7 +196,7 @@ def build(
     }
     history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_SCORE)).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES)
-    by_month = dict(tuple(history.sort_values("customer_id", kind="stable").groupby("snapshot_month")))
+    by_month = by_partition(history.sort_values("customer_id", kind="stable"), "snapshot_month")
     parts, shown = [], {}
     with mlflow.run(context, "online_retail/churn_scores") as tracked:
         for month, day in wanted.items():
