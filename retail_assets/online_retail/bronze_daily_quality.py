@@ -13,6 +13,7 @@ from retail_assets.lakehouse.contracts import (
     TextMap,
     Texts,
     column,
+    money,
     month_directory,
     partition,
     row_rule,
@@ -141,7 +142,7 @@ def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame
     return known.withColumns(
         {
             **{name: F.coalesce(name, nothing) for name in ("stock_codes", "countries", "unknown_columns")},
-            "landed_value": F.coalesce("landed_value", F.lit(0)).cast("decimal(18,3)"),
+            "landed_value": money(F.col("landed_value")),
             "column_kinds": kinds,
             "score": F.when(F.col("records") > 0, 100 * (1 - F.col("unusable") / F.col("records"))),
         }

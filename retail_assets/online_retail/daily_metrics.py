@@ -12,6 +12,7 @@ from retail_assets.lakehouse.contracts import (
     Real,
     Text,
     column,
+    money,
     month_directory,
     partition,
 )
@@ -76,9 +77,7 @@ def daily_metrics(transactions: DataFrame, days: DataFrame) -> DataFrame:
         F.min("invoice_date").alias("traded_on"),
     )
     known = _every_day(transactions, days).join(sums, "invoice_date", "left").fillna(0)
-    known = known.withColumns(
-        {name: F.coalesce(name, F.lit(0)).cast("decimal(18,3)") for name in ("revenue", "returns_value")}
-    )
+    known = known.withColumns({name: money(F.col(name)) for name in ("revenue", "returns_value")})
     in_order = Window.orderBy("invoice_date")
     # As far back as a day reads that is made alone: the same days come out however they are grouped into runs.
     began = F.min("traded_on").over(in_order.rowsBetween(-DAYS_BEFORE, 0))
