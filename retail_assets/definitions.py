@@ -1,5 +1,6 @@
 """What Dagster loads. Only wires: tables and resources, the same in both deployments."""
 
+import os
 from typing import Any
 
 from dagster import (
@@ -63,7 +64,7 @@ def build_definitions(settings: Settings) -> Definitions:
             "landing": LandingZone(settings.landing, settings.drop_marker, calendar.last_day),
             "pages": Pages(directory=settings.dashboards),
             "mlflow": MlflowTracking(
-                tracking_uri=settings.mlflow_tracking_uri,
+                tracking_uri=_tracking_uri(settings),
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,
             ),
             "discounting": Discounting(yearly_rate=settings.discount_rate),
@@ -88,6 +89,12 @@ def build_definitions(settings: Settings) -> Definitions:
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else in_process_executor,
     )
+
+
+def _tracking_uri(settings: Settings) -> str:
+    """By name where the environment gives it, so that the UI shows the name: a URI may hold a password."""
+    uri, variable = settings.mlflow_tracking_uri, "MLFLOW_TRACKING_URI"
+    return EnvVar(variable) if os.environ.get(variable) == uri else uri
 
 
 def step_launcher(settings: Settings) -> ResourceDefinition:

@@ -23,6 +23,8 @@ from dagster import (
 )
 from dagster._core.definitions.step_launcher import StepLauncher
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
 
 from retail_assets.cli import prepare_dagster_home
 from retail_assets.definitions import build_definitions
@@ -134,6 +136,27 @@ def test_dagster_finds_the_definitions_valid(tmp_path, deployment):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Validation successful for code location retail_assets" in result.stdout + result.stderr
+
+
+def test_the_ui_shows_of_secrets_the_variables_that_hold_them(tmp_path, monkeypatch):
+    secrets = {
+        "MLFLOW_TRACKING_URI": "postgresql://mlflow:hunter2@db/mlflow",
+        "RETAIL_PSEUDONYM_KEY": "a key of 32 characters or longer, hunter2",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    definitions = build_definitions(Settings.read(environment(tmp_path, **secrets)))
+    shown = serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
+    assert "hunter2" not in shown
+    assert all(name in shown for name in secrets)
+
+
+@pytest.mark.parametrize("given", ["", "http://me:hunter2@mlflow"])
+def test_models_are_tracked_where_the_variable_says_or_beside_the_lakehouse(tmp_path, monkeypatch, given):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    definitions = build_definitions(Settings.read(environment(tmp_path, MLFLOW_TRACKING_URI=given)))
+    with build_resources({"mlflow": dict(definitions.resources or {})["mlflow"]}) as resources:
+        assert resources.mlflow.tracking_uri == (given or f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def test_every_table_is_an_asset_in_its_group(closed):

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 from dagster import AssetExecutionContext, BetaWarning, ConfigurableResource
@@ -175,11 +176,12 @@ class MlflowTracking(ConfigurableResource):
         quieten()
         if self.catalog:
             experiment = f"{WORKSPACE_FOLDER}/{experiment}"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BetaWarning)  # known: the version is pinned, and it is tested here
-            mlflow = self._opened(context, experiment, tags)
-        with ended_with_its_status(mlflow):
-            yield TrackedRun(mlflow, self.catalog)
+        with _without_password(self.tracking_uri):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", BetaWarning)  # known: the version is pinned, and it is tested here
+                mlflow = self._opened(context, experiment, tags)
+            with ended_with_its_status(mlflow):
+                yield TrackedRun(mlflow, self.catalog)
 
     def _opened(self, context: AssetExecutionContext, experiment: str, tags: Mapping[str, str] | None) -> Any:
         """dagster-mlflow's own object for this run, given as much of a resource context as it reads."""
@@ -220,6 +222,20 @@ def _run_name(context: AssetExecutionContext) -> str:
         return name
     keys = context.partition_keys
     return f"{name} {keys[0]}" if len(keys) == 1 else f"{name} {keys[0]} to {keys[-1]}"
+
+
+@contextmanager
+def _without_password(uri: str) -> Iterator[None]:
+    """Strikes the password of the store out of errors: MLflow quotes the whole URI of a server that does not answer."""
+    password = urlsplit(uri).password
+    try:
+        yield
+    except Exception as error:
+        told: BaseException | None = error
+        while password and told is not None:
+            told.args = tuple(part.replace(password, "***") if isinstance(part, str) else part for part in told.args)
+            told = told.__cause__ or told.__context__
+        raise
 
 
 @contextmanager

@@ -36,8 +36,6 @@ PREFIX = "RETAIL_DATABRICKS_"
 TOKEN = ("DATABRICKS_TOKEN",)
 OAUTH = ("DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET")
 AZURE = ("ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID")
-CREDENTIALS = frozenset({*TOKEN, *OAUTH, *AZURE})
-"""Variables that say who one is; they never leave the host."""
 
 _NEW_CLUSTER = ("SPARK_VERSION", "NODE_TYPE", "WORKERS", "POLICY_ID", "POOL_ID", "SPARK_CONF", "INIT_SCRIPTS", "TAGS")
 _RUN_PERMISSIONS = ("CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE")
@@ -137,11 +135,6 @@ class DatabricksSettings:
     access_policy: Sequence[Access]
     poll_seconds: float
     timeout_seconds: int
-
-    @property
-    def staged_in_volume(self) -> bool:
-        """Whether staging goes through the Files API, or else through DBFS."""
-        return self.staging.startswith("/Volumes/")
 
     @property
     def run_config(self) -> dict[str, Any]:

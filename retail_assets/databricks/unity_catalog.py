@@ -42,16 +42,15 @@ class Described:
     column_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def wanted_description(
-    contract: type[Contract], group: str, pseudonyms: bool, retention_days: int = RETENTION_DAYS
-) -> Described:
-    """What a contract has the catalog say. `pseudonyms`: whether gold and ml hold them in place of ids."""
+def wanted_description(contract: type[Contract], group: str, pseudonyms: bool, kept: Mapping[str, str]) -> Described:
+    """What a contract has the catalog say. `pseudonyms`: whether gold and ml hold them in place of ids. `kept`: the
+    properties by which the table keeps its files and its log."""
     kind = "pseudonym" if pseudonyms and group in PSEUDONYMOUS_GROUPS else "identifier"
     schema = spark_schema(contract)
     return Described(
         comment=" ".join((contract.__doc__ or "").split()),
         columns={item.name: item.metadata["comment"] for item in schema},
-        properties=retention(retention_days) | PROPERTIES,
+        properties={**kept, **PROPERTIES},
         tags={LAYER: group},
         column_tags={name: {PERSONAL: kind} for name in schema.fieldNames() if name in ID_COLUMNS},
     )
@@ -131,12 +130,10 @@ def describe_tables(
         if not stored.exists(name):
             absent.append(stored.place(name))
             continue
-        for statement in statements(
-            stored.identifier(name),
-            wanted_description(table.contract, table.group, pseudonyms, retention_days),
-            current_description(spark, catalog, name),
-            tagged=is_unity_catalog(catalog),
-        ):
+        current = current_description(spark, catalog, name)
+        kept = retention(retention_days, current.properties)
+        wanted = wanted_description(table.contract, table.group, pseudonyms, kept)
+        for statement in statements(stored.identifier(name), wanted, current, tagged=is_unity_catalog(catalog)):
             spark.sql(statement)
             done.append(statement)
     return _shown(done, absent)

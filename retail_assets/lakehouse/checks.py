@@ -262,7 +262,8 @@ def all_known(
         for key in audit.keys:
             count, sample = (unknown[key]["n"], unknown[key]["sample"]) if key in unknown else (0, None)
             metadata = {"unknown": count} | ({"sample": sample} if count else {})
-            told = f"{count} rows refer to what does not exist, such as {sample}" if count else ""
+            # In words without the sample: they are mailed, which metadata that names rows is not.
+            told = f"{count} rows refer to what does not exist" if count else ""
             found[key] = Verdict(not count, metadata, count, None, 0, explanation=told)
         return found
 

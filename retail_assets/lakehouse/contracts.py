@@ -121,6 +121,11 @@ def _anchored(pattern: Any) -> str:
     return text if text.startswith("^") else f"^(?:{text})"
 
 
+def money(amount: Column) -> Column:
+    """An amount as Money; NULL, as the sum over no rows is, as 0."""
+    return F.coalesce(amount, F.lit(0)).cast("decimal(18,3)")
+
+
 def rules(contract: type[Contract]) -> list[Rule]:
     """Every rule that a row must keep, in the order of the columns: nullability, value rules, rules across columns."""
     schema = contract.to_schema()

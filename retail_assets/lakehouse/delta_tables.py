@@ -20,6 +20,8 @@ from pyspark.sql import types as T
 REQUIRED = "required"
 """Metadata of a frame's column: whether the table that is created for it has it NOT NULL."""
 
+LOG_RETENTION = "delta.logRetentionDuration"
+"""The property that says how long commits stay in a table's log."""
 
 REMEMBERED_FOR = "interval 3650 days"
 """How long the log of a table keeps its commits that say where rows are from. A commit takes a few kilobytes."""
@@ -31,12 +33,15 @@ class WriteRefused(Exception):
 
 @dataclass(frozen=True)
 class Commit:
-    """What one write did, from Delta's own commit: rows and files written, bytes, and how long it took."""
+    """What one write did: rows and files written, bytes, and how long it took.
+
+    Files and bytes are those of Delta's own commit, and None of an append: others may have appended at the same time.
+    """
 
     version: int
     rows: int
-    files: int
-    bytes: int
+    files: int | None
+    bytes: int | None
     seconds: float
     table_rows: int
 
@@ -189,7 +194,7 @@ class Tables(ABC):
         if not self.exists(name):
             self._create(name, schema, partition, directory or partition)
         version, table_rows = self._append(name, schema, rows, replaced)
-        return Commit(version, len(rows), 1, 0, time.monotonic() - began, table_rows)
+        return Commit(version, len(rows), None, None, time.monotonic() - began, table_rows)
 
     @abstractmethod
     def _append(
@@ -226,7 +231,7 @@ class Tables(ABC):
             else {"delta.dataSkippingStatsColumns": partition}
         )
         # Delta forgets commits after 30 days, unless it is told otherwise.
-        return {**skipping, "delta.logRetentionDuration": REMEMBERED_FOR} if remembers else skipping
+        return {**skipping, LOG_RETENTION: REMEMBERED_FOR} if remembers else skipping
 
     def _refuse_incompatible(self, name: Sequence[str], schema: T.StructType) -> None:
         """Columns may be added; what readers rely on may not go or change."""

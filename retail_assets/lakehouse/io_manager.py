@@ -144,13 +144,16 @@ def _crosses_into_pseudonyms(context: InputContext) -> bool:
 
 
 def commit_metadata(commit: Commit, path: str) -> dict[str, Any]:
-    """What the Dagster UI shows of a write, all of it from Delta's own commit."""
+    """What the Dagster UI shows of a write, without what is not known of it."""
+    counts = {
+        "dagster/row_count": commit.table_rows,
+        "delta_version": commit.version,
+        "rows_written": commit.rows,
+        "files_written": commit.files,
+        "bytes_written": commit.bytes,
+    }
     return {
-        "dagster/row_count": MetadataValue.int(commit.table_rows),
         "dagster/uri": path,
-        "delta_version": MetadataValue.int(commit.version),
-        "rows_written": MetadataValue.int(commit.rows),
-        "files_written": MetadataValue.int(commit.files),
-        "bytes_written": MetadataValue.int(commit.bytes),
+        **{name: MetadataValue.int(count) for name, count in counts.items() if count is not None},
         "write_seconds": MetadataValue.float(round(commit.seconds, 2)),
     }

@@ -1,12 +1,13 @@
 """Upkeep of Delta tables: small files made into larger ones; files and log entries removed that no version needs.
 
 Nothing of this changes a row. A version of a table can be read for as many days as the retention says: vacuum takes
-only files that have been out of every version for longer, and what a killed write left; the log is kept as long. Every
-step is one commit, or removes what nobody needs, so it may be killed anywhere and done again.
+only files that have been out of every version for longer, and what a killed write left; the log is kept as long, and
+longer where it remembers what rows were made from. Every step is one commit, or removes what nobody needs, so it may be
+killed anywhere and done again.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dagster import MetadataValue
 from pyspark.sql import SparkSession
 
 from retail_assets.lakehouse.catalog_tables import CatalogTables
+from retail_assets.lakehouse.delta_tables import LOG_RETENTION, REMEMBERED_FOR
 
 TARGET_BYTES = 64 * 1024 * 1024
 """Files are made no larger than this, so that several tasks can share a directory."""
@@ -44,10 +46,14 @@ class Upkeep:
         }
 
 
-def retention(days: int) -> dict[str, str]:
-    """The properties by which every engine keeps a table's deleted files, and its log, for so many days."""
+def retention(days: int, current: Mapping[str, str]) -> dict[str, str]:
+    """The properties by which every engine keeps a table's deleted files, and its log, for so many days.
+
+    By its `current` properties a table may remember what its rows were made from: its log stays as it was created.
+    """
     interval = f"interval {days} days"
-    return {"delta.deletedFileRetentionDuration": interval, "delta.logRetentionDuration": interval}
+    log = REMEMBERED_FOR if current.get(LOG_RETENTION) == REMEMBERED_FOR else interval
+    return {"delta.deletedFileRetentionDuration": interval, LOG_RETENTION: log}
 
 
 def maintain_path(place: str, days: int) -> Upkeep:
@@ -59,9 +65,10 @@ def maintain_path(place: str, days: int) -> Upkeep:
 
     began, table = time.monotonic(), DeltaTable(place)
     (files_before, bytes_before), entries = _size(table), _log_entries(place)
-    wanted = retention(days)
-    if any(table.metadata().configuration.get(name) != value for name, value in wanted.items()):
-        table.alter.set_table_properties(dict(wanted))
+    current = table.metadata().configuration
+    wanted = retention(days, current)
+    if any(current.get(name) != value for name, value in wanted.items()):
+        table.alter.set_table_properties(wanted)
     compacted = table.optimize.compact(target_size=TARGET_BYTES)
     # In full: also what no version ever knew.
     vacuumed = table.vacuum(24 * days, dry_run=False, full=True)
@@ -99,7 +106,8 @@ def maintain_in_catalog(spark: SparkSession, catalog: str, name: Sequence[str], 
     """Upkeep of a table by its name in a catalog, by SQL; its log is cleaned by the engine, as its properties say."""
     began, table = time.monotonic(), CatalogTables(spark, catalog).identifier(name)
     (before,) = spark.sql(f"DESCRIBE DETAIL {table}").select("numFiles", "sizeInBytes", "properties").collect()
-    wanted = {key: value for key, value in retention(days).items() if before.properties.get(key) != value}
+    current = before.properties
+    wanted = {key: value for key, value in retention(days, current).items() if current.get(key) != value}
     if wanted:
         listed = ", ".join(f"'{key}' = '{value}'" for key, value in wanted.items())
         spark.sql(f"ALTER TABLE {table} SET TBLPROPERTIES ({listed})")

@@ -356,9 +356,9 @@ def _evaluations(
     verdicts: Mapping[str, Mapping[str, Verdict]],
     refused: set[str],
 ) -> Iterator[AssetCheckEvaluation | Output]:
-    """One evaluation per check and partition, each pointing at the materialization that readers now see.
+    """One evaluation per check and partition, each pointing at the materialization that this step made.
 
-    For a refused partition that is the previous one, if there was any.
+    That of a refused partition points at none: it is not of what readers go on seeing.
     """
     partitions = set(next(iter(verdicts.values())))
     latest = context.instance.event_log_storage.get_latest_storage_id_by_partition(

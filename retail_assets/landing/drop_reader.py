@@ -192,10 +192,10 @@ def _columns(line: bytes, path: str, layout: SourceLayout) -> tuple[tuple[str | 
     columns = tuple(layout.recognised(header) for header in headers)
     missing = [f"{column} ({' or '.join(names)})" for column, names in layout.columns.items() if column not in columns]
     if missing:
+        # A first line of which nothing is known may be a row, and this is mailed.
+        shown = f"Its header is {text[:200]!r}" if any(columns) else "Its first line names none of the columns"
         raise DropRefused(
-            path,
-            f"has no column for {', '.join(missing)}",
-            f"Its header is {text[:200]!r}: add the column, or correct its name.",
+            path, f"has no column for {', '.join(missing)}", f"{shown}: add the column, or correct its name."
         )
     names = [column or header for column, header in zip(columns, headers, strict=True)]
     twice = sorted({name for name in names if names.count(name) > 1})

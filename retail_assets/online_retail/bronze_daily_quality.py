@@ -13,6 +13,7 @@ from retail_assets.lakehouse.contracts import (
     TextMap,
     Texts,
     column,
+    money,
     month_directory,
     partition,
     row_rule,
@@ -34,7 +35,10 @@ KINDS = {
     "number": r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$",
     "timestamp": r"^\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}",
 }
-"""Kinds of values, the narrowest first; what is none of them is text. An integer is a number too."""
+"""Kinds of values, the narrowest first; what is none of them is text."""
+
+NARROWER = {"number": ("integer",)}
+"""Kind -> the narrower ones whose values are of it, too."""
 
 AFTER_DIGITS = ":"
 """The character after 9. No pattern above matches what begins with it or one beyond, which spares most text a look."""
@@ -108,9 +112,9 @@ def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame
     ]
     told_apart = raw.withColumns({f"kind_of_{name}": F.when(early, _kind(name)) for name in INVOICES.columns})
     of_kind = [
-        F.count_if(F.col(f"kind_of_{name}").isin(kinds)).alias(f"{kinds[-1]}_{name}")
+        F.count_if(F.col(f"kind_of_{name}").isin(kind, *NARROWER.get(kind, ()))).alias(f"{kind}_{name}")
         for name in INVOICES.columns
-        for kinds in (["integer"], ["integer", "number"], ["timestamp"])
+        for kind in KINDS
     ]
     present = [F.count(F.when(early, F.col(name))).alias(f"present_{name}") for name in INVOICES.columns]
     landed = told_apart.groupBy("invoice_date").agg(
@@ -141,7 +145,7 @@ def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame
     return known.withColumns(
         {
             **{name: F.coalesce(name, nothing) for name in ("stock_codes", "countries", "unknown_columns")},
-            "landed_value": F.coalesce("landed_value", F.lit(0)).cast("decimal(18,3)"),
+            "landed_value": money(F.col("landed_value")),
             "column_kinds": kinds,
             "score": F.when(F.col("records") > 0, 100 * (1 - F.col("unusable") / F.col("records"))),
         }

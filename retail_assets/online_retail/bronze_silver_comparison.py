@@ -14,6 +14,7 @@ from retail_assets.lakehouse.contracts import (
     Money,
     Text,
     column,
+    money,
     month_directory,
     partition,
     row_rule,
@@ -112,7 +113,7 @@ def bronze_silver_comparison(quality: DataFrame, transactions: DataFrame) -> Dat
         F.col("null_customer_id").alias("bronze_without_customer"),
         "silver_without_customer",
         F.col("landed_value").alias("bronze_value"),
-        F.coalesce("silver_value", F.lit(0)).cast("decimal(18,3)").alias("silver_value"),
+        money(F.col("silver_value")).alias("silver_value"),
         F.coalesce("order_values", F.create_map(*none).cast("map<string,bigint>")).alias("order_values"),
     )
 

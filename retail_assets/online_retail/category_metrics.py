@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.categories import CATEGORIES
 from retail_assets.lakehouse.checks import reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, partition
+from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, money, partition
 from retail_assets.lakehouse.table import PartitionWindow, table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.product_metrics import ProductMetrics, sums_of_products
@@ -65,9 +65,9 @@ def category_metrics(products: DataFrame, transactions: DataFrame) -> DataFrame:
     sums = products.groupBy(keys).agg(
         F.count_if(F.col("orders") > 0).alias("products"),
         F.count_if(F.col("abc_class") == "A").alias("class_a_products"),
-        _money(F.sum("revenue")).alias("revenue"),
+        money(F.sum("revenue")).alias("revenue"),
         F.sum("units").alias("units"),
-        _money(F.sum("returns_value")).alias("returns_value"),
+        money(F.sum("returns_value")).alias("returns_value"),
         F.max(F.when(best, F.col("stock_code"))).alias("top_product"),
         F.max(F.when(best, F.col("description"))).alias("top_product_description"),
     )
@@ -104,10 +104,6 @@ def _buyers(products: DataFrame, transactions: DataFrame) -> DataFrame:
     return placed.groupBy("snapshot_month", "category").agg(
         F.size(F.collect_set("invoice_no")).alias("orders"), F.size(F.collect_set("customer_id")).alias("customers")
     )
-
-
-def _money(amount: Column) -> Column:
-    return amount.cast("decimal(18,3)")
 
 
 @table(

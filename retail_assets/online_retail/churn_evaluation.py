@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
+import pandas as pd
 from dagster import AssetCheckSeverity, AssetExecutionContext, MetadataValue
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -31,7 +32,7 @@ from retail_assets.analytics.churn_evaluation import (
     to_evaluate,
 )
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, reconciles
+from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict, reconciles
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -43,8 +44,8 @@ from retail_assets.lakehouse.contracts import (
     column,
     partition,
     row_rule,
-    spark_schema,
 )
+from retail_assets.lakehouse.driver_rows import as_table
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -226,7 +227,15 @@ def _judged_by(
             found[key] = Verdict(good(figures), figures | bounds)
         return found
 
-    return TableCheck(name, description, verdicts, measures, blocking=False, severity=AssetCheckSeverity.WARN)
+    return TableCheck(
+        name,
+        description,
+        verdicts,
+        measures,
+        blocking=False,
+        severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
+    )
 
 
 def _buyers(audit: Audit) -> DataFrame:
@@ -292,7 +301,6 @@ def build(
     context: AssetExecutionContext,
 ) -> Built:
     """Fits on the driver, each snapshot's models once, on features that Spark makes of all at once."""
-    spark = activity.sparkSession
     days = as_of_dates(window, landing)
     history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_EVALUATE)).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES)
@@ -306,6 +314,5 @@ def build(
                     rows += [row | {"snapshot_month": month, "as_of_date": day} for row in found]
                     if as_of == known[-1]:
                         shown[str(month)] = _track(tracked, evaluation, found, str(month))
-    schema = spark_schema(ChurnEvaluation)
-    records = [tuple(row[name] for name in schema.fieldNames()) for row in rows]
-    return Built(spark.createDataFrame(records, schema), metadata=shown)
+    made = [pd.DataFrame(rows, dtype=object)] if rows else []
+    return Built(as_table(activity, ChurnEvaluation, made), metadata=shown)

@@ -25,8 +25,9 @@ from retail_assets.analytics.churn import (
 )
 from retail_assets.analytics.churn_evaluation import ALL
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, all_known
+from retail_assets.lakehouse.checks import MODEL_QUALITY, RECONCILIATION, Audit, TableCheck, Verdict, all_known
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Integer, Real, Text, column, partition
+from retail_assets.lakehouse.driver_rows import by_partition
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation
@@ -138,6 +139,7 @@ def _model_made() -> TableCheck:
         verdicts,
         blocking=False,
         severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
     )
 
 
@@ -156,7 +158,10 @@ def _everyone_scored() -> TableCheck:
         return found
 
     return TableCheck(
-        "everyone_scored", "Every customer with a purchase so far has one score, or there is no model", verdicts
+        "everyone_scored",
+        "Every customer with a purchase so far has one score, or there is no model",
+        verdicts,
+        family=RECONCILIATION,
     )
 
 
@@ -191,7 +196,7 @@ def build(
     }
     history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_SCORE)).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES)
-    by_month = dict(tuple(history.sort_values("customer_id", kind="stable").groupby("snapshot_month")))
+    by_month = by_partition(history.sort_values("customer_id", kind="stable"), "snapshot_month")
     parts, shown = [], {}
     with mlflow.run(context, "online_retail/churn_scores") as tracked:
         for month, day in wanted.items():

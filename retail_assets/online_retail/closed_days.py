@@ -3,15 +3,20 @@
 from datetime import date, timedelta
 from functools import cache
 
-# Days that were public holidays once. Source: gov.uk, "UK bank holidays", and its list of earlier years.
+# Days since 2009 that were public holidays once. Source: gov.uk, "UK bank holidays", and its list of earlier years.
 ONCE = {
     date(2011, 4, 29): "royal wedding",
+    date(2012, 6, 4): "spring bank holiday, moved to the jubilee",
     date(2012, 6, 5): "diamond jubilee",
-    date(2020, 5, 8): "Victory in Europe",
+    date(2020, 5, 8): "early May bank holiday, moved to Victory in Europe",
+    date(2022, 6, 2): "spring bank holiday, moved to the jubilee",
     date(2022, 6, 3): "platinum jubilee",
     date(2022, 9, 19): "state funeral",
     date(2023, 5, 8): "coronation",
 }
+
+MOVED = {date(2012, 5, 28), date(2020, 5, 4), date(2022, 5, 30)}
+"""Mondays that were working days, as their bank holiday was another day that year."""
 
 UNSETTLED_DAYS = 14
 """So long before and after Christmas a day is like no other of its weekday."""
@@ -24,7 +29,7 @@ def closed_days(year: int) -> frozenset[date]:
     closed = {easter + timedelta(days=offset) for offset in (-2, -1, 0, 1)}
     closed |= {_first_monday(year, 5), _last_monday(year, 5), _last_monday(year, 8)}
     closed |= {date(year, 12, day) for day in range(24, 32)} | {date(year, 1, day) for day in (1, 2, 3)}
-    return frozenset(closed | {day for day in ONCE if day.year == year})
+    return frozenset((closed | {day for day in ONCE if day.year == year}) - MOVED)
 
 
 def is_closed(day: date) -> bool:

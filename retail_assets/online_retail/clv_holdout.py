@@ -24,8 +24,8 @@ from retail_assets.lakehouse.contracts import (
     column,
     partition,
     row_rule,
-    spark_schema,
 )
+from retail_assets.lakehouse.driver_rows import as_table
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_clv import MONTHS_OF_HISTORY, MONTHS_TO_FIT, model_figures, models_fitted
@@ -291,7 +291,7 @@ def build(
                     rows.append(clv_holdout(holdout, month, customers, later[lasting], model))
                     windows.append(_track(tracked, rows[-1], model))
             shown[str(month)] = _shown(windows)
-    return Built(_frame(activity, rows), findings={"problems": problems}, metadata=shown)
+    return Built(as_table(activity, ClvHoldout, rows), findings={"problems": problems}, metadata=shown)
 
 
 def _fitted(customers: pd.DataFrame) -> LifetimeModel | NotFitted:
@@ -319,10 +319,3 @@ def _later(activity: DataFrame, first: date) -> pd.DataFrame:
         F.col("revenue").cast("double").alias("spend"),
     ).toPandas()
     return months.sort_values(["customer_id", "activity_month"], ignore_index=True)
-
-
-def _frame(activity: DataFrame, rows: list[pd.DataFrame]) -> DataFrame:
-    schema = spark_schema(ClvHoldout)
-    every = pd.concat(rows)[schema.fieldNames()].astype(object) if rows else pd.DataFrame(columns=schema.fieldNames())
-    records = [tuple(row) for row in every.where(every.notna(), None).to_numpy().tolist()]
-    return activity.sparkSession.createDataFrame(records, schema)

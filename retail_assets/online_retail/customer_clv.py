@@ -33,6 +33,7 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
     spark_schema,
 )
+from retail_assets.lakehouse.driver_rows import as_table
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -222,10 +223,4 @@ def build(
                 problems[str(month)] = [str(problem)]
             rows.append(customer_clv(customers, model, rate))
             shown[str(month)] = _track(tracked, rows[-1], model, rate, str(month))
-    return Built(_frame(activity, rows), findings={"problems": problems}, metadata=shown)
-
-
-def _frame(activity: DataFrame, rows: list[pd.DataFrame]) -> DataFrame:
-    schema = spark_schema(CustomerClv)
-    records = [tuple(row) for frame in rows for row in frame.astype(object).to_numpy().tolist()]
-    return activity.sparkSession.createDataFrame(records, schema)
+    return Built(as_table(activity, CustomerClv, rows), findings={"problems": problems}, metadata=shown)

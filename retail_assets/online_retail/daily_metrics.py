@@ -1,6 +1,6 @@
 """daily_metrics: the shop's day in figures, with moving averages and growth over the same span before."""
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import reconciles
@@ -12,6 +12,7 @@ from retail_assets.lakehouse.contracts import (
     Real,
     Text,
     column,
+    money,
     month_directory,
     partition,
 )
@@ -28,8 +29,9 @@ _TOTALS = [(CleanTransactions, "line_total", "line_type")]
 class DailyMetrics(Contract):
     """Orders, customers, units and revenue of every calendar day, closed days included, from product lines.
 
-    Growth compares the month to date with the same span of the month before, and of the same month a year before;
-    it is NULL where nothing was sold in that span.
+    Averages are over the days since the first transaction where these are fewer, and 0 before it. Growth compares the
+    month to date with the same span of the month before, and of the same month a year before; it is NULL where nothing
+    was sold in that span.
     """
 
     orders: Count = column("Distinct invoices with product lines", ge=0, origin=(CleanTransactions, "invoice_no"))
@@ -72,25 +74,30 @@ def daily_metrics(transactions: DataFrame, days: DataFrame) -> DataFrame:
         F.sum(F.when(product, F.col("quantity"))).alias("units"),
         F.sum(F.when(product, F.col("line_total"))).alias("revenue"),
         (-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
+        F.min("invoice_date").alias("traded_on"),
     )
     known = _every_day(transactions, days).join(sums, "invoice_date", "left").fillna(0)
-    known = known.withColumns(
-        {name: F.coalesce(name, F.lit(0)).cast("decimal(18,3)") for name in ("revenue", "returns_value")}
-    )
+    known = known.withColumns({name: money(F.col(name)) for name in ("revenue", "returns_value")})
     in_order = Window.orderBy("invoice_date")
-    last_7, last_30 = in_order.rowsBetween(-6, 0), in_order.rowsBetween(-29, 0)
+    # As far back as a day reads that is made alone: the same days come out however they are grouped into runs.
+    began = F.min("traded_on").over(in_order.rowsBetween(-DAYS_BEFORE, 0))
+
+    def average(name: str, span: int) -> Column:
+        total = F.sum(name).over(in_order.rowsBetween(1 - span, 0))
+        return F.coalesce(total / F.least(F.lit(span), F.datediff("invoice_date", began) + 1), F.lit(0))
+
     month = Window.partitionBy(F.trunc("invoice_date", "MM")).orderBy("invoice_date")
     moving = known.select(
         "*",
         F.when(F.col("orders") > 0, F.col("revenue") / F.col("orders"))
         .cast("decimal(18,3)")
         .alias("average_order_value"),
-        F.avg("revenue").over(last_7).cast("decimal(18,3)").alias("revenue_7_day_average"),
-        F.avg("revenue").over(last_30).cast("decimal(18,3)").alias("revenue_30_day_average"),
-        F.avg("orders").over(last_7).alias("orders_7_day_average"),
-        F.avg("orders").over(last_30).alias("orders_30_day_average"),
+        average("revenue", 7).cast("decimal(18,3)").alias("revenue_7_day_average"),
+        average("revenue", 30).cast("decimal(18,3)").alias("revenue_30_day_average"),
+        average("orders", 7).alias("orders_7_day_average"),
+        average("orders", 30).alias("orders_30_day_average"),
         F.sum("revenue").over(month).cast("decimal(18,3)").alias("revenue_month_to_date"),
-    )
+    ).drop("traded_on")
     to_date = moving.select(F.col("invoice_date").alias("day"), F.col("revenue_month_to_date").alias("before"))
     for months, name in ((1, "month_over_month_growth"), (12, "year_over_year_growth")):
         earlier = to_date.select(F.col("day"), F.col("before"))

@@ -11,8 +11,7 @@ from dagster import MetadataValue
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
-from retail_assets.lakehouse.collecting import collected
+from retail_assets.lakehouse.checks import RECONCILIATION, Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -24,6 +23,7 @@ from retail_assets.lakehouse.contracts import (
     spark_schema,
     table_name,
 )
+from retail_assets.lakehouse.driver_rows import collected
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.table import Built, PartitionWindow, Reads, table
 from retail_assets.landing.drops import LandingZone
@@ -144,6 +144,7 @@ def _figures_are_the_tables() -> TableCheck:
         "The page's figures, read back from it, are those of daily_metrics (every day), geo_metrics (every country) "
         "and customer_rfm (every segment), to the last decimal; a page for which they are not is not written",
         verdicts,
+        family=RECONCILIATION,
     )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-from dateutil.easter import easter
 from numpy.typing import NDArray
+
+from retail_assets.online_retail.closed_days import easter_sunday
 
 LONGEST_BASKET = 100
 
@@ -80,7 +81,7 @@ _THINGS = [
 
 def closed(day: date) -> bool:
     """Saturdays, the days around Christmas and New Year, Good Friday and Easter Monday: no drop at all."""
-    sunday = easter(day.year)
+    sunday = easter_sunday(day.year)
     return (
         day.weekday() == 5
         or (day.month, day.day) >= (12, 24)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
@@ -15,6 +15,7 @@ from retail_assets.lakehouse.contracts import (
     Real,
     Text,
     column,
+    money,
     partition,
 )
 from retail_assets.lakehouse.table import PartitionWindow, table
@@ -78,8 +79,8 @@ def geo_metrics(transactions: DataFrame, activity: DataFrame, rfm: DataFrame) ->
         F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
         F.size(F.collect_set(F.when(product, F.col("customer_id")))).alias("customers"),
         F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
-        _money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
-        _money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
+        money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
+        money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
     )
     for months, name in ((1, "month_over_month_growth"), (12, "year_over_year_growth")):
         earlier = sums.select(
@@ -100,15 +101,11 @@ def geo_metrics(transactions: DataFrame, activity: DataFrame, rfm: DataFrame) ->
                 "segment_mix": F.coalesce("segment_mix", F.create_map().cast("map<string,bigint>")),
                 "iso_code": F.try_element_at(codes, "country"),
                 "return_rate": F.when(revenue > 0, (F.col("returns_value") / revenue).cast("double")),
-                "average_order_value": F.when(F.col("orders") > 0, _money(revenue / F.col("orders"))),
+                "average_order_value": F.when(F.col("orders") > 0, money(revenue / F.col("orders"))),
                 "revenue_share": F.when(whole_month > 0, (revenue / whole_month).cast("double")),
             }
         )
     )
-
-
-def _money(amount: Column) -> Column:
-    return F.coalesce(amount, F.lit(0)).cast("decimal(18,3)")
 
 
 def _new_customers(products: DataFrame, activity: DataFrame) -> DataFrame:

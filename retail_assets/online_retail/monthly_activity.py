@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Real, column, partition, row_rule
+from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Real, column, money, partition, row_rule
 from retail_assets.lakehouse.table import PartitionWindow, table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -79,7 +79,7 @@ def monthly_activity(transactions: DataFrame, activity: DataFrame, months: DataF
     whole = ("placed_orders", "cancelled_orders", "active_users", "new_users", "existing_users")
     return (
         joined.withColumn("net_sales_growth", growth)
-        .withColumn("net_sales", F.coalesce("net_sales", F.lit(0)).cast("decimal(18,3)"))
+        .withColumn("net_sales", money(F.col("net_sales")))
         .fillna(0, list(whole))
         .drop("before")
     )

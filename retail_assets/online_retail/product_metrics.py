@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.categories import CATEGORIES, category
 from retail_assets.lakehouse.checks import Audit, reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, partition
+from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, money, partition
 from retail_assets.lakehouse.table import PartitionWindow, table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, is_product_code, sums_of_lines
 from retail_assets.operations.partitions import monthly, preceding
@@ -62,11 +62,11 @@ def product_metrics(transactions: DataFrame) -> DataFrame:
     lines = _of_products(transactions)
     keys = ["snapshot_month", "stock_code"]
     sums = lines.groupBy(keys).agg(
-        _money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
+        money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
         F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
         F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
         F.size(F.collect_set(F.when(product, F.col("customer_id")))).alias("customers"),
-        _money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
+        money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
     )
     earlier = sums.select(
         F.add_months("snapshot_month", 1).alias("snapshot_month"), "stock_code", F.col("revenue").alias("before")
@@ -91,7 +91,7 @@ def product_metrics(transactions: DataFrame) -> DataFrame:
         .withColumns(
             {
                 "return_rate": F.when(revenue > 0, (F.col("returns_value") / revenue).cast("double")),
-                "average_price": F.when(F.col("units") > 0, _money(revenue / F.col("units"))),
+                "average_price": F.when(F.col("units") > 0, money(revenue / F.col("units"))),
                 "revenue_share": F.when(whole_month > 0, (revenue / whole_month).cast("double")),
                 "revenue_rank": F.row_number().over(by_revenue),
                 "category_rank": F.row_number().over(within_category),
@@ -113,10 +113,6 @@ def _descriptions(lines: DataFrame) -> DataFrame:
     counts = lines.filter("trim(description) <> ''").groupBy("snapshot_month", "stock_code", "description").count()
     best = F.min(F.struct((-F.col("count")).alias("order"), "description"))["description"]
     return counts.groupBy("snapshot_month", "stock_code").agg(best.alias("description"))
-
-
-def _money(amount: Column) -> Column:
-    return F.coalesce(amount, F.lit(0)).cast("decimal(18,3)")
 
 
 def sums_of_products(audit: Audit) -> DataFrame:

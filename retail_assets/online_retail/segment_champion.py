@@ -17,11 +17,12 @@ from retail_assets.analytics.champions import (
 )
 from retail_assets.analytics.segmentation import FEATURES, LABELS, SMALLEST_SHARE, model_of
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import Contract, Day, Flag, Integer, Real, Text, Texts, column, partition
+from retail_assets.lakehouse.driver_rows import as_table, by_partition
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL, SegmentModel, as_table, by_month, month_alias
+from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL, SegmentModel, month_alias
 from retail_assets.operations.partitions import monthly, months_so_far
 
 _PLACE = (SegmentModel, "recency_scaled", "frequency_scaled", "monetary_scaled")
@@ -118,6 +119,7 @@ def _gates() -> TableCheck:
         },
         blocking=False,
         severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
     )
 
 
@@ -135,6 +137,7 @@ def _labels_fit() -> TableCheck:
         measures={"misfits": lambda: F.count_if(F.col("label") != F.col("place_label"))},
         blocking=False,
         severity=AssetCheckSeverity.WARN,
+        family=MODEL_QUALITY,
     )
 
 
@@ -151,11 +154,11 @@ def build(
     rfm: DataFrame, model: DataFrame, window: PartitionWindow, mlflow: MlflowTracking, context: AssetExecutionContext
 ) -> Built:
     """Decides every month so far, keeps the window's decisions, and lets the registry's alias follow the newest."""
-    models = by_month(model.toPandas())
+    models = by_partition(model.toPandas(), "snapshot_month")
     sizes = {month: int(rows["customers"].sum()) for month, rows in models.items()}
     kept = panel(rfm, sizes, "snapshot_month").withColumn("monetary", F.col("monetary").cast("double"))
     customers = kept.select("snapshot_month", *FEATURES).toPandas()
-    decided = standings(models, by_month(customers))
+    decided = standings(models, by_partition(customers, "snapshot_month"))
     made = {month: decided[month] for month in window.days if month in decided}
     if made:
         with mlflow.run(context, EXPERIMENT) as tracked:

@@ -11,11 +11,12 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.champions import AGREEMENT_FLOOR, overlap, panel
 from retail_assets.analytics.drift import psi_bound, quantile_psi
 from retail_assets.analytics.segmentation import FEATURES, centres_of, model_of, scaling_of
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import DISTRIBUTION_DRIFT, Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Real, Text, column, partition
+from retail_assets.lakehouse.driver_rows import as_table, by_partition
 from retail_assets.lakehouse.table import PartitionWindow, table
 from retail_assets.online_retail.customer_segments import CustomerSegments
-from retail_assets.online_retail.segment_model import SegmentModel, as_table, by_month
+from retail_assets.online_retail.segment_model import SegmentModel
 from retail_assets.operations.partitions import monthly, preceding
 
 TRANSITION, MOVED, AGREEMENT, PSI, CENTROID = MEASURES = (
@@ -158,7 +159,13 @@ def _within_bounds(name: str, description: str, *measures: str) -> TableCheck:
         return {key: Verdict(not figures, {"out_of_bounds": figures}) for key, figures in found.items()}
 
     return TableCheck(
-        name, description, verdicts, {name: out_of_bounds}, blocking=False, severity=AssetCheckSeverity.WARN
+        name,
+        description,
+        verdicts,
+        {name: out_of_bounds},
+        blocking=False,
+        severity=AssetCheckSeverity.WARN,
+        family=DISTRIBUTION_DRIFT,
     )
 
 
@@ -188,10 +195,11 @@ def _within_bounds(name: str, description: str, *measures: str) -> TableCheck:
 )
 def build(segments: DataFrame, model: DataFrame, window: PartitionWindow) -> DataFrame:
     """The window's months, each against the month before it."""
-    models, moves = by_month(model.toPandas()), by_month(transitions(segments).toPandas())
+    models = by_partition(model.toPandas(), "snapshot_month")
+    moves = by_partition(transitions(segments).toPandas(), "snapshot_month")
     sizes = {month: int(rows["customers"].sum()) for month, rows in models.items()}
     kept = panel(segments, sizes, "snapshot_month").withColumn("monetary", F.col("monetary").cast("double"))
-    customers = by_month(kept.select("snapshot_month", *FEATURES).toPandas())
+    customers = by_partition(kept.select("snapshot_month", *FEATURES).toPandas(), "snapshot_month")
     rows = []
     for month in window.days:
         before = (month - timedelta(days=1)).replace(day=1)

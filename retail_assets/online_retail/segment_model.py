@@ -22,8 +22,8 @@ from retail_assets.lakehouse.contracts import (
     Text,
     column,
     partition,
-    spark_schema,
 )
+from retail_assets.lakehouse.driver_rows import as_table, by_partition
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.operations.partitions import monthly, same_window
@@ -175,7 +175,7 @@ def build(
     large = [month for month in window.days if month in counts and segment_training.on_spark(counts[month])]
     small = [month for month in window.days if month in counts and month not in large]
     on_driver = customers.filter(F.col("snapshot_month").isin(small)).toPandas() if small else None
-    at_hand = {} if on_driver is None else by_month(on_driver)
+    at_hand = {} if on_driver is None else by_partition(on_driver, "snapshot_month")
     rows, shown = [], {}
     with mlflow.run(context, EXPERIMENT) as tracked:
         for month in sorted(counts):
@@ -189,18 +189,3 @@ def build(
             rows.append(segment_model(segmentation, month))
             shown[str(month)] = _track(tracked, segmentation, example, month)
     return Built(as_table(rfm, SegmentModel, rows), metadata=shown)
-
-
-def as_table(like: DataFrame, contract: type[Contract], rows: list[pd.DataFrame]) -> DataFrame:
-    """Rows made on the driver, in the session of the frame and with the contract's types."""
-    schema = spark_schema(contract)
-    records = []
-    for frame in rows:
-        values = frame[schema.fieldNames()].astype(object)
-        records += [tuple(row) for row in values.where(values.notna(), None).to_numpy().tolist()]
-    return like.sparkSession.createDataFrame(records, schema)
-
-
-def by_month(rows: pd.DataFrame) -> dict[date, pd.DataFrame]:
-    """Month -> its rows, of rows that came to the driver for several at once."""
-    return {month: part for month, part in rows.groupby("snapshot_month") if isinstance(month, date)}

@@ -50,6 +50,21 @@ def runs_of(store: str, experiment: str) -> dict[str, list]:
     return runs
 
 
+def test_a_server_that_does_not_answer_is_named_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def body(context, tracking):
+        with tracking.run(context, "segments"):
+            raise AssertionError("nothing answers there")
+
+    (failure,) = materialize("http://me:hunter2@127.0.0.1:9", body).get_step_failure_events()
+    error = failure.step_failure_data.error
+    assert error is not None
+    assert "API request to http://me:***@127.0.0.1:9/" in error.to_string()
+    assert "hunter2" not in error.to_string()
+
+
 def test_months_and_candidates_are_nested_in_one_run_per_dagster_run(store: str, tmp_path: Path):
     def body(context, tracking):
         with tracking.run(context, "segments", {"source": "online_retail"}) as run:

@@ -47,7 +47,6 @@ def test_an_existing_cluster_needs_nothing_else():
     assert settings.run_config == {"cluster": {"existing": "0123-456789-abcdefgh"}}
     assert settings.host == "https://adb-1.7.azuredatabricks.net"
     assert settings.staging == "/Volumes/retail/retail_assets/staging"
-    assert settings.staged_in_volume
     assert (settings.poll_seconds, settings.timeout_seconds) == (5, 4 * 60 * 60)
     assert (settings.secrets, settings.permissions, settings.access_policy) == ([], {}, DEFAULT_POLICY)
 
@@ -257,7 +256,6 @@ def test_the_access_policy_can_be_replaced():
 def test_without_unity_catalog_staging_goes_through_dbfs():
     settings = read(ON_EXISTING, RETAIL_CATALOG="spark_catalog")
     assert settings.staging == "dbfs:/retail_assets/staging"
-    assert not settings.staged_in_volume
     assert read(ON_EXISTING, RETAIL_DATABRICKS_STAGING="dbfs:/mine/").staging == "dbfs:/mine"
 
 

@@ -146,14 +146,15 @@ def test_a_principal_that_databricks_does_not_know_keeps_nobody_from_their_grant
 
 
 def test_a_contract_says_all_that_the_catalog_is_told():
-    wanted = wanted_description(CustomerRfm, "gold", pseudonyms=True)
+    wanted = wanted_description(CustomerRfm, "gold", pseudonyms=True, kept={"p": "1"})
     assert wanted.comment.startswith("Recency, frequency and monetary value of every customer")
     assert "\n" not in wanted.comment
+    assert wanted.properties == {"p": "1", "delta.autoOptimize.optimizeWrite": "true"}
     assert list(wanted.columns) == list(CustomerRfm.to_schema().columns)
     assert (wanted.tags, wanted.column_tags) == ({"layer": "gold"}, {"customer_id": {"personal_data": "pseudonym"}})
     in_the_clear = {"customer_id": {"personal_data": "identifier"}}
-    assert wanted_description(CustomerRfm, "gold", pseudonyms=False).column_tags == in_the_clear
-    assert wanted_description(CustomerRfm, "silver", pseudonyms=True).column_tags == in_the_clear
+    assert wanted_description(CustomerRfm, "gold", pseudonyms=False, kept={}).column_tags == in_the_clear
+    assert wanted_description(CustomerRfm, "silver", pseudonyms=True, kept={}).column_tags == in_the_clear
 
 
 WANTED = Described("It's sold", {"a": "one", "b": "two"}, {"p": "1"}, {"layer": "gold"}, {"a": {"personal_data": "x"}})
@@ -209,4 +210,18 @@ def test_tables_are_described_in_the_catalog_once(spark: SparkSession, catalog: 
     assert detail.description == "What was sold, by day."
     assert detail.properties["delta.deletedFileRetentionDuration"] == "interval 30 days"
     assert spark.table("shop.sales").schema["kind"].metadata["comment"] == "What it is"
+    assert detail.properties["delta.logRetentionDuration"] == "interval 30 days"
     assert shown(describe_tables(spark, "spark_catalog", [sales], pseudonyms=False)) == (0, "none", "none")
+
+
+def test_a_table_that_remembers_what_its_rows_were_made_from_keeps_its_log(spark: SparkSession, catalog: CatalogTables):
+    rows = conform(frame(spark, [("1", 1, "1.50", "food", "2020-01-30")]), Sales)
+    told = {"2020-01-30": "a drop"}
+    catalog.replace(("shop", "sales"), rows, "day", [date(2020, 1, 30)], "month", provenance=told)
+
+    describe_tables(spark, "spark_catalog", [sales], pseudonyms=False)
+
+    detail = spark.sql("DESCRIBE DETAIL shop.sales").first()
+    assert detail is not None
+    assert detail.properties["delta.logRetentionDuration"] == "interval 3650 days"
+    assert detail.properties["delta.deletedFileRetentionDuration"] == "interval 30 days"

@@ -85,7 +85,10 @@ def test_each_run_has_its_own_rows_and_dagster_knows_of_the_table(shop: Shop):
     event = shop.instance.get_latest_materialization_event(RESULTS)
     assert event is not None
     assert event.asset_materialization is not None
-    assert event.asset_materialization.metadata["dagster/row_count"].value == len(keys)
+    shown = event.asset_materialization.metadata
+    assert shown["dagster/row_count"].value == len(keys)
+    assert shown["rows_written"].value == sum(key[0] == second.run_id and key[1] == "shop.takings" for key in keys)
+    assert {"files_written", "bytes_written"}.isdisjoint(shown), "not known where several may append at once"
     assert set(shop.latest(SALES)) == set(shop.latest(TAKINGS)) == {DAYS[0]}
 
 

@@ -142,8 +142,15 @@ def test_missing_columns_are_named_with_the_headers_that_would_do(tmp_path):
     path = landed(tmp_path, HEADER.replace(b",Price", b"").replace(b"Country", b"Land") + line("489434"))
     problem = str(refusal_of(path))
     assert "unit_price (Price or UnitPrice), country (Country)" in problem
+    assert "Its header is 'Invoice,StockCode," in problem
     with pytest.raises(DropRefused, match="unit_price"):
         inspect(path, INVOICES)
+
+
+def test_a_row_in_place_of_the_header_is_not_quoted(tmp_path):
+    problem = str(refusal_of(landed(tmp_path, line("489434"))))
+    assert "Its first line names none of the columns: add" in problem
+    assert "489434" not in problem, "refusals are mailed, and rows stay in the lakehouse"
 
 
 def test_a_column_that_is_there_twice_is_named(tmp_path):

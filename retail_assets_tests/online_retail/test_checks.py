@@ -12,7 +12,15 @@ from typing import Any, cast
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from retail_assets.lakehouse.checks import FAMILIES, MODEL_QUALITY, Audit, Verdict
+from retail_assets.lakehouse.checks import (
+    DISTRIBUTION_DRIFT,
+    FAMILIES,
+    MODEL_QUALITY,
+    RECONCILIATION,
+    VALIDITY,
+    Audit,
+    Verdict,
+)
 from retail_assets.lakehouse.contracts import Contract, conform, partition_column, unique_key
 from retail_assets.lakehouse.evaluation import PartitionEvaluation, evaluate
 from retail_assets.lakehouse.table import Table
@@ -48,6 +56,7 @@ from retail_assets.online_retail.segment_model import SegmentModel
 from retail_assets.online_retail.segment_summary import SegmentSummary, segment_summary
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.online_retail.tables import TABLES
+from retail_assets.settings import project_root
 from retail_assets_tests.online_retail import test_day_anomalies
 from retail_assets_tests.online_retail.frames import frame, landed
 
@@ -662,18 +671,46 @@ def test_what_keeps_a_partition_from_being_published_and_what_only_warns():
     }
 
 
+@pytest.mark.parametrize(
+    ("family", "checks"),
+    [
+        # What a check is that names no family: what is about models must not be there, or alerts link the wrong entry.
+        (VALIDITY, {"contract", "drops_readable", "drops_as_expected", "quarantine_share"}),
+        (
+            MODEL_QUALITY,
+            {"champion_gates", "labels_fit", "out_of_time_auc", "better_than_recency", "calibrated", "model_made",
+             "models_fitted", "total_foreseen", "better_than_naive"},
+        ),
+        (DISTRIBUTION_DRIFT, {"distribution_drift", "segments_hold", "features_hold"}),
+        (
+            RECONCILIATION,
+            {"accounting", "reconciliation", "total_and_disjoint", "baskets_agree", "everyone_scored", "figures"},
+        ),
+    ],
+)  # fmt: skip
+def test_a_check_is_of_the_family_that_says_what_it_is_about(family: str, checks: set[str]):
+    assert {check.name for table in TABLES for check in table.checks if check.family == family} == checks
+    described = (project_root() / "docs" / "quality.md").read_text()
+    assert all(f"`{check}`" in described for check in checks)
+
+
 def test_every_family_of_checks_has_a_fault_that_is_told_with_what_was_observed_and_why(
     judged: Callable[[str], dict[str, dict[str, Verdict]]],
 ):
     seen: set[str] = set()
+    samples = []
     for fault in FAULTS:
         (check,) = (check for check in BY_NAME[fault.table].checks if check.name == fault.check)
         verdict = list(judged(fault.table).values())[PLANTED[fault.table].index(fault)][fault.check]
         told = check.told(verdict)
         assert told["explanation"]
+        if "sample" in told:
+            assert told["sample"] not in told["explanation"], "rows stay in the UI, and this is mailed"
+            samples.append(told["sample"])
         assert told["family"] in FAMILIES
         seen |= {rule.family or check.family for rule in verdict.rules if not rule.passed} or {check.family}
-    assert set(FAMILIES) - {MODEL_QUALITY} <= seen
+    assert seen == set(FAMILIES)
+    assert len(samples) == 5
 
 
 @pytest.mark.parametrize("name", ["raw_invoices", "quarantined_invoices", "clean_transactions"])

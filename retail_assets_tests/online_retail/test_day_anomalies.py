@@ -198,6 +198,20 @@ def test_the_easters_and_holidays_of_the_real_years():
     assert {date(2010, 12, 24), date(2011, 1, 3)} <= closed_days(2010) | closed_days(2011)
 
 
+@pytest.mark.parametrize(
+    ("year", "closed", "open_day"),
+    [
+        (2012, [date(2012, 5, 7), date(2012, 6, 4), date(2012, 6, 5), date(2012, 8, 27)], date(2012, 5, 28)),
+        (2020, [date(2020, 5, 8), date(2020, 5, 25), date(2020, 8, 31)], date(2020, 5, 4)),
+        (2022, [date(2022, 5, 2), date(2022, 6, 2), date(2022, 6, 3), date(2022, 8, 29), date(2022, 9, 19)],
+         date(2022, 5, 30)),
+    ],
+)  # fmt: skip
+def test_a_bank_holiday_that_was_moved_leaves_a_working_day(year: int, closed: list[date], open_day: date):
+    assert sorted(day for day in closed_days(year) if 4 < day.month < 12) == closed
+    assert not is_closed(open_day)
+
+
 def test_the_weeks_around_christmas_are_unsettled():
     around = [date(2010, 12, 10), date(2010, 12, 11), date(2011, 1, 17), date(2011, 1, 18)]
     assert [is_unsettled(day) for day in around] == [False, True, True, False]

@@ -18,6 +18,7 @@ from retail_assets.analytics.churn import CHURN_FEATURES, FOREST, RollingOrigin,
 from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS, VALUE_ENGAGEMENT_ACTIONS
 from retail_assets.analytics.segment_engines import segment
 from retail_assets.lakehouse.contracts import conform
+from retail_assets.lakehouse.driver_rows import as_table
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.table import PartitionWindow
 from retail_assets.landing.calendar import current_day
@@ -27,7 +28,7 @@ from retail_assets.online_retail.customer_month_activity import CustomerMonthAct
 from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
 from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
 from retail_assets.online_retail.segment_champion import SegmentChampion, segment_champion
-from retail_assets.online_retail.segment_model import SegmentModel, as_table, segment_model
+from retail_assets.online_retail.segment_model import SegmentModel, segment_model
 from retail_assets.online_retail.snapshots import as_of_date, as_of_dates
 from retail_assets_tests.online_retail.frames import bought, frame, returned, sorted_rows
 

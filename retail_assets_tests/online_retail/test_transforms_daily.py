@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -30,12 +31,18 @@ LINES = [
     sale("2012-02-29", "400013", "400.000"),
 ]
 FIRST, LAST = date(2010, 12, 30), date(2012, 3, 31)
-EVERY_DAY = [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
 
 
-def metrics(spark: SparkSession, days: list[date]) -> DataFrame:
+def days_between(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+EVERY_DAY = days_between(FIRST, LAST)
+
+
+def metrics(spark: SparkSession, days: list[date], lines: list[dict[str, Any]] = LINES) -> DataFrame:
     """The days as one run makes them: from their own transactions and those of DAYS_BEFORE before the first."""
-    transactions = frame(spark, CleanTransactions, LINES)
+    transactions = frame(spark, CleanTransactions, lines)
     read = transactions.filter(F.col("invoice_date").between(min(days) - timedelta(days=DAYS_BEFORE), max(days)))
     return conform(daily_metrics(read, spark.createDataFrame([(d,) for d in days], "invoice_date date")), DailyMetrics)
 
@@ -115,3 +122,23 @@ def test_growth_over_the_year_before_is_over_the_same_span_of_that_month(by_day:
 @pytest.mark.parametrize("day", [date(2010, 12, 30), date(2011, 3, 31), date(2012, 2, 29), date(2012, 3, 31)])
 def test_a_day_made_alone_is_the_same_as_within_a_range(spark: SparkSession, by_day: dict[str, Row], day: date):
     assert metrics(spark, [day]).collect() == [by_day[str(day)]]
+
+
+def test_days_before_the_first_transaction_count_in_no_average(spark: SparkSession):
+    """The calendar may begin before the shop did, and its days may be made in one run or one by one."""
+    week = days_between(FIRST - timedelta(days=2), FIRST + timedelta(days=1))
+    together = metrics(spark, week).orderBy("invoice_date").collect()
+    assert [row.revenue_7_day_average for row in together] == [0, 0, 100, 75]
+    assert [row.revenue_30_day_average for row in together] == [0, 0, 100, 75]
+    assert [row.orders_7_day_average for row in together] == [0, 0, 3, 2]
+    assert [row.orders_30_day_average for row in together] == [0, 0, 3, 2]
+    assert [row for day in week for row in metrics(spark, [day]).collect()] == together
+
+
+def test_a_shop_that_was_closed_for_longer_than_a_day_reads_begins_anew(spark: SparkSession):
+    """However its days are made: those from before are seen from a range, and not from the day alone."""
+    reopened = date(2012, 2, 29) + timedelta(days=DAYS_BEFORE + 10)
+    lines = [*LINES, sale(str(reopened), "400014", "30.000")]
+    together = metrics(spark, days_between(date(2012, 2, 29), reopened), lines).orderBy("invoice_date").collect()
+    assert (together[0].revenue_7_day_average, together[-1].revenue_7_day_average) == (Decimal("57.143"), 30)
+    assert metrics(spark, [reopened], lines).collect() == [together[-1]]

@@ -20,9 +20,10 @@ from retail_assets.analytics.lifetime_value import (
     month_ends,
 )
 from retail_assets.lakehouse.contracts import conform
+from retail_assets.lakehouse.driver_rows import as_table
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.online_retail.clv_holdout import holdouts
-from retail_assets.online_retail.customer_clv import MODELLED, CustomerClv, _frame, customer_clv
+from retail_assets.online_retail.customer_clv import MODELLED, CustomerClv, customer_clv
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.settings import Settings
 from retail_assets_tests.online_retail.frames import bought, frame
@@ -60,13 +61,15 @@ def test_a_customers_value_is_that_of_the_expected_purchases_each_discounted_by_
     assert (a.naive_clv_12m, b.naive_clv_12m) == (pytest.approx(50 / 20 * 365), pytest.approx(365.0))
     undiscounted = customer_clv(SUMMARIES, MODEL, yearly_rate=0.0).iloc[1]
     assert undiscounted.clv_12m == pytest.approx(b.expected_purchases_12m * b.expected_average_value)
-    table = conform(_frame(spark.range(1), [rows]), CustomerClv)
+    table = conform(as_table(spark.range(1), CustomerClv, [rows]), CustomerClv)
     (evaluation,) = evaluate(table, CustomerClv).values()
     assert (evaluation.rows, evaluation.failed) == (2, {})
 
 
 def test_a_month_without_a_model_has_the_naive_projection_only(spark: SparkSession):
-    table = conform(_frame(spark.range(1), [customer_clv(SUMMARIES, None, yearly_rate=0.1)]), CustomerClv)
+    table = conform(
+        as_table(spark.range(1), CustomerClv, [customer_clv(SUMMARIES, None, yearly_rate=0.1)]), CustomerClv
+    )
     assert evaluate(table, CustomerClv)["2011-03-01"].failed == {}
     for row in table.collect():
         assert [row[name] for name in MODELLED] == [None] * 4

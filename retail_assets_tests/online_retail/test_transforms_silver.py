@@ -16,6 +16,7 @@ from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
+from retail_assets.online_retail.bronze_daily_quality import bronze_daily_quality
 from retail_assets.online_retail.clean_transactions import CleanTransactions, clean_transactions
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity, customer_month_activity
 from retail_assets.online_retail.daily_metrics import DailyMetrics, daily_metrics
@@ -349,6 +350,23 @@ def test_a_customers_month_is_the_sum_of_its_lines(spark: SparkSession):
             date(2011, 2, 1),
         ),
     ]
+
+
+def test_a_column_is_of_the_narrowest_kind_that_most_of_its_values_are(spark: SparkSession):
+    values = zip(["2", "3", "many"], ["2", "2.5", "dear"], ["4", "few", "none"], strict=True)
+    raw = frame(spark, RawInvoices, [landed(quantity=q, unit_price=p, country=c) for q, p, c in values])
+    days = spark.createDataFrame([(date(2011, 1, 4),)], "invoice_date date")
+    (day,) = bronze_daily_quality(raw, frame(spark, QuarantinedInvoices, []), days).collect()
+    assert day.column_kinds == {
+        "invoice_no": "integer",
+        "stock_code": "text",
+        "description": "text",
+        "quantity": "integer",
+        "invoice_ts": "timestamp",
+        "unit_price": "number",  # one of three is an integer, which is a number, too
+        "customer_id": "integer",
+        "country": "text",
+    }
 
 
 def test_a_cancellation_of_positive_quantity_breaks_no_contract(spark: SparkSession):

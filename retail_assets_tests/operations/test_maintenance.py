@@ -17,6 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.maintenance import maintain_in_catalog, maintain_path
 from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.provenance import origins
 from retail_assets.operations.maintenance import maintenance_job
 from retail_assets.settings import SettingError, Settings
 from retail_assets_tests.operations.homes import home_of
@@ -107,6 +108,25 @@ def test_the_retention_is_written_into_the_table_for_every_engine(place):
     configuration = DeltaTable(place).metadata().configuration
     assert configuration["delta.deletedFileRetentionDuration"] == "interval 45 days"
     assert configuration["delta.logRetentionDuration"] == "interval 45 days"
+
+
+def test_a_log_that_remembers_what_rows_were_made_from_is_not_cut(spark, tmp_path):
+    tables, name = DeltaTables(spark, str(tmp_path)), ("shop", "sales")
+    for day in (1, 2):
+        key = date(2024, 1, day)
+        rows, origin = days_frame(spark, day, units=day), {str(key): f"drop {day}"}
+        tables.replace(name, rows, "day", [key], "month", provenance=origin, count=1)
+    place = tables.place(name)
+    remembered = [("2024-01-02", "drop 2"), ("2024-01-01", "drop 1")]
+    assert [(origin.partition, origin.says) for origin in origins(place)] == remembered
+    checkpointed = maintain_path(place, 30).delta_version
+    tables.replace(name, days_frame(spark, 3, units=3), "day", [date(2024, 1, 3)], "month", count=1)
+    age(Path(place, "_delta_log"), 31, checkpointed)
+    assert maintain_path(place, 30).log_entries_removed == 0
+    assert [(origin.partition, origin.says) for origin in origins(place)] == remembered
+    configuration = DeltaTable(place).metadata().configuration
+    assert configuration["delta.logRetentionDuration"] == "interval 3650 days"
+    assert configuration["delta.deletedFileRetentionDuration"] == "interval 30 days"
 
 
 @pytest.mark.parametrize("days", ["6", "0", "-1", "a month", "1.5"])

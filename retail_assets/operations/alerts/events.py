@@ -115,14 +115,20 @@ class AssetGraph:
             return (subject.assets[0], subject.name) in self.checks
         return all(asset in self.assets for asset in subject.assets)
 
-    def partitions_between(self, asset: str, named: str | None) -> list[str]:
-        """The keys that a run's partition or `first...last` names, for an asset."""
+    def partitions_between(self, asset: str, named: str | None) -> list[str] | None:
+        """The keys that a run's partition or `first...last` names, for an asset; None where none is named.
+
+        The calendar may begin later, or end earlier, than when the run was: what is not in it any more is left out.
+        """
         if named is None:
-            return []
+            return None
+        partitions = self.partitions[asset]
         first, _, last = named.partition("...")
-        if not last:
-            return [named]
-        return list(self.partitions[asset].get_partition_keys_in_range(PartitionKeyRange(first, last)))
+        begins, ends = partitions.get_first_partition_key(), partitions.get_last_partition_key()
+        if begins is None or ends is None:
+            return []
+        first, last = max(first, begins), min(last or named, ends)
+        return list(partitions.get_partition_keys_in_range(PartitionKeyRange(first, last))) if first <= last else []
 
 
 def path_of(key: AssetKey) -> str:
@@ -272,11 +278,11 @@ class Events:
             for event in (record.event_log_entry.get_dagster_event() for record in records)
             if event.asset_key and path_of(event.asset_key) == asset
         }
-        wanted = set(self.graph.partitions_between(asset, partition)) if asset in self.graph.partitions else set()
-        return bool(made) and wanted <= made
+        wanted = self.graph.partitions_between(asset, partition) if asset in self.graph.partitions else None
+        return bool(made) and made.issuperset(wanted or ())
 
     def recoveries(self, ledger: Ledger, now: float) -> list[Observation]:
-        """The failed runs of the ledger whose assets have all been made since."""
+        """The failed runs of the ledger whose assets have all been made since, as far as their partitions are there."""
         waiting = [
             (subject, problem)
             for subject, problem in ledger.problems.items()
@@ -289,7 +295,7 @@ class Events:
         wanted: dict[str, set[str]] = {}
         for by_asset in keys:
             for asset, partitions in by_asset.items():
-                wanted.setdefault(asset, set()).update(partitions)
+                wanted.setdefault(asset, set()).update(partitions or ())
         newest = {asset: self._newest_materializations(asset, partitions) for asset, partitions in wanted.items()}
         return [
             Observation(subject, None, now)
@@ -297,7 +303,7 @@ class Events:
             if all(
                 newest[asset].get(partition, 0) > problem.event
                 for asset, partitions in by_asset.items()
-                for partition in partitions or [WHOLE]
+                for partition in ([WHOLE] if partitions is None else partitions)
             )
         ]
 

@@ -8,6 +8,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from dagster import (
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
+    DailyPartitionsDefinition,
     SkipReason,
     build_sensor_context,
     materialize,
@@ -226,6 +228,52 @@ def test_a_failed_run_is_told_with_its_error_and_recovers_when_its_partitions_ar
     assert listener.tick() == [], "one day is still missing"
     make(instance, "2011-01-06")
     assert listener.tick() == [("recovered", "run", SALES, ["2011-01-04...2011-01-06"])]
+
+
+def graph_of_days(first: str, end: str) -> AssetGraph:
+    """The shop's, after its calendar was changed to these days."""
+    days = DailyPartitionsDefinition(first, end_date=end)
+    return replace(GRAPH, partitions=dict.fromkeys(GRAPH.partitions, days))
+
+
+@pytest.mark.parametrize(("first", "end"), [("2011-01-05", "2014-01-01"), ("2011-01-01", "2011-01-06")])
+def test_a_range_of_which_the_calendar_has_a_part_recovers_when_that_part_is_made(instance, endpoint, first, end):
+    listener = Listener(instance, endpoint)
+    shop.FAULTS[shop.BROKEN] = {shop.BROKEN}
+    make(instance, "2011-01-03", "2011-01-08")
+    assert listener.tick() == [("failed", "run", SALES, ["2011-01-03...2011-01-08"])]
+    listener.alerter.graph = graph_of_days(first, end)
+    assert listener.tick() == []
+    shop.FAULTS[shop.BROKEN] = set()
+    make(instance, "2011-01-05")
+    if first < "2011-01-05":
+        assert listener.tick() == [], "two days before it are still missing"
+        make(instance, "2011-01-03", "2011-01-04")
+    else:
+        make(instance, "2011-01-06", "2011-01-08")
+    assert listener.tick() == [("recovered", "run", SALES, ["2011-01-03...2011-01-08"])]
+
+
+@pytest.mark.parametrize("days", [("2011-01-03", "2011-01-08"), ("2011-01-03",)], ids=["range", "day"])
+def test_partitions_that_the_calendar_has_no_more_are_no_problem_any_more(instance, endpoint, days):
+    listener = Listener(instance, endpoint)
+    shop.FAULTS[shop.BROKEN] = {shop.BROKEN}
+    make(instance, *days)
+    assert listener.tick() == [("failed", "run", SALES, ["...".join(days)])]
+    listener.alerter.graph = graph_of_days("2011-02-01", "2014-01-01")
+    assert listener.tick() == [("recovered", "run", SALES, ["...".join(days)])]
+
+
+def test_a_run_that_died_over_days_that_the_calendar_has_no_more_is_told_and_done_with(instance, endpoint):
+    listener = Listener(instance, endpoint)
+    listener.alerter.graph = graph_of_days("2011-02-01", "2014-01-01")
+    run = instance.create_run_for_job(
+        job_def=shop_job(), asset_selection=frozenset([AssetKey(SALES.split("/"))]),
+        tags={"dagster/asset_partition_range_start": "2011-01-03", "dagster/asset_partition_range_end": "2011-01-08"},
+    )  # fmt: skip
+    instance.report_run_failed(run, "Run worker stopped unexpectedly")
+    told = listener.tick(later=RETRY_PATIENCE_SECONDS)
+    assert told == [("failed and recovered", "run", SALES, ["2011-01-03...2011-01-08"])]
 
 
 def test_a_job_that_makes_no_asset_fails_and_recovers(instance, endpoint):
