@@ -1,7 +1,9 @@
 """MLflow through dagster-mlflow: one MLflow run per Dagster run and experiment, months and candidates nested in it."""
 
+import fcntl
 import logging
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -204,15 +206,44 @@ class MlflowTracking(ConfigurableResource):
         """Creates it if need be, its artifacts beside the SQLite file (MLflow's default is the working directory)."""
         from mlflow import MlflowClient, set_registry_uri
 
+        ensure_store(self.tracking_uri)
         registry = "databricks-uc" if self.catalog else self.tracking_uri
         set_registry_uri(registry)
         client = MlflowClient(self.tracking_uri, registry)
         if client.get_experiment_by_name(name) is None:
-            location = None
-            if self.tracking_uri.startswith(SQLITE):
-                database = Path(self.tracking_uri.removeprefix(SQLITE)).absolute()
-                location = (database.parent / "mlflow-artifacts").as_uri()
-            client.create_experiment(name, artifact_location=location)
+            database = _database(self.tracking_uri)
+            client.create_experiment(name, artifact_location=_artifacts(database) if database else None)
+
+
+def ensure_store(tracking_uri: str) -> None:
+    """Makes the tables of a SQLite store that is new: aside, and put into its place once it is whole. MLflow makes them
+    by a hundred migrations where they are to lie, and cannot use what is left of an interruption in between."""
+    database = _database(tracking_uri)
+    if database is None or database.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    aside = database.with_name(f".{database.name}.in-the-making")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with aside.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time, of threads and of processes; let go of when one is killed
+        if database.exists():
+            return
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        made = aside / database.name
+        SqlAlchemyStore(f"{SQLITE}{made}", _artifacts(database)).engine.dispose()
+        made.rename(database)
+        aside.rmdir()
+
+
+def _database(tracking_uri: str) -> Path | None:
+    """The file of a SQLite store."""
+    return Path(tracking_uri.removeprefix(SQLITE)).absolute() if tracking_uri.startswith(SQLITE) else None
+
+
+def _artifacts(database: Path) -> str:
+    return (database.parent / "mlflow-artifacts").as_uri()
 
 
 def _run_name(context: AssetExecutionContext) -> str:
@@ -258,10 +289,8 @@ def load(tracking_uri: str) -> None:
     quieten()
     import sklearn.cluster
     import sklearn.ensemble  # noqa: F401
-    from mlflow import MlflowClient
 
-    if tracking_uri.startswith(SQLITE):
-        MlflowClient(tracking_uri).search_experiments(max_results=1)
+    ensure_store(tracking_uri)
 
 
 def quieten() -> None:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -10,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from sklearn.cluster import KMeans
 
-from retail_assets.analytics.tracking import MlflowTracking, RegisteredModel
+from retail_assets.analytics.tracking import MlflowTracking, RegisteredModel, ensure_store
 
 COLUMNS = ["recency_days", "frequency", "monetary"]
 EXAMPLE = pd.DataFrame(np.random.default_rng(1).random((30, 3)) * [300, 20, 900], columns=COLUMNS)
@@ -48,6 +49,22 @@ def runs_of(store: str, experiment: str) -> dict[str, list]:
     for run in client.search_runs([found.experiment_id]):
         runs.setdefault(str(run.info.run_name), []).append(run)
     return runs
+
+
+def test_a_store_whose_making_was_killed_is_made_anew(store: str, tmp_path: Path):
+    make = f"from retail_assets.analytics.tracking import load; print('on', flush=True); load({store!r})"
+    part = tmp_path / "store" / ".mlflow.db.in-the-making" / "mlflow.db"
+    with subprocess.Popen([sys.executable, "-c", make], stdout=subprocess.PIPE) as process:
+        while not part.exists() or not part.stat().st_size:
+            assert process.poll() is None, "it was not caught in the making"
+        process.kill()
+    assert not (tmp_path / "store" / "mlflow.db").exists()
+
+    with ThreadPoolExecutor(2) as pool:  # as the warm-up and the first step that needs it
+        for made in [pool.submit(ensure_store, store) for _ in range(2)]:
+            made.result()
+    assert [each.name for each in MlflowClient(store, store).search_experiments()] == ["Default"]
+    assert not part.parent.exists()
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(tmp_path, monkeypatch):
