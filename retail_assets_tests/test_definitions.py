@@ -151,6 +151,11 @@ def test_the_ui_shows_of_secrets_the_variables_that_hold_them(tmp_path, monkeypa
     assert all(name in shown for name in secrets)
 
 
+def test_customers_ids_are_swapped_on_their_way_into_what_people_read(tmp_path):
+    manager = (build_definitions(Settings.read(environment(tmp_path))).resources or {})["io_manager"]
+    assert (manager.id_columns, manager.pseudonymous_groups) == (["customer_id"], ["gold", "ml", "report"])
+
+
 @pytest.mark.parametrize("given", ["", "http://me:hunter2@mlflow"])
 def test_models_are_tracked_where_the_variable_says_or_beside_the_lakehouse(tmp_path, monkeypatch, given):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", given)

@@ -19,7 +19,7 @@ from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
 from retail_assets.lakehouse.delta_tables import literal, quoted
 from retail_assets.lakehouse.maintenance import retention
-from retail_assets.lakehouse.pseudonyms import ID_COLUMNS, PSEUDONYMOUS_GROUPS
+from retail_assets.lakehouse.pseudonyms import Identifiers
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.settings import RETENTION_DAYS, Settings
@@ -42,17 +42,19 @@ class Described:
     column_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def wanted_description(contract: type[Contract], group: str, pseudonyms: bool, kept: Mapping[str, str]) -> Described:
-    """What a contract has the catalog say. `pseudonyms`: whether gold and ml hold them in place of ids. `kept`: the
-    properties by which the table keeps its files and its log."""
-    kind = "pseudonym" if pseudonyms and group in PSEUDONYMOUS_GROUPS else "identifier"
+def wanted_description(
+    contract: type[Contract], group: str, identifiers: Identifiers, pseudonyms: bool, kept: Mapping[str, str]
+) -> Described:
+    """What a contract has the catalog say. `pseudonyms`: whether there are such in place of ids. `kept`: the properties
+    by which the table keeps its files and its log."""
+    kind = "pseudonym" if pseudonyms and group in identifiers.pseudonyms else "identifier"
     schema = spark_schema(contract)
     return Described(
         comment=" ".join((contract.__doc__ or "").split()),
         columns={item.name: item.metadata["comment"] for item in schema},
         properties={**kept, **PROPERTIES},
         tags={LAYER: group},
-        column_tags={name: {PERSONAL: kind} for name in schema.fieldNames() if name in ID_COLUMNS},
+        column_tags={name: {PERSONAL: kind} for name in schema.fieldNames() if name in identifiers.columns},
     )
 
 
@@ -118,6 +120,7 @@ def describe_tables(
     spark: SparkSession,
     catalog: str,
     tables: Iterable[Table | ResultsTable],
+    identifiers: Identifiers,
     pseudonyms: bool,
     retention_days: int = RETENTION_DAYS,
 ) -> dict[str, Any]:
@@ -132,7 +135,7 @@ def describe_tables(
             continue
         current = current_description(spark, catalog, name)
         kept = retention(retention_days, current.properties)
-        wanted = wanted_description(table.contract, table.group, pseudonyms, kept)
+        wanted = wanted_description(table.contract, table.group, identifiers, pseudonyms, kept)
         for statement in statements(stored.identifier(name), wanted, current, tagged=is_unity_catalog(catalog)):
             spark.sql(statement)
             done.append(statement)
@@ -195,7 +198,9 @@ def _shown(done: Sequence[str], absent: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def governance_job(settings: Settings, tables: Sequence[Table | ResultsTable]) -> JobDefinition:
+def governance_job(
+    settings: Settings, tables: Sequence[Table | ResultsTable], identifiers: Identifiers
+) -> JobDefinition:
     """The job of the databricks deployment. Loading it needs neither network nor the SDK."""
 
     @op(
@@ -207,7 +212,7 @@ def governance_job(settings: Settings, tables: Sequence[Table | ResultsTable]) -
     def describe(context: OpExecutionContext) -> None:
         spark = context.resources.pyspark.spark_session
         shown = describe_tables(
-            spark, str(settings.catalog), tables, bool(settings.pseudonym_key), settings.retention_days
+            spark, str(settings.catalog), tables, identifiers, bool(settings.pseudonym_key), settings.retention_days
         )
         context.add_output_metadata(shown)
 

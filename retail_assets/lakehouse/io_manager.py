@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.delta_tables import Commit, Tables, WriteRefused
 from retail_assets.lakehouse.path_tables import DeltaTables
-from retail_assets.lakehouse.pseudonyms import PSEUDONYMOUS_GROUPS, pseudonymised
+from retail_assets.lakehouse.pseudonyms import pseudonymised
 
 PARTITION = "partition_expr"
 DIRECTORY = "directory"
@@ -58,7 +58,8 @@ def as_days(keys: Sequence[str]) -> list[date]:
 class DeltaIOManager(ConfigurableIOManager):
     """Stores each asset as a Delta table at `<root>/<asset key>`, or in a catalog as `<catalog>.<asset key>`.
 
-    With a `pseudonym_key`, what gold and ml read of other tables has pseudonyms in place of customers' ids.
+    With a `pseudonym_key`, what tables of the `pseudonymous_groups` read of other tables has pseudonyms in place of the
+    ids in `id_columns`.
     """
 
     pyspark: ResourceDependency[LazyPySparkResource]
@@ -66,6 +67,8 @@ class DeltaIOManager(ConfigurableIOManager):
     catalog: str | None = None
     clustered: bool = False
     pseudonym_key: str | None = None
+    id_columns: list[str] = []
+    pseudonymous_groups: list[str] = []
 
     @property
     def tables(self) -> Tables:
@@ -121,8 +124,8 @@ class DeltaIOManager(ConfigurableIOManager):
                 f"{self.tables.place(context.asset_key.path)}. Materialize it first, or together with what reads it."
             )
         frame = self._partitions(context, layout, version)
-        if self.pseudonym_key and _crosses_into_pseudonyms(context):
-            frame = pseudonymised(frame, self.pseudonym_key)
+        if self.pseudonym_key and _crosses_into(context, self.pseudonymous_groups):
+            frame = pseudonymised(frame, self.pseudonym_key, self.id_columns)
         return frame
 
     def _partitions(self, context: InputContext, layout: dict[str, Any], version: int | None) -> DataFrame:
@@ -135,12 +138,12 @@ class DeltaIOManager(ConfigurableIOManager):
         return self.tables.read_partitions(name, layout[PARTITION], as_days(keys), version)
 
 
-def _crosses_into_pseudonyms(context: InputContext) -> bool:
-    """Whether a table that holds ids is read by one that must not."""
+def _crosses_into(context: InputContext, groups: Sequence[str]) -> bool:
+    """Whether a table of none of these groups is read by one of them."""
     reader, assets = context.step_context.assets_def, context.step_context.job_def.asset_layer.asset_graph
-    if reader is None or assets.get(context.asset_key).group_name in PSEUDONYMOUS_GROUPS:
+    if reader is None or assets.get(context.asset_key).group_name in groups:
         return False
-    return any(group in PSEUDONYMOUS_GROUPS for group in reader.group_names_by_key.values())
+    return any(group in groups for group in reader.group_names_by_key.values())
 
 
 def commit_metadata(commit: Commit, path: str) -> dict[str, Any]:

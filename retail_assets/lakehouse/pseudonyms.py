@@ -1,17 +1,25 @@
 """Pseudonyms: ids that cannot be traced back without a secret key, and are the same wherever the id is.
 
-What people read (gold, ml and reports) holds pseudonyms, bronze and silver the ids themselves. The I/O manager swaps
-them as a step of gold or ml reads a table that holds ids: the whole step then knows pseudonyms only, its joins and its
-checks against silver included, and table code knows nothing of it.
+What people read holds pseudonyms, what it is made from the ids themselves; which tables and columns these are is told
+where tables are wired. The I/O manager swaps them as a step of the former reads a table of the latter: the whole step
+then knows pseudonyms only, its joins and its checks against silver included, and table code knows nothing of it.
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from hashlib import sha256
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-PSEUDONYMOUS_GROUPS = frozenset({"gold", "ml", "report"})
-ID_COLUMNS = ("customer_id",)
+
+@dataclass(frozen=True)
+class Identifiers:
+    """The `columns` that hold people's ids, and the groups of tables that hold `pseudonyms` where there is a key."""
+
+    columns: frozenset[str]
+    pseudonyms: frozenset[str]
+
 
 _BLOCK = 64  # SHA-256's, in bytes
 
@@ -28,7 +36,7 @@ def pseudonym(key: str, identifier: Column) -> Column:
     return F.sha2(F.concat(outer, F.unhex(F.sha2(F.concat(inner, F.encode(identifier, "UTF-8")), 256))), 256)
 
 
-def pseudonymised(frame: DataFrame, key: str) -> DataFrame:
-    """The frame with pseudonyms in place of ids."""
-    present = [name for name in ID_COLUMNS if name in frame.columns]
+def pseudonymised(frame: DataFrame, key: str, ids: Collection[str]) -> DataFrame:
+    """The frame with pseudonyms in place of the columns `ids`, where it has them."""
+    present = [name for name in frame.columns if name in ids]
     return frame.withColumns({name: pseudonym(key, F.col(name)) for name in present}) if present else frame

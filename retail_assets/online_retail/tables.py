@@ -1,5 +1,6 @@
 """The tables of Online Retail, in the order of the data."""
 
+from retail_assets.lakehouse.pseudonyms import Identifiers
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail import (
@@ -64,4 +65,7 @@ RESULTS = dq_results.build
 STORED: list[Table | ResultsTable] = [*TABLES, RESULTS]
 """Everything of this source that lies in the lakehouse."""
 
-__all__ = ["RESULTS", "SOURCE", "STORED", "TABLES"]
+IDENTIFIERS = Identifiers(frozenset({"customer_id"}), frozenset({"gold", "ml", "report"}))
+"""What people read of this source has pseudonyms of its customers."""
+
+__all__ = ["IDENTIFIERS", "RESULTS", "SOURCE", "STORED", "TABLES"]

@@ -2,13 +2,19 @@
 
 import hmac
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from retail_assets.lakehouse.contracts import Contract, Day, Text, column, partition
 from retail_assets.lakehouse.pseudonyms import pseudonym, pseudonymised
+from retail_assets.lakehouse.table import table
+from retail_assets.operations.partitions import same_window
 from retail_assets.settings import Settings
+from retail_assets_tests.lakehouse.shop import Sales, daily
+from retail_assets_tests.lakehouse.test_table import DAYS, FIRST_DAY, SALES, Shop, sold
 from retail_assets_tests.workbench import Workbench, line
 
 KEY = "a key of more than thirty-two characters"
@@ -23,11 +29,43 @@ def test_a_pseudonym_is_the_hmac_that_python_makes(spark: SparkSession, key: str
 
 def test_no_customer_stays_no_customer_and_other_columns_stay_as_they_are(spark: SparkSession):
     rows = spark.createDataFrame([("1", None), ("2", "13085")], "invoice_no string, customer_id string")
-    first, second = pseudonymised(rows, KEY).orderBy("invoice_no").collect()
+    first, second = pseudonymised(rows, KEY, ["customer_id"]).orderBy("invoice_no").collect()
     assert (first.invoice_no, first.customer_id, second.invoice_no) == ("1", None, "2")
     assert len(second.customer_id) == 64
     unconcerned = rows.select("invoice_no")
-    assert pseudonymised(unconcerned, KEY) is unconcerned
+    assert pseudonymised(unconcerned, KEY, ["customer_id"]) is unconcerned
+
+
+class Tickets(Contract):
+    """Every ticket there was."""
+
+    __module__ = "lake.shop.tickets"
+
+    ticket: Text = column("Number of the ticket", origin=(Sales, "ticket"))
+    day: Day = partition("Day", origin=(Sales, "day"))
+
+
+@table(Tickets, daily, group="gold", reads={"sold": (Sales, same_window)})
+def tickets(sold: DataFrame) -> DataFrame:
+    """As they were sold."""
+    return sold.select("ticket", "day")
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [(["gold"], hmac.new(KEY.encode(), b"7", sha256).hexdigest()), (["gold", "silver"], "7"), (["ml"], "7")],
+    ids=["gold", "both", "neither"],
+)
+def test_ids_are_swapped_where_a_table_of_the_groups_reads_one_that_is_of_none(
+    spark: SparkSession, tmp_path: Path, groups: list[str], expected: str
+):
+    shop = Shop(spark, tmp_path, pseudonym_key=KEY, id_columns=["ticket"], pseudonymous_groups=groups)
+    shop.assets.append(tickets.asset(FIRST_DAY))
+    shop.till.rows = [sold("7", DAYS[0])]
+    assert shop.run(DAYS[0]).success
+    assert shop.rows(SALES, "ticket") == [("7",)]
+    assert shop.rows(tickets.key, "ticket") == [(expected,)]
+    shop.instance.dispose()
 
 
 @pytest.mark.long

@@ -37,12 +37,12 @@ DAYS = ["2020-01-30", "2020-01-31", "2020-02-01", "2020-02-02"]
 class Shop:
     """A shop with a lakehouse and a Dagster instance of its own."""
 
-    def __init__(self, spark: SparkSession, root: Path) -> None:
+    def __init__(self, spark: SparkSession, root: Path, **options: Any) -> None:
         self.root, self.till, self.instance = root, Till(spark), DagsterInstance.ephemeral()
         pyspark = LazyPySparkResource(spark_config=spark_config(Settings.read({"RETAIL_SPARK_DRIVER_MEMORY": "3g"})))
         self.resources = {
             "pyspark": pyspark,
-            "io_manager": DeltaIOManager(pyspark=pyspark, root=str(root)),
+            "io_manager": DeltaIOManager(pyspark=pyspark, root=str(root), **options),
             "till": self.till,
             "step_launcher": ResourceDefinition.none_resource(),
         }
