@@ -35,6 +35,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster_shared.error import SerializableErrorInfo
 
 from retail_assets.operations.planning import (
     Graph,
@@ -175,7 +176,8 @@ def _make(
         if key is None:
             interrupted |= _was_interrupted(event)
             if event.event_type == DagsterEventType.PIPELINE_FAILURE and len(summary.failures) == failures_before:
-                summary.failures.append(event.message or "the run failed")
+                cause = _innermost(event.job_failure_data.error)
+                summary.failures.append(cause or event.message or "the run failed")
             continue
         table = summary.tables.setdefault(key, TableSummary())
         _account(event, key, table, made)
@@ -227,11 +229,13 @@ def _reason(event: DagsterEvent) -> str:
     failure = event.step_failure_data
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description
-    error = failure.error
+    return f"{event.step_key}: {_innermost(failure.error) or 'unknown error'}"
+
+
+def _innermost(error: SerializableErrorInfo | None) -> str | None:
     while error and error.cause:
         error = error.cause
-    message = error.message.strip() if error else "unknown error"
-    return f"{event.step_key}: {message}"
+    return error.message.strip() if error else None
 
 
 def _origin() -> RemoteRepositoryOrigin:
