@@ -65,7 +65,7 @@ def _all_different(frame: DataFrame, columns: list[str]) -> bool:
     for what is hardly ever found; where two hashes are the same, by chance or not, it does."""
     import numpy as np
 
-    hashes = np.sort(frame.select(F.xxhash64(*columns).alias("hash")).toArrow()["hash"].to_numpy())
+    hashes = np.sort(frame.select(F.xxhash64(*columns).alias("hash")).toPandas()["hash"].to_numpy())
     return not (hashes[1:] == hashes[:-1]).any()
 
 

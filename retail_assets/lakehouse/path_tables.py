@@ -139,7 +139,8 @@ class DeltaTables(Tables):
     def _replace_few(self, write: Replacement) -> Commit | None:
         from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-        if write.count is None or write.count > FEW_ROWS:
+        # Spark 3.5, the oldest that is supported, does not hand rows over as Arrow's.
+        if write.count is None or write.count > FEW_ROWS or not hasattr(write.frame, "toArrow"):
             return None
         place = self.place(write.name)
         before = DeltaTable(place)
