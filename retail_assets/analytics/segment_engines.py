@@ -171,11 +171,13 @@ class OnSpark:
     def sizes(self, centres: np.ndarray) -> np.ndarray:
         """How many customers are nearest to each centre; of equally near ones the first counts."""
         distances = [
-            sum(((F.col("scaled")[number] - place) ** 2 for number, place in enumerate(centre)), F.lit(0.0))
+            sum(((F.col("scaled")[number] - place) ** 2 for number, place in enumerate(centre)), F.lit(0.0)).alias(
+                "far"
+            )
             for centre in centres.tolist()
         ]
-        cluster = F.array_position(F.array(*distances), F.array_min(F.array(*distances))) - 1
-        counts = self.features.groupBy(cluster.alias("cluster")).count().collect()
+        numbered = [F.struct(distance, F.lit(number).alias("cluster")) for number, distance in enumerate(distances)]
+        counts = self.features.groupBy(F.array_min(F.array(*numbered))["cluster"].alias("cluster")).count().collect()
         sizes = np.zeros(len(centres), dtype=np.int64)
         for row in counts:
             sizes[row["cluster"]] = row["count"]

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from mlflow import MlflowClient
 from sklearn.cluster import KMeans
 
 from retail_assets.analytics.tracking import MlflowTracking, RegisteredModel, ensure_store
+from retail_assets.settings import project_root
 
 COLUMNS = ["recency_days", "frequency", "monetary"]
 EXAMPLE = pd.DataFrame(np.random.default_rng(1).random((30, 3)) * [300, 20, 900], columns=COLUMNS)
@@ -52,9 +54,10 @@ def runs_of(store: str, experiment: str) -> dict[str, list]:
 
 
 def test_a_store_whose_making_was_killed_is_made_anew(store: str, tmp_path: Path):
-    make = f"from retail_assets.analytics.tracking import load; print('on', flush=True); load({store!r})"
+    make = f"from retail_assets.analytics.tracking import load; load({store!r})"
     part = tmp_path / "store" / ".mlflow.db.in-the-making" / "mlflow.db"
-    with subprocess.Popen([sys.executable, "-c", make], stdout=subprocess.PIPE) as process:
+    surroundings = {**os.environ, "PYTHONPATH": str(project_root())}
+    with subprocess.Popen([sys.executable, "-c", make], env=surroundings) as process:
         while not part.exists() or not part.stat().st_size:
             assert process.poll() is None, "it was not caught in the making"
         process.kill()

@@ -76,7 +76,9 @@ def test_few_rows_are_written_without_spark_and_both_ways_write_one_table(filled
     filled.counts = not filled.counts
     filled.write([("9", 9, "9.00", "food", "2020-02-02")], "2020-02-02")
     with_spark = [not str(commit["engineInfo"]).startswith("delta-rs") for commit in filled.delta.history(3)]
-    assert with_spark == ([False, True, False] if filled.counts else [True, False, True])
+    by_spark_alone = not hasattr(DataFrame, "toArrow")  # before Spark 4
+    expected = [False, True, False] if filled.counts else [True, False, True]
+    assert with_spark == [by_spark_alone or way for way in expected]
     assert filled.rows() == [
         ("1", 1, "2020-01-30"),
         ("7", 7, "2020-01-31"),
