@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
@@ -412,8 +413,7 @@ def _output() -> Iterator[Console]:
 def ui(arguments: tuple[str, ...]) -> None:
     """The Dagster UI with its daemon; further arguments go to `dagster dev`."""
     os.chdir(project_root())
-    program = str(Path(sys.executable).parent / "dagster")
-    os.execv(program, [program, "dev", "--workspace", str(project_root() / "workspace.yaml"), *arguments])
+    _become("dagster", "dev", "--workspace", str(project_root() / "workspace.yaml"), *arguments)
 
 
 SERVICES = {
@@ -438,8 +438,15 @@ def serve(settings: Settings, service: str, arguments: tuple[str, ...]) -> None:
     if service != "code":
         _wait_for_code_server(port)
     name, *options = SERVICES[service].format(port=port).split()
+    _become(name, *options, "--log-format", settings.log_format, *arguments)
+
+
+def _become(name: str, *arguments: str) -> NoReturn:
+    """Goes on as one of Dagster's own programs."""
+    # They do on SIGTERM what they do on SIGINT, which a script's background jobs ignore: they could not be stopped.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     program = str(Path(sys.executable).parent / name)
-    os.execv(program, [program, *options, "--log-format", settings.log_format, *arguments])
+    os.execv(program, [program, *arguments])
 
 
 def _wait_for_code_server(port: int) -> None:

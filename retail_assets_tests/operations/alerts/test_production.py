@@ -104,7 +104,14 @@ class Deployment:
         options = ["--port", self.port] if name == "webserver" else []
         with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [*command, *options], env=self.environment, cwd="/", stdout=log, stderr=log, start_new_session=True
+                [*command, *options],
+                env=self.environment,
+                cwd="/",
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # As the background jobs of a script do.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
             )
 
     def stop(self) -> None:
