@@ -157,7 +157,8 @@ def build(
     models = by_partition(model.toPandas(), "snapshot_month")
     sizes = {month: int(rows["customers"].sum()) for month, rows in models.items()}
     kept = panel(rfm, sizes, "snapshot_month").withColumn("monetary", F.col("monetary").cast("double"))
-    customers = kept.select("snapshot_month", *FEATURES).toPandas()
+    # In order: Spark's own changes from run to run, and so would sums.
+    customers = kept.select("snapshot_month", *FEATURES).toPandas().sort_values(FEATURES)
     decided = standings(models, by_partition(customers, "snapshot_month"))
     made = {month: decided[month] for month in window.days if month in decided}
     if made:

@@ -199,7 +199,9 @@ def build(segments: DataFrame, model: DataFrame, window: PartitionWindow) -> Dat
     moves = by_partition(transitions(segments).toPandas(), "snapshot_month")
     sizes = {month: int(rows["customers"].sum()) for month, rows in models.items()}
     kept = panel(segments, sizes, "snapshot_month").withColumn("monetary", F.col("monetary").cast("double"))
-    customers = by_partition(kept.select("snapshot_month", *FEATURES).toPandas(), "snapshot_month")
+    # In order: Spark's own changes from run to run, and so would sums.
+    in_order = kept.select("snapshot_month", *FEATURES).toPandas().sort_values(FEATURES)
+    customers = by_partition(in_order, "snapshot_month")
     rows = []
     for month in window.days:
         before = (month - timedelta(days=1)).replace(day=1)

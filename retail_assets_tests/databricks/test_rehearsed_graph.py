@@ -24,8 +24,8 @@ from retail_assets_tests.operations.homes import opened
 
 pytestmark = pytest.mark.long
 
-# Enough history for churn scores, which need months whose outcome is known.
-SIZE = ("--lines", "6000", "--days", "260")
+# Enough history for churn scores, which need months whose outcome is known, and enough baskets for product affinities.
+SIZE = ("--lines", "12000", "--days", "260")
 
 
 @dataclass(frozen=True)

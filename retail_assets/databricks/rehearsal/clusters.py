@@ -88,8 +88,13 @@ class Cluster:
             self.libraries += [library for library in libraries if library not in self.libraries]
 
     def process_environment(self) -> dict[str, str]:
-        """What a process on the cluster finds in its environment: nothing of the caller's but where Java is."""
-        kept = {name: os.environ[name] for name in ("PATH", "JAVA_HOME") if name in os.environ}
+        """What a process on the cluster finds in its environment: nothing of the caller's but where Java is, and what
+        linear algebra is told of this machine: other kernels add in another order, and models' last digits differ."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in ("PATH", "JAVA_HOME") or name.startswith("OPENBLAS_")
+        }
         return {
             **kept,
             "HOME": str(self.home),
