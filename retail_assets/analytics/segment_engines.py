@@ -171,9 +171,7 @@ class OnSpark:
     def sizes(self, centres: np.ndarray) -> np.ndarray:
         """How many customers are nearest to each centre; of equally near ones the first counts."""
         distances = [
-            sum(((F.col("scaled")[number] - place) ** 2 for number, place in enumerate(centre)), F.lit(0.0)).alias(
-                "far"
-            )
+            sum(((F.col("scaled")[number] - place) ** 2 for number, place in enumerate(centre)), F.lit(0.0))
             for centre in centres.tolist()
         ]
         numbered = [F.struct(distance, F.lit(number).alias("cluster")) for number, distance in enumerate(distances)]

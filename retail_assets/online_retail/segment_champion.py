@@ -12,7 +12,6 @@ from retail_assets.analytics.champions import (
     MONTHS_IN_FORCE,
     SILHOUETTE_FLOOR,
     Standing,
-    panel,
     standings,
 )
 from retail_assets.analytics.segmentation import FEATURES, LABELS, SMALLEST_SHARE, model_of
@@ -22,7 +21,7 @@ from retail_assets.lakehouse.contracts import Contract, Day, Flag, Integer, Real
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
 from retail_assets.lakehouse.table import Built, PartitionWindow, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL, SegmentModel, month_alias
+from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL, SegmentModel, month_alias, panel_of
 from retail_assets.operations.partitions import monthly, months_so_far
 
 _PLACE = (SegmentModel, "recency_scaled", "frequency_scaled", "monetary_scaled")
@@ -155,10 +154,7 @@ def build(
 ) -> Built:
     """Decides every month so far, keeps the window's decisions, and lets the registry's alias follow the newest."""
     models = by_partition(model.toPandas(), "snapshot_month")
-    sizes = {month: int(rows["customers"].sum()) for month, rows in models.items()}
-    kept = panel(rfm, sizes, "snapshot_month").withColumn("monetary", F.col("monetary").cast("double"))
-    # In order: Spark's own changes from run to run, and so would sums.
-    customers = kept.select("snapshot_month", *FEATURES).toPandas().sort_values(FEATURES)
+    customers = panel_of(rfm, models)
     decided = standings(models, by_partition(customers, "snapshot_month"))
     made = {month: decided[month] for month in window.days if month in decided}
     if made:

@@ -8,7 +8,7 @@ from dagster import AssetCheckSeverity
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.analytics.champions import AGREEMENT_FLOOR, overlap, panel
+from retail_assets.analytics.champions import AGREEMENT_FLOOR, overlap
 from retail_assets.analytics.drift import psi_bound, quantile_psi
 from retail_assets.analytics.segmentation import FEATURES, centres_of, model_of, scaling_of
 from retail_assets.lakehouse.checks import DISTRIBUTION_DRIFT, Audit, TableCheck, Verdict
@@ -16,7 +16,7 @@ from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Real, 
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
 from retail_assets.lakehouse.table import PartitionWindow, table
 from retail_assets.online_retail.customer_segments import CustomerSegments
-from retail_assets.online_retail.segment_model import SegmentModel
+from retail_assets.online_retail.segment_model import SegmentModel, panel_of
 from retail_assets.operations.partitions import monthly, preceding
 
 TRANSITION, MOVED, AGREEMENT, PSI, CENTROID = MEASURES = (
@@ -197,11 +197,7 @@ def build(segments: DataFrame, model: DataFrame, window: PartitionWindow) -> Dat
     """The window's months, each against the month before it."""
     models = by_partition(model.toPandas(), "snapshot_month")
     moves = by_partition(transitions(segments).toPandas(), "snapshot_month")
-    sizes = {month: int(rows["customers"].sum()) for month, rows in models.items()}
-    kept = panel(segments, sizes, "snapshot_month").withColumn("monetary", F.col("monetary").cast("double"))
-    # In order: Spark's own changes from run to run, and so would sums.
-    in_order = kept.select("snapshot_month", *FEATURES).toPandas().sort_values(FEATURES)
-    customers = by_partition(in_order, "snapshot_month")
+    customers = by_partition(panel_of(segments, models), "snapshot_month")
     rows = []
     for month in window.days:
         before = (month - timedelta(days=1)).replace(day=1)

@@ -1,5 +1,6 @@
 """segment_model: which groups of customers there are, found anew each month by k-means over RFM."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -9,6 +10,7 @@ from dagster import AssetExecutionContext, MetadataValue
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.champions import panel
 from retail_assets.analytics.segment_engines import OnDriver, OnSpark, SegmentTraining, segment, segment_on_spark
 from retail_assets.analytics.segmentation import FEATURES, SEED, Segmentation
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
@@ -189,3 +191,12 @@ def build(
             rows.append(segment_model(segmentation, month))
             shown[str(month)] = _track(tracked, segmentation, example, month)
     return Built(as_table(rfm, SegmentModel, rows), metadata=shown)
+
+
+def panel_of(customers: DataFrame, models: Mapping[date, pd.DataFrame]) -> pd.DataFrame:
+    """`snapshot_month` and FEATURES of the customers that models are compared on, on the driver; `models`: the rows of
+    each month's model."""
+    sizes = {month: int(rows["customers"].sum()) for month, rows in models.items()}
+    kept = panel(customers, sizes, "snapshot_month").withColumn("monetary", F.col("monetary").cast("double"))
+    # In order: Spark's own changes from run to run, and so would sums.
+    return kept.select("snapshot_month", *FEATURES).toPandas().sort_values(FEATURES)
