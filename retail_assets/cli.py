@@ -3,21 +3,18 @@
 import json
 import os
 import shutil
-import signal
-import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from retail_assets import inspection, table_commands
+from retail_assets import inspection, services, table_commands
 from retail_assets.settings import SettingError, Settings, project_root
 from retail_assets.table_commands import Refusal, by_name, stored
 
@@ -408,60 +405,6 @@ def _output() -> Iterator[Console]:
             terminal.flush()
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def ui(arguments: tuple[str, ...]) -> None:
-    """The Dagster UI with its daemon; further arguments go to `dagster dev`."""
-    os.chdir(project_root())
-    _become("dagster", "dev", "--workspace", str(project_root() / "workspace.yaml"), *arguments)
-
-
-SERVICES = {
-    "code": "dagster api grpc --host localhost --port {port} --module-name retail_assets.definitions",
-    "webserver": "dagster-webserver --workspace deploy/workspace.yaml",
-    "daemon": "dagster-daemon run --workspace deploy/workspace.yaml",
-}
-"""The three processes of a deployment, as Dagster's own programs."""
-
-CODE_SERVER_SECONDS = 180
-"""So long the webserver and the daemon wait for the code server, which they need when they start."""
-
-
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("service", type=click.Choice(list(SERVICES)))
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_obj
-def serve(settings: Settings, service: str, arguments: tuple[str, ...]) -> None:
-    """One service of a deployment (docs/production.md); further arguments go to Dagster's own program."""
-    os.chdir(project_root())
-    port = int(os.environ.setdefault("RETAIL_CODE_SERVER_PORT", str(settings.code_server_port)))
-    if service != "code":
-        _wait_for_code_server(port)
-    name, *options = SERVICES[service].format(port=port).split()
-    _become(name, *options, "--log-format", settings.log_format, *arguments)
-
-
-def _become(name: str, *arguments: str) -> NoReturn:
-    """Goes on as one of Dagster's own programs."""
-    # They do on SIGTERM what they do on SIGINT, which a script's background jobs ignore: they could not be stopped.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    program = str(Path(sys.executable).parent / name)
-    os.execv(program, [program, *arguments])
-
-
-def _wait_for_code_server(port: int) -> None:
-    deadline = time.monotonic() + CODE_SERVER_SECONDS
-    while True:
-        try:
-            socket.create_connection(("localhost", port), timeout=5).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise Refusal(f"No code server answers on port {port}: start `retail serve code`.") from None
-            time.sleep(0.5)
-        else:
-            return
-
-
 @main.command()
 @click.option("--day", type=DAY, help="Only drops of this day.")
 @click.pass_obj
@@ -513,7 +456,7 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-for command in (*table_commands.COMMANDS, *inspection.COMMANDS):
+for command in (*table_commands.COMMANDS, *inspection.COMMANDS, *services.COMMANDS):
     main.add_command(command)
 
 
