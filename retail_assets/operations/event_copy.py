@@ -2,19 +2,22 @@
 
 The watermark is the storage id of the last event copied. It is kept in the table's own log, in the commit that adds the
 rows (as a transaction of an application, which Delta provides for this): rows and watermark cannot disagree, whatever
-is killed, and of two that copy at once one is refused. It goes by the name of the event log, as another Dagster home
-counts its events anew.
+is killed. Rows are added to the very version of the table that the watermark was read in: of two that copy at once one
+is refused. The watermark goes by the name of the event log, as another Dagster home counts its events anew.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType, DagsterInstance, EventLogRecord, EventRecordsFilter, RunsFilter
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 EVENTS_AT_ONCE = 5000
 """Events of one commit: bounds the memory that the first copy of a long history takes."""
@@ -38,15 +41,6 @@ class Copied:
     version: int | None
 
 
-def watermark(instance: DagsterInstance, place: str) -> int:
-    """The storage id of the last event that the table at `place` has been told; 0 before the first."""
-    from deltalake import DeltaTable
-
-    if not DeltaTable.is_deltatable(place):
-        return 0
-    return DeltaTable(place, without_files=True).transaction_version(_application(instance)) or 0
-
-
 def copy_events(
     instance: DagsterInstance,
     place: str,
@@ -64,31 +58,39 @@ def copy_events(
     from deltalake.exceptions import CommitFailedError
 
     schema = Schema.from_json(spark_schema(contract).json())
-    after, events, added, version = watermark(instance, place), 0, 0, None
+    table = DeltaTable(place) if DeltaTable.is_deltatable(place) else None
+    after, events, added = _watermark(instance, table), 0, 0
     while found := _next(instance, event_type, after):
         told, last = rows(instance, found), found[-1].storage_id
         if not told:
             after, events = last, events + len(found)
             continue
-        if not DeltaTable.is_deltatable(place):
+        if table is None:
             DeltaTable.create(place, schema, mode="ignore", name=table_name(contract)[1])
+            table = DeltaTable(place)
+            if _watermark(instance, table) > after:  # another created it, and has copied some meanwhile
+                after = _watermark(instance, table)
+                continue
         try:
             write_deltalake(
-                place,
+                table,
                 pa.Table.from_pylist(told, pa.schema(schema.to_arrow())),
                 mode="append",
                 commit_properties=CommitProperties(app_transactions=[Transaction(_application(instance), last)]),
             )
         except CommitFailedError:
-            if watermark(instance, place) == after:
+            table = DeltaTable(place)
+            if _watermark(instance, table) <= after:
                 raise
-            # Another copied them meanwhile.
-            after = watermark(instance, place)
+            after = _watermark(instance, table)  # another copied them meanwhile
             continue
         after, events, added = last, events + len(found), added + len(told)
-    if DeltaTable.is_deltatable(place):
-        version = DeltaTable(place, without_files=True).version()
-    return Copied(events, added, version)
+    return Copied(events, added, None if table is None else table.version())
+
+
+def _watermark(instance: DagsterInstance, table: "DeltaTable | None") -> int:
+    """The storage id of the last event that the table has been told; 0 before the first."""
+    return 0 if table is None else table.transaction_version(_application(instance)) or 0
 
 
 def _next(instance: DagsterInstance, event_type: DagsterEventType, after: int) -> Sequence[EventLogRecord]:

@@ -1,7 +1,7 @@
 """pipeline_metrics: every materialization once, whatever is killed, repeated or done at once; what it cost is right."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from dagster import (
     DagsterRunStatus,
     DailyPartitionsDefinition,
     Definitions,
+    EventLogRecord,
     SkipReason,
     asset,
     build_sensor_context,
@@ -23,9 +24,12 @@ from dagster import (
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from retail_assets.operations import event_copy
+from retail_assets.operations.event_copy import copy_events
 from retail_assets.operations.pipeline_metrics import (
     KEY,
+    PipelineMetrics,
     keep_pipeline_metrics,
+    pipeline_metrics,
     pipeline_metrics_asset,
     pipeline_metrics_sensor,
     place,
@@ -146,6 +150,25 @@ def test_two_that_copy_at_once_add_each_event_once(instance, lakehouse):
         thread.join()
     assert not errors
     assert [int(row["partition_key"][-2:]) for row in rows(lakehouse)] == list(range(1, 11))
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_another_copies_between_the_look_at_the_watermark_and_the_write_is_not_added_again(
+    instance, lakehouse, monkeypatch, before
+):
+    monkeypatch.setattr(event_copy, "EVENTS_AT_ONCE", 3)
+    if before:
+        make(instance, "2024-01-01")
+        keep_pipeline_metrics(instance, lakehouse)
+    make(instance, "2024-01-02", "2024-01-08")
+
+    def overtaken(instance: DagsterInstance, records: Sequence[EventLogRecord]) -> list[dict[str, Any]]:
+        keep_pipeline_metrics(instance, lakehouse)
+        return pipeline_metrics(instance, records)
+
+    copied = copy_events(instance, place(lakehouse), PipelineMetrics, DagsterEventType.ASSET_MATERIALIZATION, overtaken)
+    assert copied.rows == 0
+    assert [int(row["partition_key"][-2:]) for row in rows(lakehouse)] == list(range(2 - before, 9))
 
 
 def test_the_watermark_is_in_the_commit_of_the_rows(instance, lakehouse, monkeypatch):
