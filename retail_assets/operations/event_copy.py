@@ -65,13 +65,13 @@ def copy_events(
         if not told:
             after, events = last, events + len(found)
             continue
-        if table is None:
-            DeltaTable.create(place, schema, mode="ignore", name=table_name(contract)[1])
-            table = DeltaTable(place)
-            if _watermark(instance, table) > after:  # another created it, and has copied some meanwhile
-                after = _watermark(instance, table)
-                continue
         try:
+            if table is None:
+                DeltaTable.create(place, schema, mode="ignore", name=table_name(contract)[1])
+                table = DeltaTable(place)
+                if _watermark(instance, table) > after:  # another created it, and has copied some meanwhile
+                    after = _watermark(instance, table)
+                    continue
             write_deltalake(
                 table,
                 pa.Table.from_pylist(told, pa.schema(schema.to_arrow())),
@@ -79,10 +79,10 @@ def copy_events(
                 commit_properties=CommitProperties(app_transactions=[Transaction(_application(instance), last)]),
             )
         except CommitFailedError:
-            table = DeltaTable(place)
-            if _watermark(instance, table) <= after:
+            seen, table = table, DeltaTable(place)
+            if seen is not None and seen.version() == table.version():
                 raise
-            after = _watermark(instance, table)  # another copied them meanwhile
+            after = max(after, _watermark(instance, table))  # another committed meanwhile, perhaps these
             continue
         after, events, added = last, events + len(found), added + len(told)
     return Copied(events, added, None if table is None else table.version())
