@@ -32,7 +32,6 @@ from retail_assets.online_retail.churn_scores import ChurnScores
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.customer_clv import CustomerClv
 from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.online_retail.customer_segments import CustomerSegments
 from retail_assets.online_retail.daily_metrics import DailyMetrics
 from retail_assets.online_retail.dashboard_figures import (
     TOP_RULES,
@@ -43,10 +42,12 @@ from retail_assets.online_retail.dashboard_figures import (
     sales,
     thousandths,
 )
+from retail_assets.online_retail.dashboard_sums import ALL
 from retail_assets.online_retail.geo_metrics import GeoMetrics
 from retail_assets.online_retail.product_affinities import ProductAffinities
 from retail_assets.online_retail.product_metrics import ProductMetrics
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
+from retail_assets.online_retail.segment_summary import SegmentSummary
 from retail_assets.online_retail.snapshots import as_of_dates
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.operations.partitions import monthly, months_so_far, preceding, same_window
@@ -84,7 +85,7 @@ _READS: Reads = {
     "daily": (DailyMetrics, months_so_far),
     "geography": (GeoMetrics, same_window),
     "rfm": (CustomerRfm, preceding(1)),
-    "segments": (CustomerSegments, same_window),
+    "summary": (SegmentSummary, same_window),
     "churn": (ChurnScores, same_window),
     "clv": (CustomerClv, same_window),
     "products": (ProductMetrics, same_window),
@@ -118,7 +119,7 @@ def differences(shown: Mapping[str, Any], gold: Mapping[str, pd.DataFrame], mont
 
 def _sales_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
     sold = {name: shown["sales"][name] for name in (*_DAILY, "country")}
-    days = pd.to_datetime(shown["sales"]["first_day"]) + pd.to_timedelta(
+    days = pd.to_datetime(shown["first_day"]) + pd.to_timedelta(
         pd.Series(shown["sales"]["day"], dtype="int64").cumsum(), unit="D"
     )
     countries = [shown["countries"][place]["name"] for place in sold["country"]]
@@ -126,9 +127,10 @@ def _sales_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _segments_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
-    names = [shown["segments"][number]["name"] for number in shown["customers"]["segment"]]
-    rows = pd.DataFrame({"segment": names, "monetary": shown["customers"]["monetary"], "customers": 1})
-    return rows.groupby("segment")[["customers", "monetary"]].sum()
+    profiles = pd.DataFrame(shown["profiles"])
+    names = [shown["segments"][number]["name"] for number in profiles["segment"]]
+    everywhere = profiles.assign(segment=names)[profiles["country"] == ALL]
+    return everywhere.set_index("segment")[["customers", "monetary"]]
 
 
 def _figures_are_the_tables() -> TableCheck:
@@ -155,7 +157,7 @@ def build(
     daily: DataFrame,
     geography: DataFrame,
     rfm: DataFrame,
-    segments: DataFrame,
+    summary: DataFrame,
     churn: DataFrame,
     clv: DataFrame,
     products: DataFrame,
@@ -172,7 +174,7 @@ def build(
     asked = {
         "sales": sales(transactions),
         "rfm": rfm.withColumn("monetary", thousandths("monetary")),
-        "segments": segments.select("snapshot_month", "customer_id", "label"),
+        "summary": summary.withColumn("revenue", thousandths("revenue")),
         "churn": churn.select("snapshot_month", "customer_id", "churn_probability", "churn_risk"),
         "clv": clv.select(
             "snapshot_month",

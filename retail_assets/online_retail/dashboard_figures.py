@@ -1,35 +1,24 @@
-"""The figures of a dashboard page, compact: what its filters are worked out from in the reader's browser.
+"""The figures of a dashboard page, compact. Money is in thousandths of a pound, as whole numbers."""
 
-Sales are kept by day, customer and country, so that segment, country and month can be combined at will. Money is in
-thousandths of a pound, as whole numbers: their sums are exact in a browser, too.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS
+from retail_assets.online_retail import dashboard_sums as sums
 from retail_assets.online_retail.countries import ISO_CODES
+from retail_assets.online_retail.segment_summary import RFM
 from retail_assets.reports.page import shapes
 
 TOP_PRODUCTS = 100
 TOP_RULES = 200
 DAYS_OF_ALL_SEASONS = 365 + 90
 """A year of snapshots whose 90 days have passed."""
-
-RISKS = ["High", "Medium", "Low"]
-SEGMENTS = [
-    "Champions", "Loyal Customers", "Potential Loyalists", "New Customers", "Promising", "Need Attention",
-    "About To Sleep", "At Risk", "Can't Lose Them", "Hibernating",
-]  # fmt: skip
-"""From the best customers to those that are gone: the order of every list of segments."""
 
 # Shapes go by name here: they have ISO's numbers, tables its letters.
 _SHAPE_NAMES = {
@@ -50,7 +39,7 @@ class Sources:
 
     sales: pd.DataFrame
     rfm: pd.DataFrame
-    segments: pd.DataFrame
+    summary: pd.DataFrame
     churn: pd.DataFrame
     clv: pd.DataFrame
     products: pd.DataFrame
@@ -101,21 +90,31 @@ def reasons(quarantined: DataFrame) -> DataFrame:
 
 def figures(sources: Sources, month: date, as_of: date, tables: list[dict[str, Any]]) -> dict[str, Any]:
     """All that the page of a month shows, and nothing of later days."""
-    sold = sources.sales[sources.sales["invoice_date"] < as_of]
-    rfm = _of(sources.rfm, month).sort_values("customer_id")
-    codes = {customer: number for number, customer in enumerate(rfm["customer_id"])}
+    sold, rfm = sources.sales[sources.sales["invoice_date"] < as_of], _of(sources.rfm, month)
     countries = sorted({*sold["country"], *rfm["country"]})
+    before = _of(sources.rfm, _month_before(month))
+    people = sums.customers(rfm, before, _of(sources.churn, month), _of(sources.clv, month), countries)
+    dated = sums.dated(sold, people, countries)
+    first_month, at_risk = sums.first_months(dated), sums.with_risk(people, sold, as_of)
     quality = sources.quality[sources.quality["month"] <= month].sort_values("month")
     reasons = sources.reasons[sources.reasons["month"] <= month].groupby("reason")["count"].sum()
     return {
         "month": f"{month:%Y-%m}",
         "as_of": str(as_of),
+        "first_day": str(sold["invoice_date"].min()) if len(sold) else None,
         "newest_day": str(sold["invoice_date"].max()) if len(sold) else None,
         "countries": [{"name": name, "shape": _shape(name)} for name in countries],
-        "segments": [{"name": name, "action": RECOMMENDED_ACTIONS[name]} for name in SEGMENTS],
+        "segments": [{"name": name, "action": RECOMMENDED_ACTIONS[name]} for name in sums.SEGMENTS],
         "churn_note": _churn_note(sold, as_of),
-        "customers": _customers(sources, rfm, month, countries),
-        "sales": _sales(sold, codes, countries),
+        "sales": sums.sales(dated),
+        "buyers": sums.buyers(dated, first_month, month, as_of),
+        "profiles": sums.profiles(people),
+        "moves": sums.moves(people),
+        "cohorts": sums.cohorts(dated, people, first_month),
+        "churn": sums.churn(at_risk),
+        "write": sums.to_write_to(at_risk),
+        "values": sums.values(people),
+        "schemes": _schemes(_of(sources.summary, month)),
         "products": _products(_of(sources.products, month)),
         "abc": _abc(_of(sources.products, month)),
         "categories": _categories(_of(sources.categories, month)),
@@ -142,30 +141,6 @@ def _shape_ids() -> dict[str, str]:
     return {shape["properties"]["name"]: shape["id"] for shape in drawn if "id" in shape}
 
 
-def _customers(sources: Sources, rfm: pd.DataFrame, month: date, countries: list[str]) -> dict[str, Any]:
-    before = _of(sources.rfm, _month_before(month)).set_index("customer_id")["rfm_segment"]
-    labels = _of(sources.segments, month).set_index("customer_id")["label"]
-    churn = _of(sources.churn, month).set_index("customer_id")
-    clv = _of(sources.clv, month).set_index("customer_id")
-    ids, place = rfm["customer_id"], {name: number for number, name in enumerate(countries)}
-    segment = {name: number for number, name in enumerate(SEGMENTS)}
-    return {
-        "id": list(ids),
-        "country": [place[name] for name in rfm["country"]],
-        "segment": [segment[name] for name in rfm["rfm_segment"]],
-        "before": [segment.get(name, -1) for name in ids.map(before)],
-        "cluster": [None if pd.isna(label) else label for label in ids.map(labels)],
-        "recency": _plain(rfm["recency_days"]),
-        "frequency": _plain(rfm["frequency"]),
-        "monetary": _plain(rfm["monetary"]),
-        "churn": [None if pd.isna(p) else round(p, 4) for p in ids.map(churn["churn_probability"])],
-        "value": _plain(ids.map(clv["value"])),
-        "naive": _plain(ids.map(clv["naive"])),
-        "alive": [None if pd.isna(p) else round(p, 4) for p in ids.map(clv["probability_alive"])],
-        "risk": [RISKS.index(risk) if risk in RISKS else -1 for risk in ids.map(churn["churn_risk"])],
-    }
-
-
 def _churn_note(sold: pd.DataFrame, as_of: date) -> str:
     """How far the probabilities of churn can be trusted; said beside them, as the season is not theirs to know."""
     seasonal = (
@@ -181,26 +156,14 @@ def _month_before(month: date) -> date:
     return (month.replace(day=1) - pd.Timedelta(days=1)).replace(day=1)
 
 
-def _sales(sold: pd.DataFrame, codes: Mapping[str, int], countries: list[str]) -> dict[str, Any]:
-    place = {name: number for number, name in enumerate(countries)}
-    rows = sold.assign(
-        day=pd.to_datetime(sold["invoice_date"]),
-        customer=sold["customer_id"].map(codes).fillna(-1).astype(int),
-        place=sold["country"].map(place),
-    ).sort_values(["day", "customer", "place", "revenue", "returns"])
-    days = rows["day"].to_numpy().astype("datetime64[D]").astype("int64")
-    return {
-        "first_day": str(rows["day"].iloc[0].date()) if len(rows) else None,
-        # Days as steps from the row before: short numbers, as rows are in order of time.
-        "day": np.diff(days, prepend=days[:1]).tolist(),
-        # -1: without a customer, or one that has only ever returned. They are in no segment.
-        "customer": rows["customer"].tolist(),
-        "country": rows["place"].tolist(),
-        "orders": rows["orders"].tolist(),
-        "units": rows["units"].tolist(),
-        "revenue": rows["revenue"].tolist(),
-        "returns": rows["returns"].tolist(),
-    }
+def _schemes(summary: pd.DataFrame) -> list[list[Any]]:
+    """The same customers divided otherwise than by the grid that the page filters by."""
+    others = summary[summary["scheme"] != RFM].sort_values(
+        ["scheme", "revenue", "segment"], ascending=[True, False, True]
+    )
+    columns = ["scheme", "segment", "customers", "share", "revenue", "revenue_share"]
+    medians = ["median_recency_days", "median_frequency", "median_monetary"]
+    return _rows(others, [*columns, *medians, "recommended_action"])
 
 
 def _products(products: pd.DataFrame) -> list[list[Any]]:

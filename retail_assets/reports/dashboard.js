@@ -3,9 +3,8 @@
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const F = read("figures"), CHARTS = read("charts"), SHAPES = read("shapes");
   const $ = (id) => document.getElementById(id);
-  const ALL = -1;
+  const ALL = -1, NONE = -1, MONTH_BEFORE = -2, YEAR_BEFORE = -3; // as dashboard_sums.py has them
   const DAY = 86400000;
-  const people = F.customers, count = people.id.length;
 
   // Numbers and dates, as this page writes them --------------------------------------------------------------------
   const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
@@ -21,58 +20,43 @@
     new Date(month + "-01T00:00:00Z").toLocaleDateString("en-GB", { month: length, year: "numeric", timeZone: "UTC" });
   const dayName = (day) =>
     new Date(day + "T00:00:00Z").toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
-  const median = (values) => {
-    if (!values.length) return null;
-    const sorted = [...values].sort((a, b) => a - b), middle = sorted.length >> 1;
-    return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-  };
   const sum = (values) => values.reduce((total, value) => total + value, 0);
   // A sum of thousandths is exact; only what is shown is rounded.
   const money = (thousandths) => thousandths / 1000;
 
-  // Sales: a row per day, customer and country ---------------------------------------------------------------------
+  // Sums: columns of equal length, a row for each choice that has customers or sales --------------------------------
   const S = F.sales, rows = S.day.length;
-  const firstDay = S.first_day ? Date.parse(S.first_day) : Date.parse(F.as_of) - DAY;
+  const firstDay = F.first_day ? Date.parse(F.first_day) : Date.parse(F.as_of) - DAY;
   const lastDay = Date.parse(F.as_of) - DAY;
   const days = Math.max(1, Math.round((lastDay - firstDay) / DAY) + 1);
-  const dayOf = new Int32Array(rows), monthOf = new Int32Array(rows);
-  const months = [], monthOfDay = new Int32Array(days), firstOfMonth = [];
+  const dayOf = new Int32Array(rows);
+  const months = [], firstOfMonth = [];
   for (let day = 0; day < days; day++) {
     const name = iso(firstDay + day * DAY).slice(0, 7);
     if (months[months.length - 1] !== name) { months.push(name); firstOfMonth.push(day); }
-    monthOfDay[day] = months.length - 1;
   }
   for (let row = 0, day = 0; row < rows; row++) {
     day += S.day[row];
     dayOf[row] = day;
-    monthOf[row] = monthOfDay[day];
   }
   const thisMonth = months.length - 1;
-  const firstMonthOf = new Int32Array(count).fill(9999);
-  for (let row = 0; row < rows; row++) {
-    const customer = S.customer[row];
-    if (customer >= 0 && S.orders[row] > 0) firstMonthOf[customer] = Math.min(firstMonthOf[customer], monthOf[row]);
-  }
-  const lastYear = new Float64Array(count); // what each spent in the 365 days before the as-of date, less what came back
-  for (let row = 0; row < rows; row++) {
-    if (S.customer[row] >= 0 && dayOf[row] >= days - 365) lastYear[S.customer[row]] += S.revenue[row] - S.returns[row];
-  }
-  for (let customer = 0; customer < count; customer++) lastYear[customer] = Math.max(0, lastYear[customer]);
-  const hasChurn = people.churn.some((p) => p !== null);
-  const hasValue = people.value && people.value.some((v) => v !== null);
+  const records = (columns) => {
+    const names = Object.keys(columns);
+    return columns[names[0]].map((_, row) => Object.fromEntries(names.map((name) => [name, columns[name][row]])));
+  };
+  const buyers = records(F.buyers), profiles = records(F.profiles), moves = records(F.moves), risks = records(F.churn), toWriteTo = records(F.write), values = records(F.values);
+  const cohortRows = F.cohorts.cohort.length;
+  const hasChurn = risks.length > 0;
+  const hasValue = values.length > 0;
 
   // What is chosen, and what follows from it -----------------------------------------------------------------------
   const state = { month: thisMonth, country: ALL, segment: ALL, measure: "revenue", view: "europe" };
-  const ofSale = (row) =>
-    (state.country === ALL || S.country[row] === state.country) &&
-    (state.segment === ALL || (S.customer[row] >= 0 && people.segment[S.customer[row]] === state.segment));
-  const ofCustomer = (customer) =>
-    (state.country === ALL || people.country[customer] === state.country) &&
-    (state.segment === ALL || people.segment[customer] === state.segment);
+  const ofCountry = (country) => state.country === ALL || country === state.country;
+  const ofSegment = (segment) => state.segment === ALL || segment === state.segment;
 
-  function span(month) { // days [from, to) of a month; all of them without one
-    if (month === ALL) return [0, days];
-    return [firstOfMonth[month], month === thisMonth ? days : firstOfMonth[month + 1]];
+  function span(month) { // days [from, to) of a month, all of them without one; and whose buyers are counted
+    if (month === ALL) return [0, days, ALL];
+    return [firstOfMonth[month], month === thisMonth ? days : firstOfMonth[month + 1], month];
   }
   const monthLength = (month) => {
     const [year, number] = months[month].split("-").map(Number);
@@ -83,22 +67,22 @@
     if (month === ALL || earlier < 0) return null;
     const [from, to] = span(month), [begin, end] = span(earlier);
     if (earlier === 0 && iso(firstDay).slice(8) !== "01") return null;
-    return [begin, to - from < monthLength(month) ? Math.min(end, begin + (to - from)) : end];
+    if (to - from === monthLength(month)) return [begin, end, earlier];
+    return [begin, Math.min(end, begin + (to - from)), back === 1 ? MONTH_BEFORE : YEAR_BEFORE];
   }
 
-  function totals(range) {
-    const found = { revenue: 0, returns: 0, orders: 0, units: 0 }, buyers = new Set(), fresh = new Set();
+  function totals([from, to, window]) {
+    const found = { revenue: 0, returns: 0, orders: 0, units: 0, customers: 0, fresh: 0 };
     for (let row = 0; row < rows; row++) {
-      if (dayOf[row] < range[0] || dayOf[row] >= range[1] || !ofSale(row)) continue;
+      if (dayOf[row] < from || dayOf[row] >= to || !ofCountry(S.country[row]) || !ofSegment(S.segment[row])) continue;
       found.revenue += S.revenue[row]; found.returns += S.returns[row];
       found.orders += S.orders[row]; found.units += S.units[row];
-      const customer = S.customer[row];
-      if (customer >= 0 && S.orders[row] > 0) {
-        buyers.add(customer);
-        if (firstMonthOf[customer] >= monthOfDay[range[0]]) fresh.add(customer);
-      }
     }
-    return { ...found, customers: buyers.size, fresh: fresh.size };
+    for (const b of buyers) {
+      if (b.window !== window || b.country !== state.country || !ofSegment(b.segment)) continue;
+      found.customers += b.customers; found.fresh += b.fresh;
+    }
+    return found;
   }
 
   // Tables ---------------------------------------------------------------------------------------------------------
@@ -316,7 +300,7 @@
   function overTime() {
     const perDay = { revenue: new Float64Array(days), orders: new Float64Array(days) };
     for (let row = 0; row < rows; row++) {
-      if (!ofSale(row)) continue;
+      if (!ofCountry(S.country[row]) || !ofSegment(S.segment[row])) continue;
       perDay.revenue[dayOf[row]] += S.revenue[row];
       perDay.orders[dayOf[row]] += S.orders[row];
     }
@@ -345,27 +329,21 @@
   }
 
   function segmentRows() {
-    const inMonth = new Float64Array(F.segments.length), [from, to] = span(state.month);
+    const found = F.segments.map((segment, number) => ({
+      number, segment: segment.name, action: segment.action, customers: 0, monetary: 0, month: 0, before: 0, recency: null, frequency: null, typical: null,
+    }));
+    const [from, to] = span(state.month);
     for (let row = 0; row < rows; row++) {
-      const customer = S.customer[row];
-      if (customer < 0 || dayOf[row] < from || dayOf[row] >= to) continue;
-      if (state.country === ALL || S.country[row] === state.country) inMonth[people.segment[customer]] += S.revenue[row];
+      if (S.segment[row] !== NONE && dayOf[row] >= from && dayOf[row] < to && ofCountry(S.country[row])) found[S.segment[row]].month += S.revenue[row];
     }
-    const found = F.segments.map((segment, number) => ({ number, segment: segment.name, action: segment.action, of: [], before: 0 }));
-    for (let customer = 0; customer < count; customer++) {
-      if (state.country !== ALL && people.country[customer] !== state.country) continue;
-      found[people.segment[customer]].of.push(customer);
-      if (people.before[customer] >= 0) found[people.before[customer]].before += 1;
-    }
-    const everyone = sum(found.map((s) => s.of.length)), spent = sum(found.map((s) => sum(s.of.map((c) => people.monetary[c]))));
+    for (const profile of profiles) if (profile.country === state.country) Object.assign(found[profile.segment], profile, { segment: found[profile.segment].segment });
+    for (const move of moves) if (move.before !== NONE && ofCountry(move.country)) found[move.before].before += move.customers;
+    const everyone = sum(found.map((s) => s.customers)), spent = sum(found.map((s) => s.monetary));
     for (const segment of found) {
-      const pick = (name) => segment.of.map((c) => people[name][c]);
-      const monetary = sum(pick("monetary"));
       Object.assign(segment, {
-        customers: segment.of.length, customer_share: everyone ? segment.of.length / everyone : 0,
-        monetary: money(monetary), revenue_share: spent ? monetary / spent : 0, month: money(inMonth[segment.number]),
-        recency: median(pick("recency")), frequency: median(pick("frequency")), typical: segment.of.length ? money(median(pick("monetary"))) : null,
-        change: segment.of.length - segment.before,
+        customer_share: everyone ? segment.customers / everyone : 0, revenue_share: spent ? segment.monetary / spent : 0,
+        monetary: money(segment.monetary), month: money(segment.month), typical: segment.typical === null ? null : money(segment.typical),
+        change: segment.customers - segment.before,
       });
     }
     return found;
@@ -400,12 +378,11 @@
       label: `Each segment's share of customers and of revenue so far, ${where()}. ` + rowsShown.map((s) => `${s.segment}: ${percentage.format(s.customer_share)} of customers, ${percentage.format(s.revenue_share)} of revenue`).join("; "),
     });
     const counts = new Map(), out = new Float64Array(F.segments.length + 1), entered = F.segments.length;
-    for (let customer = 0; customer < count; customer++) {
-      if (state.country !== ALL && people.country[customer] !== state.country) continue;
-      if (state.segment !== ALL && people.segment[customer] !== state.segment && people.before[customer] !== state.segment) continue;
-      const from = people.before[customer] < 0 ? entered : people.before[customer], key = from * 100 + people.segment[customer];
-      counts.set(key, (counts.get(key) || 0) + 1);
-      out[from] += 1;
+    for (const move of moves) {
+      if (!ofCountry(move.country) || !(ofSegment(move.segment) || ofSegment(move.before))) continue;
+      const from = move.before === NONE ? entered : move.before, key = from * 100 + move.segment;
+      counts.set(key, (counts.get(key) || 0) + move.customers);
+      out[from] += move.customers;
     }
     const moved = [];
     for (let from = 0; from <= entered; from++) {
@@ -426,18 +403,18 @@
 
   function countries() {
     const range = span(state.month), earlier = earlierSpan(state.month, 1);
-    const found = F.countries.map((country, number) => ({ number, country: country.name, shape: country.shape, revenue: 0, returns: 0, orders: 0, before: 0, buyers: new Set() }));
+    const found = F.countries.map((country, number) => ({ number, country: country.name, shape: country.shape, revenue: 0, returns: 0, orders: 0, before: 0, customers: 0 }));
     for (let row = 0; row < rows; row++) {
-      const country = found[S.country[row]], customer = S.customer[row];
-      if (state.segment !== ALL && (customer < 0 || people.segment[customer] !== state.segment)) continue;
+      const country = found[S.country[row]];
+      if (!ofSegment(S.segment[row])) continue;
       if (dayOf[row] >= range[0] && dayOf[row] < range[1]) {
         country.revenue += S.revenue[row]; country.returns += S.returns[row]; country.orders += S.orders[row];
-        if (customer >= 0 && S.orders[row] > 0) country.buyers.add(customer);
       } else if (earlier && dayOf[row] >= earlier[0] && dayOf[row] < earlier[1]) country.before += S.revenue[row];
     }
+    for (const b of buyers) if (b.window === range[2] && b.country !== ALL && ofSegment(b.segment)) found[b.country].customers += b.customers;
     const all = sum(found.map((c) => c.revenue));
     const data = found.filter((c) => c.revenue || c.returns).sort((a, b) => b.revenue - a.revenue || a.country.localeCompare(b.country)).map((c) => ({
-      ...c, customers: c.buyers.size, share: all ? c.revenue / all : 0, thousandths: c.revenue, revenue: money(c.revenue), returned: money(c.returns),
+      ...c, share: all ? c.revenue / all : 0, thousandths: c.revenue, revenue: money(c.revenue), returned: money(c.returns),
       perOrder: c.orders ? money(c.revenue) / c.orders : null, growth: c.before > 0 ? c.revenue / c.before - 1 : null,
     }));
     const fields = [
@@ -463,17 +440,12 @@
   }
 
   function cohorts() {
-    const size = new Float64Array(months.length), active = months.map(() => new Float64Array(months.length)), seen = new Set();
-    for (let customer = 0; customer < count; customer++) if (ofCustomer(customer) && firstMonthOf[customer] < 9999) size[firstMonthOf[customer]] += 1;
-    const until = state.month === ALL ? thisMonth : state.month;
-    for (let row = 0; row < rows; row++) {
-      const customer = S.customer[row];
-      if (customer < 0 || !S.orders[row] || monthOf[row] > until || !ofCustomer(customer)) continue;
-      const key = customer * months.length + monthOf[row];
-      if (seen.has(key)) continue;
-      seen.add(key);
-      active[firstMonthOf[customer]][monthOf[row]] += 1;
+    const active = months.map(() => new Float64Array(months.length)), C = F.cohorts;
+    for (let row = 0; row < cohortRows; row++) {
+      if (ofCountry(C.country[row]) && ofSegment(C.segment[row])) active[C.cohort[row]][C.month[row]] += C.customers[row];
     }
+    const size = active.map((bought, cohort) => bought[cohort]); // in the first month all of them bought
+    const until = state.month === ALL ? thisMonth : state.month;
     const data = [];
     for (let cohort = 0; cohort <= until; cohort++) {
       if (!size[cohort]) continue;
@@ -493,58 +465,65 @@
 
   const RISKS = ["High", "Medium", "Low"];
   function churn() {
-    const chosen = [];
-    for (let customer = 0; customer < count; customer++) if (ofCustomer(customer) && people.churn[customer] !== null) chosen.push(customer);
-    const atRisk = (c) => money(lastYear[c]) * people.churn[c];
-    const total = sum(chosen.map(atRisk)), high = chosen.filter((c) => people.risk[c] === 0);
+    const chosen = risks.filter((r) => ofCountry(r.country) && ofSegment(r.segment));
+    const of = (rows, name) => sum(rows.map((r) => r[name])), atHigh = (rows) => of(rows.filter((r) => r.risk === 0), "customers");
     $("churn-lead").textContent = hasChurn
-      ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. ${soManyCustomers(chosen.length)}, of whom ${whole.format(high.length)} at high risk; ${pounds.format(total)} of last year's spending is at risk (spent in 365 days, less returns, × probability).`
+      ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. ${soManyCustomers(of(chosen, "customers"))}, of whom ${whole.format(atHigh(chosen))} at high risk; ${pounds.format(money(of(chosen, "at_risk")))} of last year's spending is at risk (spent in 365 days, less returns, × probability).`
       : "There is no score for this month: two windows of 90 days must have closed before the first one.";
     $("churn-caution").hidden = !hasChurn || !F.churn_note;
     $("churn-caution").textContent = F.churn_note || "";
     const bins = Array.from({ length: 10 }, (_, bin) => RISKS.map((risk, order) => ({ bin: `${bin * 10}–${bin * 10 + 10}`, risk, order: -order, customers: 0, number: bin }))).flat();
-    for (const c of chosen) bins[Math.min(9, Math.floor(people.churn[c] * 10)) * 3 + people.risk[c]].customers += 1;
+    for (const r of chosen) bins[r.tenth * 3 + r.risk].customers += r.customers;
     showChart("churn", [columns.text("Probability", (b) => b.bin), columns.text("Risk", (b) => b.risk), columns.whole("Customers", (b) => b.customers)], chosen.length ? bins : [], {
-      label: `Customers by probability of no purchase in 90 days, ${where()}, ${who()}: ` + RISKS.map((risk, number) => `${whole.format(chosen.filter((c) => people.risk[c] === number).length)} at ${risk.toLowerCase()} risk`).join(", "),
+      label: `Customers by probability of no purchase in 90 days, ${where()}, ${who()}: ` + RISKS.map((risk, number) => `${whole.format(of(chosen.filter((r) => r.risk === number), "customers"))} at ${risk.toLowerCase()} risk`).join(", "),
       note: "High: the fifth of all customers most likely not to buy; Medium: the next 30%.",
     });
     const bySegment = F.segments.map((segment, number) => {
-      const of = chosen.filter((c) => people.segment[c] === number);
-      return { segment: segment.name, customers: of.length, high: of.filter((c) => people.risk[c] === 0).length, risk: sum(of.map(atRisk)), spent: money(sum(of.map((c) => lastYear[c]))) };
+      const own = chosen.filter((r) => r.segment === number);
+      return { segment: segment.name, customers: of(own, "customers"), high: atHigh(own), risk: money(of(own, "at_risk")), spent: money(of(own, "spent")) };
     }).filter((s) => s.customers).sort((a, b) => b.risk - a.risk);
     showChart("risk", [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.whole("At high risk", (s) => s.high), columns.pounds("Spent in a year", (s) => s.spent), columns.pounds("Value at risk", (s) => Math.round(s.risk * 100) / 100)], bySegment, {
       values: bySegment.map(({ segment, risk }) => ({ segment, risk })),
       label: `Value at risk by segment, ${where()}: ` + bySegment.map((s) => `${s.segment} ${pounds.format(s.risk)}`).join(", "),
     });
-    const list = chosen.map((c) => ({ c, risk: atRisk(c) })).filter((r) => r.risk > 0 && people.risk[r.c] < 2).sort((a, b) => b.risk - a.risk || (people.id[a.c] < people.id[b.c] ? -1 : 1));
+    const list = toWriteTo.filter((r) => ofCountry(r.country) && ofSegment(r.segment)), listed = of(chosen, "listed");
     showTable("write", [
-      columns.text("Customer", (r) => people.id[r.c], "id"), columns.text("Country", (r) => F.countries[people.country[r.c]].name), columns.text("Segment", (r) => F.segments[people.segment[r.c]].name),
-      columns.whole("Days since last order", (r) => people.recency[r.c]), columns.whole("Orders", (r) => people.frequency[r.c]), columns.pounds("Spent in a year", (r) => money(lastYear[r.c])),
-      columns.share("Probability", (r) => people.churn[r.c]), columns.text("Risk", (r) => RISKS[people.risk[r.c]]), columns.pounds("Value at risk", (r) => Math.round(r.risk * 100) / 100), columns.text("What to do", (r) => F.segments[people.segment[r.c]].action, "action"),
+      columns.text("Customer", (r) => r.id, "id"), columns.text("Country", (r) => F.countries[r.country].name), columns.text("Segment", (r) => F.segments[r.segment].name),
+      columns.whole("Days since last order", (r) => r.recency), columns.whole("Orders", (r) => r.frequency), columns.pounds("Spent in a year", (r) => money(r.spent)),
+      columns.share("Probability", (r) => r.churn), columns.text("Risk", (r) => RISKS[r.risk]), columns.pounds("Value at risk", (r) => Math.round(money(r.spent) * r.churn * 100) / 100), columns.text("What to do", (r) => F.segments[r.segment].action, "action"),
     ], list.slice(0, 50), {
       all: list, decorate: { Risk: (r, name) => element("span", { className: "tag " + name }, name) },
-      note: "At high or medium risk, by value at risk: spent in a year × probability. " + (list.length > 50 ? `The first 50 of ${whole.format(list.length)}; the CSV has them all.` : ""),
+      note: "At high or medium risk, by value at risk: spent in a year × probability. " + (listed <= 50 ? "" : `The first ${whole.format(Math.min(50, list.length))} of ${whole.format(listed)}; the CSV has ` +
+        (list.length === listed ? "them all." : `${whole.format(list.length)}, the most valuable first; all are in the table churn_scores.`)),
       empty: hasChurn ? undefined : "No scores yet.",
     });
   }
 
   function value() {
-    const chosen = [];
-    if (hasValue) for (let customer = 0; customer < count; customer++) if (ofCustomer(customer) && people.value[customer] !== null) chosen.push(customer);
-    const total = money(sum(chosen.map((c) => people.value[c]))), naive = money(sum(chosen.map((c) => people.naive[c])));
+    const chosen = values.filter((v) => v.country === state.country && ofSegment(v.segment));
+    const total = money(sum(chosen.map((v) => v.value))), naive = money(sum(chosen.map((v) => v.naive)));
     $("value-lead").textContent = hasValue
-      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${pounds.format(total)} for ${soManyCustomers(chosen.length)}. Carrying on at their pace so far, which overstates, would be ${pounds.format(naive)}.`
+      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${pounds.format(total)} for ${soManyCustomers(sum(chosen.map((v) => v.customers)))}. Carrying on at their pace so far, which overstates, would be ${pounds.format(naive)}.`
       : "There is no lifetime value for this month: its history is too young.";
-    const data = F.segments.map((segment, number) => {
-      const of = chosen.filter((c) => people.segment[c] === number), all = sum(of.map((c) => people.value[c])), again = of.filter((c) => people.frequency[c] > 1);
-      return { segment: segment.name, customers: of.length, total: money(all), value: of.length ? money(all) / of.length : null, median: of.length ? money(median(of.map((c) => people.value[c]))) : null, alive: again.length ? sum(again.map((c) => people.alive[c])) / again.length : null, naive: money(sum(of.map((c) => people.naive[c]))) };
-    }).filter((s) => s.customers);
+    const data = chosen.map((v) => ({
+      segment: F.segments[v.segment].name, customers: v.customers, total: money(v.value), value: money(v.value) / v.customers, median: money(v.median),
+      alive: v.again ? v.alive / v.again : null, naive: money(v.naive),
+    }));
     const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.pounds("Expected", (s) => s.total), columns.pounds("Mean", (s) => s.value), columns.pounds("Median", (s) => s.median), columns.share("Alive", (s) => s.alive), columns.pounds("Naive", (s) => s.naive)];
     showChart("value", fields, data, {
       values: data.map(({ segment, value }) => ({ segment, value })),
       label: `Mean expected value over 12 months by segment, ${where()}: ` + data.map((s) => `${s.segment} ${pounds.format(s.value)}`).join(", "),
     });
     showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "Alive: mean probability of still being a customer, of those with more than one order; after a single order the model cannot tell. Naive: spending goes on as so far." : "" });
+  }
+
+  const SCHEMES = { clusters: "Found by k-means", value_engagement: "Value and engagement" };
+  function schemes() {
+    showTable("schemes", [
+      columns.text("Divided by", (s) => SCHEMES[s[0]]), columns.text("Segment", (s) => s[1]), columns.whole("Customers", (s) => s[2]), columns.share("Share", (s) => s[3]),
+      columns.share("Of revenue", (s) => s[5]), columns.pounds("Revenue so far", (s) => money(s[4])), columns.whole("Days since", (s) => s[6]), columns.whole("Orders", (s) => s[7]), columns.pounds("Spent", (s) => s[8]),
+      columns.text("What to do", (s) => s[9], "action"),
+    ], F.schemes, { note: "The same customers, all countries and segments: this table does not follow the filters. Days since the last order, orders and money spent are medians.", empty: "No segments yet." });
   }
 
   function products() {
@@ -625,8 +604,8 @@
   addEventListener("beforeprint", () => { if (document.documentElement.dataset.theme === "dark") { document.documentElement.dataset.printed = "dark"; theme("light"); redraw(); } });
   addEventListener("afterprint", () => { if (document.documentElement.dataset.printed) { delete document.documentElement.dataset.printed; theme("dark"); redraw(); } });
 
-  $("subtitle").textContent = `${monthName(F.month)}, as of ${dayName(F.as_of)} · ${soManyCustomers(count)}`;
+  $("subtitle").textContent = `${monthName(F.month)}, as of ${dayName(F.as_of)} · ${soManyCustomers(sum(profiles.filter((p) => p.country === ALL).map((p) => p.customers)))}`;
   headline();
   // The figures at the head are there at once; the charts follow when they have been painted.
-  requestAnimationFrame(() => setTimeout(() => { render(); products(); quality(); document.documentElement.dataset.ready = "yes"; }, 0));
+  requestAnimationFrame(() => setTimeout(() => { render(); schemes(); products(); quality(); document.documentElement.dataset.ready = "yes"; }, 0));
 })();

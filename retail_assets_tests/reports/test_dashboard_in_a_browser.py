@@ -32,6 +32,7 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+BOUGHT = "FROM clean_transactions WHERE line_type = 'product' AND customer_id IS NOT NULL"
 CHARTS = ["revenue", "segments", "movement", "map", "cohorts", "churn", "risk", "value", "categories"]
 
 
@@ -177,6 +178,56 @@ def test_month_country_and_segment_filter_together(opened: Opened, reader: Indep
     opened.page.click("#reset")
     opened.settle()
     assert opened.page.inner_text("#chosen") == "August 2011 · all countries · all customers"
+
+
+def test_customers_are_counted_once_whatever_is_chosen(opened: Opened, reader: IndependentReader):
+    """August has 20 days so far: the change is that against the first 20 days of July."""
+
+    def buyers(**span: str) -> int:
+        where = " AND ".join(f"invoice_date {comparison} '{day}'" for comparison, day in span.items())
+        return int(reader.row(f"SELECT count(DISTINCT customer_id) {BOUGHT} AND {where}")[0])
+
+    assert opened.headline("Active customers") == f"{buyers(**{'>=': '2011-08-01'})}"
+    now, before = buyers(**{">=": "2011-08-01"}), buyers(**{">=": "2011-07-01", "<": "2011-07-21"})
+    written = opened.page.inner_text("[data-figure='Active customers'] .change >> nth=0")
+    assert written == f"{'+' if now > before else '−'}{abs(now / before - 1):.1%} on the month"
+
+    opened.choose(month="All months")
+    assert (
+        opened.headline("Active customers") == opened.headline("New customers") == f"{buyers(**{'>=': '2011-01-01'})}"
+    )
+    countries = {row["Country"]: int(row["Customers"]) for row in opened.downloaded("[data-table=countries]")}
+    bought_there = reader.rows(f"SELECT country, count(DISTINCT customer_id) {BOUGHT} GROUP BY 1")
+    assert {name: count for name, count in countries.items() if count} == dict(bought_there)
+
+
+def test_segments_of_a_country_have_the_medians_of_its_customers(opened: Opened, reader: IndependentReader):
+    opened.choose(country="United Kingdom")
+    shown = {
+        row["Segment"]: [float(row[name]) for name in ("Customers", "Revenue so far", "Days since", "Orders", "Spent")]
+        for row in opened.downloaded("[data-table=segments]")
+        if row["Customers"] != "0"
+    }
+    counted = reader.rows(
+        "SELECT rfm_segment, count(*), sum(monetary), median(recency_days), median(frequency), median(monetary) "
+        "FROM customer_rfm WHERE snapshot_month = '2011-08-01' AND country = 'United Kingdom' GROUP BY 1"
+    )
+    assert shown == {name: [float(value) for value in values] for name, *values in counted}
+    written = opened.downloaded("[data-table=write]")
+    assert written
+    assert {row["Country"] for row in written} == {"United Kingdom"}
+
+
+def test_the_same_customers_are_divided_otherwise_too(opened: Opened, reader: IndependentReader):
+    shown = {
+        (row["Segment"], int(row["Customers"]), row["What to do"]) for row in opened.downloaded("[data-table=schemes]")
+    }
+    assert shown == set(
+        reader.rows(
+            "SELECT segment, customers, recommended_action FROM segment_summary "
+            "WHERE snapshot_month = '2011-08-01' AND scheme <> 'rfm'"
+        )
+    )
 
 
 def test_a_segment_and_a_country_are_chosen_from_their_tables(opened: Opened):

@@ -1,0 +1,257 @@
+"""The sums of a dashboard page are those of counting customer by customer, for every choice of country and segment."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import product
+from statistics import median
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retail_assets.online_retail import dashboard_sums as sums
+
+COUNTRIES = ["EIRE", "France", "United Kingdom"]
+MONTH, AS_OF = date(2011, 3, 1), date(2011, 3, 11)
+FIRST_DAY = date(2010, 2, 20)
+SEGMENTS = sums.SEGMENTS[:3]
+
+
+SOLD = {"invoice_date": object, "customer_id": object, "country": object} | dict.fromkeys(
+    ["orders", "units", "revenue", "returns"], "int64"
+)
+RFM = {"customer_id": object, "country": object, "rfm_segment": object} | dict.fromkeys(
+    ["recency_days", "frequency", "monetary"], "int64"
+)
+BEFORE = {"customer_id": object, "rfm_segment": object}
+CHURN = {"customer_id": object, "churn_probability": "float64", "churn_risk": object}
+CLV = {"customer_id": object, "value": "int64", "naive": "int64", "probability_alive": "float64"}
+
+
+def frame(columns: dict[str, Any], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def records(rows: pd.DataFrame) -> list[Any]:
+    return list(rows.itertuples())
+
+
+@dataclass
+class Shop:
+    """Some sales, and customers with what models say of them."""
+
+    sold: pd.DataFrame
+    rfm: pd.DataFrame
+    before: pd.DataFrame
+    churn: pd.DataFrame
+    clv: pd.DataFrame
+
+    def people(self) -> pd.DataFrame:
+        return sums.customers(self.rfm, self.before, self.churn, self.clv, COUNTRIES)
+
+    def dated(self) -> pd.DataFrame:
+        return sums.dated(self.sold, self.people(), COUNTRIES)
+
+
+# Days at which something ends or begins are as likely as all others.
+DAYS = st.one_of(
+    st.sampled_from(
+        ["2010-03-01", "2010-03-10", "2010-03-11", "2011-02-10", "2011-02-11", "2010-03-12", "2011-03-10"]
+    ).map(date.fromisoformat),
+    st.dates(FIRST_DAY, AS_OF - timedelta(days=1)),
+)
+
+
+@st.composite
+def shops(draw: st.DrawFn) -> Shop:
+    ids = [f"c{number}" for number in range(draw(st.integers(0, 6)))]
+    amounts = st.integers(0, 50)
+    keys = draw(
+        st.lists(
+            st.tuples(DAYS, st.sampled_from([*ids, "returned only", None]), st.sampled_from(COUNTRIES)),
+            unique=True,
+            max_size=25,
+        )
+    )
+    sold = []
+    for day, customer, country in keys:
+        orders = 0 if customer == "returned only" else draw(st.integers(0, 2))
+        sold.append((day, customer, country, orders, draw(amounts), draw(amounts) if orders else 0, draw(amounts)))
+    some = [customer for customer in ids if draw(st.booleans())]
+    segment, probabilities = st.sampled_from(SEGMENTS), st.sampled_from([0.0, 0.05, 0.1, 0.99995, 1.0])
+    frequency = {customer: draw(st.integers(1, 3)) for customer in ids}
+    places = st.sampled_from(COUNTRIES)
+    return Shop(
+        frame(SOLD, sold),
+        frame(RFM, [(c, draw(places), draw(segment), draw(amounts), frequency[c], draw(amounts)) for c in ids[::-1]]),
+        frame(BEFORE, [(c, draw(segment)) for c in some]),
+        frame(CHURN, [(c, draw(probabilities), draw(st.sampled_from(sums.RISKS))) for c in some]),
+        frame(CLV, [(c, draw(amounts), draw(amounts), draw(st.sampled_from([0.25, 0.5, 1.0]))) for c in some]),
+    )
+
+
+def choices() -> Iterator[tuple[int, int]]:
+    return product([sums.ALL, *range(len(COUNTRIES))], range(len(SEGMENTS)))
+
+
+def by_key(columns: Mapping[Any, list[Any]], *keys: str) -> dict[tuple[Any, ...], dict[Any, Any]]:
+    rows = pd.DataFrame(columns)
+    assert not rows.duplicated(list(keys)).any()
+    return {tuple(row[key] for key in keys): row for row in rows.to_dict("records")}
+
+
+@given(shops())
+def test_sales_add_up_by_day_country_and_segment(shop: Shop):
+    segment = dict(zip(shop.rfm["customer_id"], shop.rfm["rfm_segment"].map(sums.SEGMENTS.index), strict=True))
+    expected = Counter[tuple[int, int, int, str]]()
+    for row in records(shop.sold):
+        where = ((row.invoice_date - shop.sold["invoice_date"].min()).days, COUNTRIES.index(row.country))
+        for name in ("orders", "units", "revenue", "returns"):
+            expected[(*where, segment.get(row.customer_id, sums.NONE), name)] += getattr(row, name)
+    found = pd.DataFrame(sums.sales(shop.dated()))
+    found["day"] = found["day"].cumsum()
+    rows = by_key(found.to_dict("list"), "day", "country", "segment")
+    assert {
+        (*key, name): row[name] for key, row in rows.items() for name in ("orders", "units", "revenue", "returns")
+    } == expected
+
+
+@given(shops())
+def test_buyers_are_counted_once_in_every_window_and_choice(shop: Shop):
+    dated = shop.dated()
+    if dated.empty:
+        return
+    first_month = sums.first_months(dated)
+    found = by_key(sums.buyers(dated, first_month, MONTH, AS_OF), "window", "country", "segment")
+    first = shop.sold["invoice_date"].min()
+
+    def number(day: date) -> int:
+        return (day.year - first.year) * 12 + day.month - first.month
+
+    this_month, so_far = number(MONTH), AS_OF.day - 1
+    month_of = {sums.MONTH_BEFORE: this_month - 1, sums.YEAR_BEFORE: this_month - 12}
+    began = dict[str, date]()
+    bought = [row for row in records(dated) if row.orders > 0 and row.segment != sums.NONE]
+    for row in sorted(bought, key=lambda row: row.invoice_date):
+        began.setdefault(row.customer_id, row.invoice_date)
+    for window, (country, segment) in product([sums.ALL, *month_of, *range(this_month + 1)], choices()):
+        who = {
+            row.customer_id
+            for row in bought
+            if (window == sums.ALL or number(row.invoice_date) == month_of.get(window, window))
+            and (window not in month_of or row.invoice_date.day <= so_far)
+            and row.segment == segment
+            and country in (sums.ALL, row.country)
+        }
+        fresh = {c for c in who if window == sums.ALL or number(began[c]) == month_of.get(window, window)}
+        row = found.pop((window, country, segment), {"customers": 0, "fresh": 0})
+        assert (row["customers"], row["fresh"]) == (len(who), len(fresh))
+    assert not found
+
+
+@given(shops())
+def test_profiles_moves_and_values_are_those_of_the_customers(shop: Shop):
+    people = shop.people()
+    profiles = by_key(sums.profiles(people), "country", "segment")
+    values = by_key(sums.values(people), "country", "segment")
+    rows = records(people)
+    for country, segment in choices():
+        own = [p for p in rows if country in (sums.ALL, p.country) and p.segment == segment]
+        profile = profiles.pop((country, segment), None)
+        assert (profile is None) == (not own)
+        if profile:
+            assert (profile["customers"], profile["monetary"]) == (len(own), sum(p.monetary for p in own))
+            for name, of in (("recency", "recency"), ("frequency", "frequency"), ("typical", "monetary")):
+                assert profile[name] == median(getattr(p, of) for p in own)
+        valued = [p for p in own if p.value == p.value]
+        value = values.pop((country, segment), None)
+        assert (value is None) == (not valued)
+        if value:
+            assert (value["customers"], value["value"]) == (len(valued), sum(p.value for p in valued))
+            assert (value["median"], value["naive"]) == (median(p.value for p in valued), sum(p.naive for p in valued))
+            again = [p.alive for p in valued if p.frequency > 1]
+            assert (value["again"], value["alive"]) == (len(again), sum(again))
+    assert not profiles
+    assert not values
+    moved = {key: row["customers"] for key, row in by_key(sums.moves(people), "country", "before", "segment").items()}
+    assert moved == Counter((p.country, p.before, p.segment) for p in rows)
+
+
+@given(shops())
+def test_cohorts_hold_each_customer_in_each_month_once(shop: Shop):
+    dated, people = shop.dated(), shop.people()
+    first_month = sums.first_months(dated)
+    found = by_key(sums.cohorts(dated, people, first_month), "cohort", "month", "country", "segment")
+    bought = {(r.customer_id, r.month) for r in records(dated) if r.orders > 0 and r.customer_id in people.index}
+    began = {customer: min(month for who, month in bought if who == customer) for customer, _ in bought}
+    expected = Counter(
+        (began[customer], month, people.loc[customer, "country"], people.loc[customer, "segment"])
+        for customer, month in bought
+    )
+    assert {key: row["customers"] for key, row in found.items()} == expected
+
+
+@given(shops())
+def test_risk_is_of_what_a_year_brought_and_the_list_is_in_its_order(shop: Shop):
+    people = shop.people()
+    at_risk = sums.with_risk(people, shop.sold, AS_OF)
+    year = [row for row in records(shop.sold) if row.invoice_date >= AS_OF - timedelta(days=365)]
+    expected = []
+    for p in records(people[people["churn"].notna()]):
+        spent = max(0, sum(row.revenue - row.returns for row in year if row.customer_id == p.Index))
+        probability = round(p.churn, 4)
+        expected.append((p.Index, p.country, p.segment, p.risk, probability, spent))
+    expected.sort(key=lambda row: (-row[4] * row[5], row[0]))
+    listed = [row for row in expected if row[3] < 2 and row[4] * row[5] > 0]
+    shown = sums.to_write_to(at_risk)
+    assert (
+        list(zip(*(shown[name] for name in ("id", "country", "segment", "risk", "churn", "spent")), strict=True))
+        == listed
+    )
+    found = by_key(sums.churn(at_risk), "country", "segment", "tenth", "risk")
+    grouped: dict[tuple[int, ...], list[tuple[Any, ...]]] = {}
+    for row in expected:
+        grouped.setdefault((row[1], row[2], min(9, int(row[4] * 10)), row[3]), []).append(row)
+    assert {key: (row["customers"], row["spent"], row["at_risk"], row["listed"]) for key, row in found.items()} == {
+        key: (
+            len(rows),
+            sum(row[5] for row in rows),
+            pytest.approx(sum(row[4] * row[5] for row in rows), abs=1e-4),
+            sum(row in listed for row in rows),
+        )
+        for key, rows in grouped.items()
+    }
+
+
+def test_a_long_list_names_the_most_valuable_and_the_first_of_every_country_and_segment(monkeypatch):
+    monkeypatch.setattr(sums, "MOST_LISTED", 3)
+    monkeypatch.setattr(sums, "LISTED_OF_EACH", 1)
+    ids = [f"c{number}" for number in range(8)]
+    people = pd.DataFrame({"country": [0, 0, 0, 0, 0, 1, 1, 0], "segment": [0, 0, 0, 0, 0, 0, 0, 1]}, index=ids).assign(
+        before=0, recency=1, frequency=1, monetary=1, churn=0.5, risk=0, value=1.0, naive=1.0, alive=1.0
+    )
+    sold = pd.DataFrame({"customer_id": ids, "revenue": range(80, 0, -10)}).assign(invoice_date=MONTH, returns=0)
+    at_risk = sums.with_risk(people, sold, AS_OF)
+    assert sums.to_write_to(at_risk)["id"] == ["c0", "c1", "c2", "c5", "c7"]
+    assert sum(sums.churn(at_risk)["listed"]) == 8
+
+
+def test_a_month_without_sales_and_customers_has_empty_columns():
+    none = Shop(*(frame(columns, []) for columns in (SOLD, RFM, BEFORE, CHURN, CLV)))
+    dated, people = none.dated(), none.people()
+    first_month, at_risk = sums.first_months(dated), sums.with_risk(people, none.sold, AS_OF)
+    for columns in (
+        sums.sales(dated),
+        sums.buyers(dated, first_month, MONTH, AS_OF),
+        sums.profiles(people),
+        sums.moves(people),
+        sums.cohorts(dated, people, first_month),
+        sums.churn(at_risk),
+        sums.to_write_to(at_risk),
+        sums.values(people),
+    ):
+        assert set(map(tuple, columns.values())) == {()}
