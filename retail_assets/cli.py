@@ -126,7 +126,7 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
     from retail_assets.online_retail.generate import generate
     from retail_assets.online_retail.source import INVOICES
 
-    if "://" in settings.landing or _in_a_volume(settings):
+    if "://" in settings.landing or settings.only_cluster_sees_landing:
         raise Refusal(
             f"The landing zone {settings.landing} is no directory of this machine, and data is only made in one. Set "
             "RETAIL_LANDING to a directory, or bring files of your own."
@@ -187,7 +187,7 @@ def run(
     generate_if_empty: bool,
 ) -> None:
     """The main job: make what is landed and missing or out of date, then say what was done."""
-    if _in_a_volume(settings):
+    if settings.only_cluster_sees_landing:
         raise Refusal(
             f"The landing zone {settings.landing} cannot be listed from here, so what is due is not known. Start a "
             "backfill in the UI (retail ui), or run this where the landing zone is an object store's URI."
@@ -197,11 +197,6 @@ def run(
     with _output() as console:
         ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
     sys.exit(0 if ok else 1)
-
-
-def _in_a_volume(settings: Settings) -> bool:
-    """Whether only the cluster sees the landing zone."""
-    return settings.deployment == "databricks" and settings.landing.startswith("/Volumes/")
 
 
 def _require_java() -> None:

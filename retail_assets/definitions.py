@@ -115,7 +115,7 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
 
 def arrival_sensors(settings: Settings, calendar: Calendar) -> list[SensorDefinition]:
     """The sensor of each source's landing zone; none where only the cluster can list it."""
-    if settings.landing.startswith("/Volumes/"):
+    if settings.only_cluster_sees_landing:
         return []
     return [arrival_sensor(inbox(settings, calendar), settings.days_per_run, settings.tick_seconds)]
 

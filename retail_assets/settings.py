@@ -195,6 +195,11 @@ class Settings:
         return settings
 
     @property
+    def only_cluster_sees_landing(self) -> bool:
+        """Whether the landing zone cannot be listed from the host: it lies in a volume."""
+        return self.deployment == "databricks" and self.landing.startswith("/Volumes/")
+
+    @property
     def remote_environment(self) -> dict[str, str]:
         """The environment that a step on the cluster needs to read the same settings there. Holds no secret."""
         return {

@@ -277,6 +277,16 @@ def test_governance_is_a_job_where_there_is_a_catalog(tmp_path):
     assert jobs == [everywhere, *[everywhere | {"unity_catalog_governance"}] * 2]
 
 
+def test_drops_are_looked_for_where_this_machine_sees_them(tmp_path):
+    def sensors(variables: Mapping[str, str]) -> set[str]:
+        return {sensor.name for sensor in build_definitions(Settings.read(variables)).sensors or []}
+
+    a_disk_of_a_mac = environment(tmp_path, RETAIL_LANDING="/Volumes/data/landing")
+    assert sensors(environment(tmp_path)) - sensors(HOST) == {"online_retail_arrivals"}
+    assert "online_retail_arrivals" in sensors(a_disk_of_a_mac)
+    assert "online_retail_arrivals" in sensors({**HOST, "RETAIL_LANDING": "s3://bucket/landing"})
+
+
 # The calendar --------------------------------------------------------------------------------------------------------
 
 
