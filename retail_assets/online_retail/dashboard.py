@@ -1,6 +1,7 @@
 """dashboard: one HTML page a month that marketing and the data team act on, made of the gold tables."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
@@ -52,7 +53,7 @@ from retail_assets.online_retail.snapshots import as_of_dates
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.operations.partitions import monthly, months_so_far, preceding, same_window
 from retail_assets.reports.charts import charts, picture
-from retail_assets.reports.page import MOST_BYTES, Pages, compose, embedded, publish
+from retail_assets.reports.page import MOST_BYTES, Pages, charting_library, compose, embedded, publish
 
 _SALES = [(DailyMetrics, "revenue")]
 
@@ -193,29 +194,45 @@ def build(
         "by_day": _gold(daily, F.col("invoice_date").cast("string").alias("day")),
         "by_country": _gold(geography, F.col("snapshot_month"), F.col("country")),
     }
-    rows_of = collected(asked | held_against)
-    sources = Sources(**{name: rows_of[name] for name in asked})
-    by_day, by_country = rows_of["by_day"], rows_of["by_country"]
     versions = [_version(io_manager, contract) for contract, _ in _READS.values()]
     rows, found, shown = [], {}, {}
-    for key, month in zip(window.keys, window.days, strict=True):
-        content = figures(sources, month, as_of[month], versions)
-        drawn = charts()
-        page = compose(f"Customers and sales, {month:%B %Y}", content, drawn)
-        read_back = embedded(page, "figures")
-        of_month = sources.rfm[sources.rfm["snapshot_month"] == month].rename(columns={"rfm_segment": "segment"})
-        gold = {
-            "daily": by_day[by_day["day"] < str(as_of[month])],
-            "geography": by_country[by_country["snapshot_month"] == month].drop(columns="snapshot_month"),
-            "rfm": of_month.groupby("segment")["monetary"].agg(customers="size", monetary="sum").reset_index(),
-        }
-        found[key] = list(differences(read_back, gold, month))
-        encoded, path = page.encode("utf-8"), pages.path(INVOICES.name, key[:7])
-        if not found[key] and len(encoded) <= MOST_BYTES:
-            publish(encoded, path)
-        rows.append(_row(month, as_of[month], path.name, encoded, gold))
-        shown[key] = {"page": MetadataValue.path(str(path)), **_pictures(drawn, read_back)}
-    return Built(spark.createDataFrame(rows, spark_schema(Dashboard)), {"differences": found}, shown)
+    with ThreadPoolExecutor(max_workers=1) as beside:  # draws while Spark computes and while pages are composed
+        charting = beside.submit(_charting)
+        rows_of = collected(asked | held_against)
+        drawn = charting.result()
+        sources = Sources(**{name: rows_of[name] for name in asked})
+        for key, month in zip(window.keys, window.days, strict=True):
+            page = compose(
+                f"Customers and sales, {month:%B %Y}", figures(sources, month, as_of[month], versions), drawn
+            )
+            read_back = embedded(page, "figures")
+            pictures = beside.submit(_pictures, drawn, read_back)
+            gold = _gold_of(month, as_of[month], rows_of)
+            found[key] = list(differences(read_back, gold, month))
+            encoded, path = page.encode("utf-8"), pages.path(INVOICES.name, key[:7])
+            if not found[key] and len(encoded) <= MOST_BYTES:
+                publish(encoded, path)
+            rows.append(_row(month, as_of[month], path.name, encoded, gold))
+            shown[key] = (MetadataValue.path(str(path)), pictures)
+    metadata = {key: {"page": path, **pictures.result()} for key, (path, pictures) in shown.items()}
+    return Built(spark.createDataFrame(rows, spark_schema(Dashboard)), {"differences": found}, metadata)
+
+
+def _charting() -> dict[str, dict[str, Any]]:
+    """The charts; and the library is at hand that draws them."""
+    charting_library()
+    return charts()
+
+
+def _gold_of(month: date, as_of: date, rows_of: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """What the page of a month is held against."""
+    by_day, by_country, rfm = (rows_of[name] for name in ("by_day", "by_country", "rfm"))
+    of_month = rfm[rfm["snapshot_month"] == month].rename(columns={"rfm_segment": "segment"})
+    return {
+        "daily": by_day[by_day["day"] < str(as_of)],
+        "geography": by_country[by_country["snapshot_month"] == month].drop(columns="snapshot_month"),
+        "rfm": of_month.groupby("segment")["monetary"].agg(customers="size", monetary="sum").reset_index(),
+    }
 
 
 def _gold(rows: DataFrame, *keys: Column) -> DataFrame:
