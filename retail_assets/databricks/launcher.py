@@ -3,8 +3,8 @@
 `dagster_databricks`' launcher does the outer part: it submits the run and describes the cluster. What is different:
 
 - Files are staged in a directory per step, in DBFS or a volume, and removed when the step ends, however it ends.
-- Before an event is stored, what it says of this instance's past is looked up here: the materialization that a check
-  judged, and the versions of what was read. The cluster's own instance is empty and knows neither.
+- Before an event is stored, what it says of the past is looked up here (returned_events.py): the materialization that
+  a check judged, and the versions of what was read.
 - A poll that fails is not the end of a step; a remote process that dies is explained; a run nobody waits for any more
   is cancelled.
 
@@ -18,45 +18,29 @@ import pickle
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 from dagster import (
-    AssetKey,
     DagsterEvent,
     DagsterEventType,
-    DagsterInstance,
-    DataVersion,
     Failure,
     MetadataValue,
     RetryRequested,
 )
 from dagster._core.code_pointer import CustomPointer
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData as Target,
-)
-from dagster._core.definitions.data_version import (
-    CODE_VERSION_TAG,
-    DATA_VERSION_IS_USER_PROVIDED_TAG,
-    DATA_VERSION_TAG,
-    INPUT_DATA_VERSION_TAG_PREFIX,
-    compute_logical_data_version,
-)
 from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.definitions.step_launcher import StepRunRef
 from dagster._core.errors import raise_execution_interrupts
-from dagster._core.event_api import AssetRecordsFilter, EventLogRecord
 from dagster._core.events import EngineEventData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.context.system import StepExecutionContext
-from dagster._core.execution.plan.execute_step import _build_data_version_tags, _get_input_provenance_data
 from dagster._core.execution.plan.external_step import PICKLED_STEP_RUN_REF_FILE_NAME, step_context_to_step_run_ref
 from dagster._serdes import deserialize_value
 from dagster._utils.warnings import disable_dagster_warnings
@@ -65,7 +49,6 @@ from dagster_databricks.databricks_pyspark_step_launcher import (
     PICKLED_CONFIG_FILE_NAME,
     DatabricksPySparkStepLauncher,
 )
-from dagster_shared.record import copy
 from dagster_shared.serdes.errors import DeserializationError
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.errors.platform import (
@@ -81,6 +64,7 @@ from requests import RequestException
 
 from retail_assets.databricks import remote_main
 from retail_assets.databricks.remote_main import HIDDEN
+from retail_assets.databricks.returned_events import as_made_here
 from retail_assets.databricks.staging import LIBRARIES, StagingArea, package_zip, pinned, staging_area, step_directory
 from retail_assets.lakehouse.event_log import stored_together
 from retail_assets.settings import project_root
@@ -571,101 +555,6 @@ def remote_reference(context: StepExecutionContext, package: Path) -> StepRunRef
         # The job is cut to its selection already; cut again by assets alone, it would forget the checks.
         run = run._replace(asset_selection=None)
     return reference._replace(recon_job=job, dagster_run=run)
-
-
-def as_made_here(context: StepExecutionContext, events: Iterable[EventLogEntry]) -> Iterator[EventLogEntry]:
-    """The events with what they say of the past as this instance has it.
-
-    To be consumed one by one: an event is looked at when those before it are stored.
-    """
-    for kind, group in groupby(events, _kind):
-        same = list(group)
-        if kind == DagsterEventType.ASSET_CHECK_EVALUATION:
-            yield from _current_evaluations(context, same)
-        elif kind == DagsterEventType.ASSET_MATERIALIZATION:
-            tags: dict[AssetKey, dict[str, str]] = {}
-            for event in same:
-                yield _with_provenance(context, event, tags)
-        else:
-            yield from same
-
-
-def _kind(event: EventLogEntry) -> DagsterEventType | None:
-    """All evaluations that come without a materialization between them are looked up at once."""
-    kind = event.get_dagster_event().event_type if event.is_dagster_event else None
-    known = (DagsterEventType.ASSET_CHECK_EVALUATION, DagsterEventType.ASSET_MATERIALIZATION)
-    return kind if kind in known else None
-
-
-def _current_evaluations(context: StepExecutionContext, events: Sequence[EventLogEntry]) -> Iterator[EventLogEntry]:
-    """Evaluations that point at this instance's materializations.
-
-    One that points at none although its own step makes the asset means it: the partition was refused. In a step that
-    only checks, the remote instance just knew none.
-    """
-    made_here = context.get_output_asset_keys()
-    pointing: dict[AssetKey, set[str | None]] = {}
-    for event in events:
-        evaluation = event.get_dagster_event().asset_check_evaluation_data
-        if evaluation.target_materialization_data or evaluation.asset_key not in made_here:
-            pointing.setdefault(evaluation.asset_key, set()).add(evaluation.partition)
-    newest = {key: _newest(context.instance, key, partitions) for key, partitions in pointing.items()}
-    for event in events:
-        dagster_event = event.get_dagster_event()
-        evaluation = dagster_event.asset_check_evaluation_data
-        if evaluation.target_materialization_data or evaluation.asset_key not in made_here:
-            target = newest[evaluation.asset_key].get(evaluation.partition)
-            evaluation = copy(evaluation, target_materialization_data=target)
-        yield event._replace(dagster_event=dagster_event._replace(event_specific_data=evaluation))
-
-
-def _newest(instance: DagsterInstance, key: AssetKey, partitions: set[str | None]) -> dict[str | None, Target]:
-    """The newest materialization of each of the partitions; of the asset, for None."""
-    keys = {partition for partition in partitions if partition is not None}
-    newest: dict[str | None, Target] = {}
-    if keys:
-        ids = instance.event_log_storage.get_latest_storage_id_by_partition(
-            key, DagsterEventType.ASSET_MATERIALIZATION, keys
-        )
-        if ids:
-            wanted = AssetRecordsFilter(key, storage_ids=list(ids.values()))
-            for record in instance.fetch_materializations(wanted, limit=len(ids)).records:
-                newest[record.partition_key] = _target(record)
-    if None in partitions:
-        for record in instance.fetch_materializations(key, limit=1).records:
-            newest[None] = _target(record)
-    return newest
-
-
-def _target(record: EventLogRecord) -> Target:
-    return Target(storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp)
-
-
-def _with_provenance(
-    context: StepExecutionContext, event: EventLogEntry, known: dict[AssetKey, dict[str, str]]
-) -> EventLogEntry:
-    """The materialization with the versions of what was read, which the remote instance took for never made.
-
-    `known` keeps the tags of an asset from one partition to the next.
-    """
-    dagster_event = event.get_dagster_event()
-    data = dagster_event.step_materialization_data
-    materialization = data.materialization
-    tags, key = materialization.tags or {}, materialization.asset_key
-    if not any(name.startswith(INPUT_DATA_VERSION_TAG_PREFIX) for name in tags):
-        return event
-    if key not in known:
-        read = _get_input_provenance_data(key, context)
-        user_provided = DATA_VERSION_IS_USER_PROVIDED_TAG in tags
-        code_version = tags[CODE_VERSION_TAG]
-        version = (
-            DataVersion(tags[DATA_VERSION_TAG])
-            if user_provided
-            else compute_logical_data_version(code_version, {k: one["data_version"] for k, one in read.items()})
-        )
-        known[key] = _build_data_version_tags(version, code_version, read, user_provided)
-    changed = data._replace(materialization=materialization._replace(tags={**tags, **known[key]}))
-    return event._replace(dagster_event=dagster_event._replace(event_specific_data=changed))
 
 
 def _engine_event(step: RemoteStep, message: str, metadata: Mapping[str, Any]) -> DagsterEvent:
