@@ -49,19 +49,18 @@ def main() -> None:
     parser.add_argument("--generated", action="store_true")
     data = history(1, parser.parse_args().generated)
     print(f"{data.description}, {data.rows:,} rows", flush=True)
-    runs = {
-        "one month": [*RETAIL, "run", "--months", "newest", *selected(READ + MADE)],
-        "every month": [*RETAIL, "run", "--all", *selected(MADE)],
-    }
     the_other_months_read = [*RETAIL, "run", *selected(READ)]
+    # What goes before each, unmeasured, and what is measured.
+    runs = {
+        "one month": (land(data.whole), [*RETAIL, "run", "--months", "newest", *selected(READ + MADE)]),
+        "every month": (the_other_months_read, [*RETAIL, "run", "--all", *selected(MADE)]),
+    }
     with tempfile.TemporaryDirectory(prefix="retail-benchmark-", ignore_cleanup_errors=True) as directory:
         home = Path(directory)
         surroundings, log = environment(home), home / "log"
-        subprocess.run(land(data.whole), env=surroundings, check=True, stdout=subprocess.DEVNULL)
         before: dict[str, float] = {}
-        for name, command in runs.items():
-            if name == "every month":
-                subprocess.run(the_other_months_read, env=surroundings, check=True, stdout=subprocess.DEVNULL)
+        for name, (preparation, command) in runs.items():
+            subprocess.run(preparation, env=surroundings, check=True, stdout=subprocess.DEVNULL)
             run = measured(command, surroundings, PROJECT, log, 3600)
             if run.exit_code:
                 sys.exit(log.read_text()[-3000:])
