@@ -6,7 +6,8 @@ and so is what brings new columns. Both write the same tables, one version after
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,10 @@ FEW_ROWS = 100_000
 
 FEW_FILES = 1_000
 """Up to so many files are named to Spark one by one; more it finds by itself."""
+
+COMMIT_TRIES = 50
+COMMIT_PAUSE_SECONDS = 0.05
+"""How often, and how long after another writer's commit, a commit to a table of several writers is tried again."""
 
 
 class DeltaTables(Tables):
@@ -128,12 +133,12 @@ class DeltaTables(Tables):
             )
             for field in schema
         ]
-        DeltaTable.create(
-            self.place(name),
-            schema=Schema.from_json(T.StructType(fields).json()),
-            mode="ignore",
-            partition_by=[directory],
-            configuration=dict(self._properties(partition, directory, remembers)),
+        schema_of_log = Schema.from_json(T.StructType(fields).json())
+        properties = dict(self._properties(partition, directory, remembers))
+        _after_others(
+            lambda: DeltaTable.create(
+                self.place(name), schema_of_log, mode="ignore", partition_by=[directory], configuration=properties
+            )
         )
 
     def _replace_few(self, write: Replacement) -> Commit | None:
@@ -191,12 +196,24 @@ class DeltaTables(Tables):
         columns = list(zip(*rows, strict=True)) or [()] * len(fields)
         arrays = [pa.array(values, field.type) for values, field in zip(columns, fields, strict=True)]
         data = pa.table(arrays, pa.schema(fields))
-        if replaced is None:
-            write_deltalake(place, data, mode="append")
-        else:
-            write_deltalake(place, data, mode="overwrite", predicate=replaced)
+        how: dict[str, Any] = {"mode": "append"} if replaced is None else {"mode": "overwrite", "predicate": replaced}
+        _after_others(lambda: write_deltalake(place, data, **how))
         table = DeltaTable(place)
         return table.version(), _count(table)
+
+
+def _after_others(commit: Callable[[], object]) -> None:
+    """Commits anew, on the newest version, where another writer has committed meanwhile: one of them always can."""
+    from deltalake.exceptions import CommitFailedError
+
+    for _ in range(COMMIT_TRIES - 1):
+        try:
+            commit()
+        except CommitFailedError:
+            time.sleep(COMMIT_PAUSE_SECONDS)
+        else:
+            return
+    commit()
 
 
 def _schema_of(table: "DeltaTable") -> T.StructType:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
@@ -241,3 +242,27 @@ def test_rows_are_appended_and_take_the_place_of_those_that_meet_a_condition(lak
         (ticket, Decimal("2.000"), None, "2020-01") for ticket in ("1", "1", "2", "2")
     ]
     assert lake.tables.append(NAME, written_schema(Sales), [], "day", "month").table_rows == 4
+
+
+def test_several_writers_of_one_table_wait_for_each_other_from_its_making_on(tmp_path: Path):
+    tables = DeltaTables(None, str(tmp_path))  # type: ignore[arg-type]  # nothing here needs Spark
+    together = threading.Barrier(4)
+    errors = []
+
+    def write(ticket: str) -> None:
+        rows = [(ticket, number, Decimal(number), None, date(2020, 1, 31), "2020-01") for number in range(3)]
+        try:
+            together.wait()
+            tables.append(NAME, written_schema(Sales), rows, "day", "month")
+            tables.append(NAME, written_schema(Sales), rows[:2], "day", "month", f"ticket = '{ticket}'")
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=[ticket]) for ticket in "1234"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    written = DeltaTable(tables.place(NAME)).to_pyarrow_table().to_pylist()
+    assert sorted((row["ticket"], row["quantity"]) for row in written) == [(t, n) for t in "1234" for n in range(2)]
