@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ def main() -> None:
         raise Refusal(str(error)) from None
     click.get_current_context().obj = settings
     prepare_dagster_home()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As a script starts its background jobs. Dagster does on SIGTERM what it does on SIGINT: nothing, it would be.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def prepare_dagster_home() -> Path:
@@ -392,6 +396,9 @@ def _output() -> Iterator[Console]:
             yield Console(file=terminal, highlight=False, soft_wrap=True)
         except click.ClickException:
             raise
+        except KeyboardInterrupt:
+            terminal.write("Stopped. What was made is there; the same command makes the rest.\n")
+            raise SystemExit(128 + signal.SIGINT) from None
         except Exception:
             terminal.write(f"The main job stopped with an unforeseen error; what Spark said is in {log}\n")
             raise

@@ -1,7 +1,6 @@
 """The commands that go on as Dagster's own programs: the UI, and the services of a deployment."""
 
 import os
-import signal
 import socket
 import sys
 import time
@@ -49,8 +48,6 @@ def serve(settings: Settings, service: str, arguments: tuple[str, ...]) -> None:
 
 def _become(name: str, *arguments: str) -> NoReturn:
     """Goes on as one of Dagster's own programs."""
-    # They do on SIGTERM what they do on SIGINT, which a script's background jobs ignore: they could not be stopped.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     program = str(Path(sys.executable).parent / name)
     os.execv(program, [program, *arguments])
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -278,6 +279,19 @@ def test_generating_nothing_is_refused(retail, option):
 # All of it -----------------------------------------------------------------------------------------------------------
 
 ROW = re.compile(r"^online_retail\.(\w+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d.]+)$", re.MULTILINE)
+
+
+def test_a_run_in_the_background_of_a_script_is_stopped_by_sigterm(retail):
+    """There SIGINT is ignored, and Dagster does on SIGTERM what it does on SIGINT."""
+    retail.drop("2011-03-10", [line()])
+    process = retail.start("run", preexec=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    while process.poll() is None and not (retail.lakehouse / "online_retail" / "raw_invoices").exists():
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(timeout=60) == 128 + signal.SIGINT
+    assert (retail.directory / "command.log").read_text().rstrip().endswith("the same command makes the rest.")
+    assert not (retail.lakehouse / "online_retail" / "dashboard").exists()
+    assert "raw_invoices" in output(retail("run", "--select", "raw_invoices", "--from", "2011-03-10"))
 
 
 @pytest.mark.parametrize(

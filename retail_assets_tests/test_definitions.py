@@ -18,7 +18,6 @@ from dagster import (
     TableSchema,
     TimeWindowPartitionsDefinition,
     build_resources,
-    in_process_executor,
     multiprocess_executor,
 )
 from dagster._core.definitions.step_launcher import StepLauncher
@@ -32,6 +31,7 @@ from retail_assets.lakehouse.event_log import OpenSqliteEventLogStorage
 from retail_assets.landing.calendar import keep_calendar
 from retail_assets.online_retail.tables import TABLES
 from retail_assets.operations.freshness import DAILY, MONTHLY
+from retail_assets.operations.stoppable_executor import stoppable_executor
 from retail_assets.settings import Settings, project_root
 
 YESTERDAY = datetime.now(tz=UTC).date() - timedelta(days=1)
@@ -263,7 +263,7 @@ def test_only_the_host_of_the_databricks_deployment_launches_steps_side_by_side(
         with opened as resources:
             assert resources.step_launcher is None
     executors = [definitions.executor for definitions in (local, host, cluster)]
-    assert executors == [in_process_executor, multiprocess_executor, in_process_executor]
+    assert executors == [stoppable_executor, multiprocess_executor, stoppable_executor]
     with build_resources({"step_launcher": (host.resources or {})["step_launcher"]}) as resources:
         assert isinstance(resources.step_launcher, StepLauncher)
 

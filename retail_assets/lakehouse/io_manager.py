@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.delta_tables import Commit, Tables, WriteRefused
+from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.path_tables import DeltaTables
 from retail_assets.lakehouse.pseudonyms import pseudonymised
 
@@ -94,6 +95,7 @@ class DeltaIOManager(ConfigurableIOManager):
             rows.committed(commit)
         return commit
 
+    @interrupts_kept()
     def handle_output(self, context: OutputContext, obj: DataFrame | Rows) -> None:
         """Writes the partitions of this run; the Delta version becomes the data version."""
         if not context.has_asset_partitions:
@@ -106,6 +108,7 @@ class DeltaIOManager(ConfigurableIOManager):
         context.add_output_metadata(commit_metadata(commit, self.tables.place(context.asset_key.path)))
         context.step_context.set_data_version(context.asset_key, DataVersion(str(commit.version)))
 
+    @interrupts_kept()
     def load_input(self, context: InputContext) -> DataFrame:
         """The partitions that the partition mapping asks for; the whole table if the asset reads all of it.
 

@@ -54,6 +54,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.delta_tables import Commit, within
 from retail_assets.lakehouse.evaluation import evaluate
+from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.io_manager import (
     DATA_VERSION_TAG,
     Rows,
@@ -173,7 +174,7 @@ class Table:
             from retail_assets.lakehouse.event_log import stored_together  # not while definitions load: sqlalchemy
 
             # A range makes thousands of events at once; they are written in a few transactions.
-            with stored_together(context.instance):
+            with stored_together(context.instance), interrupts_kept():
                 yield from _materialize(
                     context, self.contract, self.checks, self.build(**given), inputs, window, results
                 )

@@ -119,12 +119,10 @@ def differences(shown: Mapping[str, Any], gold: Mapping[str, pd.DataFrame], mont
 
 
 def _sales_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
-    sold = {name: shown["sales"][name] for name in (*_DAILY, "country")}
-    days = pd.to_datetime(shown["first_day"]) + pd.to_timedelta(
-        pd.Series(shown["sales"]["day"], dtype="int64").cumsum(), unit="D"
-    )
+    sold = pd.DataFrame({name: shown["sales"][name] for name in ("day", *_DAILY, "country")}, dtype="int64")
+    days = pd.Timestamp(shown["first_day"] or shown["as_of"]) + pd.to_timedelta(sold["day"].cumsum(), unit="D")
     countries = [shown["countries"][place]["name"] for place in sold["country"]]
-    return pd.DataFrame(sold | {"country": countries}).assign(day=days.dt.strftime("%Y-%m-%d") if len(days) else [])
+    return sold.assign(country=countries, day=days.dt.strftime("%Y-%m-%d"))
 
 
 def _segments_shown(shown: Mapping[str, Any]) -> pd.DataFrame:

@@ -520,7 +520,7 @@
   const SCHEMES = { clusters: "Found by k-means", value_engagement: "Value and engagement" };
   function schemes() {
     showTable("schemes", [
-      columns.text("Divided by", (s) => SCHEMES[s[0]]), columns.text("Segment", (s) => s[1]), columns.whole("Customers", (s) => s[2]), columns.share("Share", (s) => s[3]),
+      columns.text("Segment", (s) => s[1]), columns.text("Divided by", (s) => SCHEMES[s[0]]), columns.whole("Customers", (s) => s[2]), columns.share("Share", (s) => s[3]),
       columns.share("Of revenue", (s) => s[5]), columns.pounds("Revenue so far", (s) => money(s[4])), columns.whole("Days since", (s) => s[6]), columns.whole("Orders", (s) => s[7]), columns.pounds("Spent", (s) => s[8]),
       columns.text("What to do", (s) => s[9], "action"),
     ], F.schemes, { note: "The same customers, all countries and segments: this table does not follow the filters. Days since the last order, orders and money spent are medians.", empty: "No segments yet." });

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retail_assets.online_retail import dashboard_sums as sums
+from retail_assets.online_retail.dashboard import differences
 
 COUNTRIES = ["EIRE", "France", "United Kingdom"]
 MONTH, AS_OF = date(2011, 3, 1), date(2011, 3, 11)
@@ -255,3 +256,18 @@ def test_a_month_without_sales_and_customers_has_empty_columns():
         sums.values(people),
     ):
         assert set(map(tuple, columns.values())) == {()}
+
+
+def test_a_page_without_sales_and_customers_is_what_gold_tables_without_rows_say():
+    none = Shop(*(frame(columns, []) for columns in (SOLD, RFM, BEFORE, CHURN, CLV)))
+    shown = {"first_day": None, "as_of": str(AS_OF), "countries": [], "segments": []}
+    shown |= {"sales": sums.sales(none.dated()), "profiles": sums.profiles(none.people())}
+    figures = dict.fromkeys(["orders", "units", "revenue", "returns"], "int64")
+    gold = {
+        "daily": frame({"day": object} | figures, []),
+        "geography": frame({"country": object} | figures, []),
+        "rfm": frame({"segment": object, "customers": "int64", "monetary": "int64"}, []),
+    }
+    assert list(differences(shown, gold, MONTH)) == []
+    sold = frame({"day": object} | figures, [(str(MONTH), 1, 2, 3000, 0)])
+    assert len(list(differences(shown, gold | {"daily": sold}, MONTH))) == 3

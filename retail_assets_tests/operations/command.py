@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -44,7 +45,7 @@ class RetailCommand:
             timeout=3600,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, preexec: Callable[[], object] | None = None) -> subprocess.Popen[bytes]:
         """Starts the command in a process group of its own; its output goes to `command.log`."""
         with (self.directory / "command.log").open("ab") as log:
             return subprocess.Popen(
@@ -54,6 +55,7 @@ class RetailCommand:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=preexec,
             )
 
 

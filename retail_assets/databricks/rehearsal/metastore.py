@@ -33,8 +33,16 @@ rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 """
 SERVICE = "org.apache.hadoop.hive.metastore.HiveMetaStore"
-# Ends Java when its own input ends, which also happens when this process is killed.
-UNTIL_INPUT_ENDS = '"$@" & cat > /dev/null; kill $!; wait'
+# Ends Java when its own input ends, which also happens when this process is killed. Java may have been told to ignore
+# SIGTERM: whoever is started in the background of a script is.
+UNTIL_INPUT_ENDS = """
+"$@" & java=$!
+cat > /dev/null
+kill $java
+(sleep 10; kill -9 $java) & harder=$!
+wait $java
+kill $harder
+"""
 
 
 class Metastore:

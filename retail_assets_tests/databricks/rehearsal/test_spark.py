@@ -1,5 +1,7 @@
 """The warm Spark of a cluster, what its sessions share, and the tables that outlive it."""
 
+import signal
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from databricks.sdk.errors import InvalidParameterValue, NotFound
 from databricks.sdk.service.catalog import PermissionsChange, Privilege
 from databricks.sdk.service.compute import ClusterSpec
 
+from retail_assets.databricks.rehearsal.metastore import Metastore
 from retail_assets.databricks.rehearsal.workspace import Workspace
 from retail_assets_tests.databricks.rehearsal.client import ENDED, User
 
@@ -164,3 +167,18 @@ def test_tables_and_grants_outlive_the_workspace(directory: Path, shop: User) ->
         assert again.statement(f"SELECT count(*) AS rows FROM {TABLE}")["rows"] == [["5"]]
         assert User(again).client.grants.get("table", TABLE).privilege_assignments
         assert "no_table" in again.statement("SELECT * FROM spark_catalog.shop.no_table")["error"]
+
+
+def test_the_metastore_ends_also_where_sigterm_is_ignored(tmp_path: Path) -> None:
+    """As it is for what Dagster starts in the background of a script."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        metastore = Metastore(tmp_path / "metastore", tmp_path / "warehouse")
+        metastore.start()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    metastore.wait()
+    metastore.stop()
+    port = int(metastore.uri.rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 1)
