@@ -260,7 +260,7 @@ def test_a_month_without_sales_and_customers_has_empty_columns():
 
 def test_a_page_without_sales_and_customers_is_what_gold_tables_without_rows_say():
     none = Shop(*(frame(columns, []) for columns in (SOLD, RFM, BEFORE, CHURN, CLV)))
-    shown = {"first_day": None, "as_of": str(AS_OF), "countries": [], "segments": []}
+    shown: dict[str, Any] = {"first_day": None, "as_of": str(AS_OF), "countries": [], "segments": []}
     shown |= {"sales": sums.sales(none.dated()), "profiles": sums.profiles(none.people())}
     figures = dict.fromkeys(["orders", "units", "revenue", "returns"], "int64")
     gold = {
