@@ -81,7 +81,7 @@ def dated(sold: pd.DataFrame, people: pd.DataFrame, countries: Sequence[str]) ->
 
 def sales(sold: pd.DataFrame) -> dict[str, list[Any]]:
     """Orders, units, revenue and returns by day, country and segment, in order of time."""
-    by_day = _sums(sold, ["day", "country", "segment"], ["orders", "units", "revenue", "returns"])
+    by_day = sold.groupby(["day", "country", "segment"])[["orders", "units", "revenue", "returns"]].sum().reset_index()
     # Days as steps from the row before: short numbers.
     return _columns(by_day.assign(day=np.diff(by_day["day"], prepend=0)))
 
@@ -224,10 +224,6 @@ def _everywhere(people: pd.DataFrame) -> pd.DataFrame:
 
 def _worth_writing_to(at_risk: pd.DataFrame) -> pd.Series:
     return (at_risk["risk"] < RISKS.index("Low")) & (at_risk["at_risk"] > 0)
-
-
-def _sums(rows: pd.DataFrame, keys: list[str], summed: list[str]) -> pd.DataFrame:
-    return rows.groupby(keys)[summed].sum().reset_index()
 
 
 def _columns(rows: pd.DataFrame) -> dict[str, list[Any]]:

@@ -21,7 +21,6 @@ MONTH, AS_OF = date(2011, 3, 1), date(2011, 3, 11)
 FIRST_DAY = date(2010, 2, 20)
 SEGMENTS = sums.SEGMENTS[:3]
 
-
 SOLD = {"invoice_date": object, "customer_id": object, "country": object} | dict.fromkeys(
     ["orders", "units", "revenue", "returns"], "int64"
 )
@@ -57,6 +56,8 @@ class Shop:
     def dated(self) -> pd.DataFrame:
         return sums.dated(self.sold, self.people(), COUNTRIES)
 
+
+NOBODY = Shop(*(frame(columns, []) for columns in (SOLD, RFM, BEFORE, CHURN, CLV)))
 
 # Days at which something ends or begins are as likely as all others.
 DAYS = st.one_of(
@@ -242,9 +243,8 @@ def test_a_long_list_names_the_most_valuable_and_the_first_of_every_country_and_
 
 
 def test_a_month_without_sales_and_customers_has_empty_columns():
-    none = Shop(*(frame(columns, []) for columns in (SOLD, RFM, BEFORE, CHURN, CLV)))
-    dated, people = none.dated(), none.people()
-    first_month, at_risk = sums.first_months(dated), sums.with_risk(people, none.sold, AS_OF)
+    dated, people = NOBODY.dated(), NOBODY.people()
+    first_month, at_risk = sums.first_months(dated), sums.with_risk(people, NOBODY.sold, AS_OF)
     for columns in (
         sums.sales(dated),
         sums.buyers(dated, first_month, MONTH, AS_OF),
@@ -259,9 +259,8 @@ def test_a_month_without_sales_and_customers_has_empty_columns():
 
 
 def test_a_page_without_sales_and_customers_is_what_gold_tables_without_rows_say():
-    none = Shop(*(frame(columns, []) for columns in (SOLD, RFM, BEFORE, CHURN, CLV)))
     shown: dict[str, Any] = {"first_day": None, "as_of": str(AS_OF), "countries": [], "segments": []}
-    shown |= {"sales": sums.sales(none.dated()), "profiles": sums.profiles(none.people())}
+    shown |= {"sales": sums.sales(NOBODY.dated()), "profiles": sums.profiles(NOBODY.people())}
     figures = dict.fromkeys(["orders", "units", "revenue", "returns"], "int64")
     gold = {
         "daily": frame({"day": object} | figures, []),
