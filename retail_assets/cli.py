@@ -113,7 +113,7 @@ def land(settings: Settings, files: tuple[Path, ...]) -> None:
 @click.pass_obj
 def generate(settings: Settings, lines: int, days: int, seed: int, until: datetime | None) -> None:
     """Make data like a real shop's, as daily drops that end yesterday."""
-    from retail_assets.landing.calendar import yesterday
+    from retail_assets.partitions.calendar import yesterday
 
     made = generate_drops(settings, lines, days, seed, until.date() if until else yesterday())
     click.echo(made)
@@ -223,10 +223,10 @@ def _run(
     months: str,
     generate_if_empty: bool,
 ) -> bool:
-    from retail_assets.landing.calendar import yesterday
     from retail_assets.landing.drops import LandingZone
     from retail_assets.online_retail.source import INVOICES
     from retail_assets.operations.planning import Request
+    from retail_assets.partitions.calendar import yesterday
 
     zone = LandingZone(settings.landing)
     if not zone.drops(INVOICES.name):
@@ -327,9 +327,10 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     from retail_assets.databricks.rehearsal.deployment import deployment_environment, landing_directory
     from retail_assets.databricks.rehearsal.report import what_ran_where
     from retail_assets.databricks.rehearsal.workspace import Workspace
-    from retail_assets.landing.calendar import read_calendar, yesterday
+    from retail_assets.landing.calendar import read_calendar
     from retail_assets.online_retail.source import INVOICES
     from retail_assets.operations.planning import Request
+    from retail_assets.partitions.calendar import yesterday
 
     if directory.exists():
         if not (directory / REHEARSAL).exists():

@@ -22,7 +22,7 @@ from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.session import MEANING, spark_config
-from retail_assets.landing.calendar import Calendar, calendar_of
+from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
 from retail_assets.online_retail.arrivals import inbox
@@ -33,6 +33,7 @@ from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
 from retail_assets.operations.stoppable_executor import stoppable_executor
+from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
 

@@ -25,7 +25,7 @@ from retail_assets.lakehouse.contracts import (
     table_name,
     unique_key,
 )
-from retail_assets.lakehouse.io_manager import DIRECTORY, PARTITION
+from retail_assets.partitions.keys import DIRECTORY, PARTITION
 
 
 def asset_key(contract: type[Contract]) -> AssetKey:

@@ -16,9 +16,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import Rule
-from retail_assets.lakehouse.delta_tables import within
 from retail_assets.lakehouse.evaluation import UNIQUE, PartitionEvaluation
-from retail_assets.lakehouse.io_manager import as_days
+from retail_assets.partitions.keys import as_days, within
 
 COMPLETENESS = "completeness"
 UNIQUENESS = "uniqueness"

@@ -9,13 +9,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import types as T
+
+from retail_assets.partitions.keys import as_sql, within
 
 REQUIRED = "required"
 """Metadata of a frame's column: whether the table that is created for it has it NOT NULL."""
@@ -61,23 +62,6 @@ class Replacement:
 
 Written = tuple[int, Mapping[str, Any], int]
 """The version that a write made, Delta's metrics of it, and how many rows the table has now."""
-
-
-def within(partition: str, keys: Sequence[date]) -> Column:
-    """The condition that a row belongs to one of these partitions; a plain range where they are consecutive days."""
-    first, last = min(keys), max(keys)
-    if len(set(keys)) == (last - first).days + 1:
-        return (F.col(partition) >= F.lit(first)) & (F.col(partition) < F.lit(last + timedelta(days=1)))
-    return F.col(partition).isin([F.lit(key) for key in sorted(set(keys))])
-
-
-def as_sql(partition: str, keys: Sequence[date]) -> str:
-    """The same condition in SQL."""
-    first, last = min(keys), max(keys)
-    if len(set(keys)) == (last - first).days + 1:
-        return f"{partition} >= DATE'{first}' AND {partition} < DATE'{last + timedelta(days=1)}'"
-    listed = ", ".join(f"DATE'{key}'" for key in sorted(set(keys)))
-    return f"{partition} IN ({listed})"
 
 
 class Tables(ABC):

@@ -8,7 +8,6 @@ write is refused: the public Delta I/O manager overwrites the whole table in tha
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 from dagster import (
@@ -28,9 +27,8 @@ from retail_assets.lakehouse.delta_tables import Commit, Tables, WriteRefused
 from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.path_tables import DeltaTables
 from retail_assets.lakehouse.pseudonyms import pseudonymised
+from retail_assets.partitions.keys import DIRECTORY, PARTITION, as_days
 
-PARTITION = "partition_expr"
-DIRECTORY = "directory"
 COLUMNS = "dagster/column_schema"
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -49,11 +47,6 @@ class Rows:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     committed: Callable[[Commit], None] | None = None
     count: int | None = None
-
-
-def as_days(keys: Sequence[str]) -> list[date]:
-    """Daily and monthly partition keys alike are ISO dates, the first day they cover."""
-    return [date.fromisoformat(key) for key in keys]
 
 
 class DeltaIOManager(ConfigurableIOManager):

@@ -23,13 +23,12 @@ from retail_assets.lakehouse.delta_tables import (
     Tables,
     WriteRefused,
     Written,
-    as_sql,
     has_null,
     outside,
     quoted,
-    within,
 )
 from retail_assets.lakehouse.provenance import PROVENANCE
+from retail_assets.partitions.keys import as_sql, within
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -52,16 +52,12 @@ from retail_assets.lakehouse.contracts import (
     table_name,
     unique_key,
 )
-from retail_assets.lakehouse.delta_tables import Commit, within
+from retail_assets.lakehouse.delta_tables import Commit
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.interrupts import interrupts_kept
-from retail_assets.lakehouse.io_manager import (
-    DATA_VERSION_TAG,
-    Rows,
-    as_days,
-    commit_metadata,
-)
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Rows, commit_metadata
 from retail_assets.lakehouse.results import CheckResults, Judged, keep_results, result_rows
+from retail_assets.partitions.keys import PartitionWindow, as_days, within
 
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
 """Parameter name -> the table it is read from, and which of its partitions."""
@@ -99,18 +95,6 @@ class Built:
     findings: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     provenance: Callable[[Audit], Mapping[str, Any]] | None = None
-
-
-@dataclass(frozen=True)
-class PartitionWindow:
-    """The partitions a step makes: their keys, and the days these keys stand for."""
-
-    keys: list[str]
-
-    @property
-    def days(self) -> list[date]:
-        """The keys as dates: the day itself, or the first day of the month."""
-        return as_days(self.keys)
 
 
 @dataclass(frozen=True)

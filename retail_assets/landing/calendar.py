@@ -1,13 +1,13 @@
-"""The calendar of a source: from which day to which its partitions go."""
+"""The calendar of a source, as the environment states it and as it is kept beside the drops."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from upath import UPath
 
 from retail_assets.landing.drops import LandingZone
+from retail_assets.partitions.calendar import Calendar, current_day
 from retail_assets.settings import SettingError, Settings
 
 CALENDAR_FILE = "_calendar.json"
@@ -16,33 +16,6 @@ OPEN_WITHIN = timedelta(days=35)
 """A history that reaches to within this of yesterday is taken for a living one: a month's delivery may be late."""
 
 _OPEN = "open"
-
-
-def current_day() -> date:
-    """The day it is, in UTC: days of partitions begin and end there, wherever the machine stands."""
-    return datetime.now(tz=UTC).date()
-
-
-def yesterday() -> date:
-    """The newest day that is over."""
-    return current_day() - timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Calendar:
-    """First and last day of a source; without a last day it is open and goes on to yesterday."""
-
-    first_day: date
-    last_day: date | None
-
-    @property
-    def newest_day(self) -> date:
-        """The last day that there can be a drop of."""
-        return self.last_day or yesterday()
-
-    def includes(self, day: date) -> bool:
-        """Whether a drop of this day is to be read."""
-        return self.first_day <= day <= self.newest_day
 
 
 def calendar_of(settings: Settings, source: str) -> Calendar:

@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from retail_assets.landing.calendar import Calendar, current_day, keep_calendar, last_day_of
+from retail_assets.landing.calendar import keep_calendar, last_day_of
 from retail_assets.landing.drop_lines import Block, Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
 from retail_assets.landing.drops import MANIFEST, LandingZone, day_of
 from retail_assets.landing.layout import SourceLayout
+from retail_assets.partitions.calendar import Calendar, current_day
 
 PLAUSIBLE_FROM = date(1970, 1, 1)
 """A year before this, or after the next, is a slip of the pen: as a drop it would stretch the calendar to it."""

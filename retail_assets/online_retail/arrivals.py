@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from dagster import AssetKey, DagsterInstance
 
 from retail_assets.lakehouse.asset_metadata import asset_key
-from retail_assets.landing.calendar import Calendar, calendar_of
+from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone, settled
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.operations.arrival import Arrived, Inbox, ingested
 from retail_assets.operations.planning import Landed
+from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
 
 

@@ -18,7 +18,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
-from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.invoice_rules import (
     INVALID_QUANTITY,
     INVALID_UNIT_PRICE,
@@ -28,7 +28,8 @@ from retail_assets.online_retail.invoice_rules import (
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.online_retail.source import INVOICES
-from retail_assets.operations.partitions import daily, same_window
+from retail_assets.partitions.cadence import daily, same_window
+from retail_assets.partitions.keys import PartitionWindow
 
 KINDS = {
     "integer": r"^\s*[+-]?[0-9]+(\.0*)?\s*$",

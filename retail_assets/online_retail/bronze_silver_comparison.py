@@ -22,7 +22,7 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.bronze_daily_quality import BronzeDailyQuality
 from retail_assets.online_retail.clean_transactions import CleanTransactions
-from retail_assets.operations.partitions import daily, same_window
+from retail_assets.partitions.cadence import daily, same_window
 
 STEPS_PER_DOUBLING = 4
 """Order values are counted by quarters of a doubling: fine enough for quantiles, and a few dozen numbers a day."""

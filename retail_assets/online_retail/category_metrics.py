@@ -8,10 +8,11 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.categories import CATEGORIES
 from retail_assets.lakehouse.checks import reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, money, partition
-from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.product_metrics import ProductMetrics, sums_of_products
-from retail_assets.operations.partitions import monthly, preceding
+from retail_assets.partitions.cadence import monthly, preceding
+from retail_assets.partitions.keys import PartitionWindow
 
 _CATEGORY = (ProductMetrics, "category")
 _SHARE: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}}

@@ -46,11 +46,12 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
 )
 from retail_assets.lakehouse.driver_rows import as_table
-from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.snapshots import as_of_dates, snapshots_since
-from retail_assets.operations.partitions import monthly_after, months_so_far
+from retail_assets.partitions.cadence import monthly_after, months_so_far
+from retail_assets.partitions.keys import PartitionWindow
 
 MONTHS_OF_HISTORY = 5
 """An outcome window of 90 days must have closed before anything can be learned: the first snapshot is known a month

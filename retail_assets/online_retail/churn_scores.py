@@ -28,12 +28,13 @@ from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
 from retail_assets.lakehouse.checks import MODEL_QUALITY, RECONCILIATION, Audit, TableCheck, Verdict, all_known
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Integer, Real, Text, column, partition
 from retail_assets.lakehouse.driver_rows import by_partition
-from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.snapshots import as_of_dates, snapshots_since
-from retail_assets.operations.partitions import monthly_after, months_so_far, same_window
+from retail_assets.partitions.cadence import monthly_after, months_so_far, same_window
+from retail_assets.partitions.keys import PartitionWindow
 
 MODEL = "online_retail.churn_scores"
 PREDICTED_FROM = 0.5

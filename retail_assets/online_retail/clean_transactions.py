@@ -25,7 +25,7 @@ from retail_assets.online_retail.invoice_rules import landed_money, read_rows
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.online_retail.source import INVOICES
-from retail_assets.operations.partitions import daily, same_window
+from retail_assets.partitions.cadence import daily, same_window
 
 LINE_TYPES = ["product", "service", "cancellation", "adjustment"]
 

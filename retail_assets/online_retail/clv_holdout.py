@@ -26,12 +26,13 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
 )
 from retail_assets.lakehouse.driver_rows import as_table
-from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_clv import MONTHS_OF_HISTORY, MONTHS_TO_FIT, model_figures, models_fitted
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.snapshots import as_of_dates
-from retail_assets.operations.partitions import monthly_after, months_so_far
+from retail_assets.partitions.cadence import monthly_after, months_so_far
+from retail_assets.partitions.keys import PartitionWindow
 
 HORIZONS = (3, 6, 12)
 """Months that a holdout lasts."""

@@ -34,11 +34,12 @@ from retail_assets.lakehouse.contracts import (
     spark_schema,
 )
 from retail_assets.lakehouse.driver_rows import as_table
-from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.snapshots import snapshots, so_far
-from retail_assets.operations.partitions import monthly_after, months_so_far
+from retail_assets.partitions.cadence import monthly_after, months_so_far
+from retail_assets.partitions.keys import PartitionWindow
 
 MONTHS_TO_FIT = 3
 """Months known before a model is asked anything. On Online Retail II a model of one month foresaw 0.3 of the purchases

@@ -7,7 +7,7 @@ from retail_assets.lakehouse.checks import all_known, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Text, Texts, column, partition
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
-from retail_assets.operations.partitions import monthly, same_window
+from retail_assets.partitions.cadence import monthly, same_window
 
 _TOTALS = [(CleanTransactions, "line_total", "line_type")]
 _DATES = [(CleanTransactions, "invoice_date", "line_type")]

@@ -18,11 +18,12 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
-from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.lakehouse.table import table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.snapshots import snapshots, so_far
-from retail_assets.operations.partitions import monthly, months_so_far
+from retail_assets.partitions.cadence import monthly, months_so_far
+from retail_assets.partitions.keys import PartitionWindow
 
 _SCORE: dict[str, Any] = {"in_range": {"min_value": 1, "max_value": 5}}
 _RECENCY = (CustomerMonthActivity, "last_purchase_date")

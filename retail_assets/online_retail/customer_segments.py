@@ -17,7 +17,7 @@ from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.segment_champion import SegmentChampion
 from retail_assets.online_retail.segment_model import SegmentModel
-from retail_assets.operations.partitions import monthly, months_so_far, same_window
+from retail_assets.partitions.cadence import monthly, months_so_far, same_window
 
 _MODEL = [(CustomerRfm, *FEATURES), (SegmentModel, "recency_scaled", "frequency_scaled", "monetary_scaled")]
 

@@ -13,11 +13,12 @@ from retail_assets.lakehouse.contracts import (
     month_directory,
     partition,
 )
-from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.bronze_daily_quality import BronzeDailyQuality
 from retail_assets.online_retail.bronze_silver_comparison import BronzeSilverComparison
 from retail_assets.online_retail.day_anomalies import ANOMALIES, DAYS_BEFORE, observed_days
-from retail_assets.operations.partitions import daily, preceding
+from retail_assets.partitions.cadence import daily, preceding
+from retail_assets.partitions.keys import PartitionWindow
 
 
 class DailyCounts(Contract):

@@ -16,9 +16,10 @@ from retail_assets.lakehouse.contracts import (
     month_directory,
     partition,
 )
-from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
-from retail_assets.operations.partitions import daily, preceding
+from retail_assets.partitions.cadence import daily, preceding
+from retail_assets.partitions.keys import PartitionWindow
 
 DAYS_BEFORE = 366 + 31
 """A year and a month: what the growth over the month a year ago needs."""

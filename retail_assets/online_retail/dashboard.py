@@ -26,7 +26,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.driver_rows import collected
 from retail_assets.lakehouse.io_manager import DeltaIOManager
-from retail_assets.lakehouse.table import Built, PartitionWindow, Reads, table
+from retail_assets.lakehouse.table import Built, Reads, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.category_metrics import CategoryMetrics
 from retail_assets.online_retail.churn_scores import ChurnScores
@@ -51,7 +51,8 @@ from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
 from retail_assets.online_retail.segment_summary import SegmentSummary
 from retail_assets.online_retail.snapshots import as_of_dates
 from retail_assets.online_retail.source import INVOICES
-from retail_assets.operations.partitions import monthly, months_so_far, preceding, same_window
+from retail_assets.partitions.cadence import monthly, months_so_far, preceding, same_window
+from retail_assets.partitions.keys import PartitionWindow
 from retail_assets.reports.charts import charts, picture
 from retail_assets.reports.page import MOST_BYTES, Pages, charting_library, compose, embedded, publish
 

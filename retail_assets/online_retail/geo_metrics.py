@@ -18,13 +18,14 @@ from retail_assets.lakehouse.contracts import (
     money,
     partition,
 )
-from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.online_retail.countries import ISO_CODES
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.snapshots import of_months
-from retail_assets.operations.partitions import monthly, months_so_far, preceding, same_window
+from retail_assets.partitions.cadence import monthly, months_so_far, preceding, same_window
+from retail_assets.partitions.keys import PartitionWindow
 
 _TOTALS = [(CleanTransactions, "line_total", "line_type")]
 _SHARE: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}}

@@ -7,10 +7,11 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Real, column, money, partition, row_rule
-from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.operations.partitions import monthly, months_so_far, preceding
+from retail_assets.partitions.cadence import monthly, months_so_far, preceding
+from retail_assets.partitions.keys import PartitionWindow
 
 TYPICAL_SHARE = 0.85
 """Invoices up to this percentile are the typical ones: beyond it a few wholesale orders hide the rest."""

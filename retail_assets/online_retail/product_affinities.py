@@ -21,7 +21,7 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.product_metrics import ProductMetrics
-from retail_assets.operations.partitions import monthly, same_window
+from retail_assets.partitions.cadence import monthly, same_window
 
 _BASKETS = [(CleanTransactions, "invoice_no", "stock_code")]
 _SHARE: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}}

@@ -8,9 +8,10 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.categories import CATEGORIES, category
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, money, partition
-from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, is_product_code, sums_of_lines
-from retail_assets.operations.partitions import monthly, preceding
+from retail_assets.partitions.cadence import monthly, preceding
+from retail_assets.partitions.keys import PartitionWindow
 
 A_SHARE = 0.80
 B_SHARE = 0.95

@@ -21,15 +21,14 @@ from retail_assets.lakehouse.contracts import (
     month_directory,
     partition,
 )
-from retail_assets.lakehouse.delta_tables import within
-from retail_assets.lakehouse.io_manager import as_days
-from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drop_reader import DropRefused, content_hash, inspect
 from retail_assets.landing.drop_rows import drop_rows
 from retail_assets.landing.drops import Drop, LandingZone
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.operations.arrival import CONTENTS, DROPS, fingerprints
-from retail_assets.operations.partitions import daily
+from retail_assets.partitions.cadence import daily
+from retail_assets.partitions.keys import PartitionWindow, as_days, within
 
 BYTES_PER_TASK = 32 * 1024 * 1024
 

@@ -19,10 +19,11 @@ from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
 from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import Contract, Day, Flag, Integer, Real, Text, Texts, column, partition
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
-from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL, SegmentModel, month_alias, panel_of
-from retail_assets.operations.partitions import monthly, months_so_far
+from retail_assets.partitions.cadence import monthly, months_so_far
+from retail_assets.partitions.keys import PartitionWindow
 
 _PLACE = (SegmentModel, "recency_scaled", "frequency_scaled", "monetary_scaled")
 _CUSTOMERS = (CustomerRfm, *FEATURES)

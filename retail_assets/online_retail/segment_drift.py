@@ -14,10 +14,11 @@ from retail_assets.analytics.segmentation import FEATURES, centres_of, model_of,
 from retail_assets.lakehouse.checks import DISTRIBUTION_DRIFT, Audit, TableCheck, Verdict
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Real, Text, column, partition
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
-from retail_assets.lakehouse.table import PartitionWindow, table
+from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_segments import CustomerSegments
 from retail_assets.online_retail.segment_model import SegmentModel, panel_of
-from retail_assets.operations.partitions import monthly, preceding
+from retail_assets.partitions.cadence import monthly, preceding
+from retail_assets.partitions.keys import PartitionWindow
 
 TRANSITION, MOVED, AGREEMENT, PSI, CENTROID = MEASURES = (
     "transition",

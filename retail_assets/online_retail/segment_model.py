@@ -26,9 +26,10 @@ from retail_assets.lakehouse.contracts import (
     partition,
 )
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
-from retail_assets.lakehouse.table import Built, PartitionWindow, table
+from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.operations.partitions import monthly, same_window
+from retail_assets.partitions.cadence import monthly, same_window
+from retail_assets.partitions.keys import PartitionWindow
 
 MODEL = "online_retail.segment_model"
 EXPERIMENT = "online_retail/segment_model"

@@ -11,7 +11,7 @@ from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Real, Text, column, partition
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_segments import CustomerSegments
-from retail_assets.operations.partitions import monthly, same_window
+from retail_assets.partitions.cadence import monthly, same_window
 
 CLUSTERS, RFM, VALUE_ENGAGEMENT = SCHEMES = ("clusters", "rfm", "value_engagement")
 

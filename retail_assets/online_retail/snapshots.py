@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.table import PartitionWindow
-from retail_assets.landing.calendar import yesterday
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.source import INVOICES
+from retail_assets.partitions.calendar import yesterday
+from retail_assets.partitions.keys import PartitionWindow
 
 
 def as_of_date(month: date, newest_drop: date | None) -> date:

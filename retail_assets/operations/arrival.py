@@ -11,10 +11,10 @@ from typing import Any
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, MetadataValue
 
-from retail_assets.landing.calendar import Calendar
 from retail_assets.landing.drop_reader import DropRefused, content_hash
 from retail_assets.landing.drops import Drop, LandingZone
 from retail_assets.operations.planning import Landed
+from retail_assets.partitions.calendar import Calendar
 
 DROPS = "drops"
 """Metadata: the fingerprints of the drops a partition was made from; they tell a corrected drop from a known one."""

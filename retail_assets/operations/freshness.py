@@ -6,7 +6,7 @@ from typing import Any
 
 from dagster import AssetSpec, DailyPartitionsDefinition, FreshnessPolicy, map_asset_specs
 
-from retail_assets.landing.calendar import Calendar
+from retail_assets.partitions.calendar import Calendar
 
 # Friday's drop comes on Saturday and Sunday's on Monday; a bank holiday makes it a day more. Easter is four days
 # without a drop and is warned of, Christmas ten and fails: nobody can tell from here that the shop is closed.

@@ -23,9 +23,10 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.delta_tables import Commit, Tables, within
-from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, DIRECTORY, PARTITION, as_days, commit_metadata
+from retail_assets.lakehouse.delta_tables import Commit, Tables
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, commit_metadata
 from retail_assets.lakehouse.provenance import origins
+from retail_assets.partitions.keys import DIRECTORY, PARTITION, as_days, within
 
 _RECORDS_AT_ONCE = 2000
 

@@ -23,8 +23,9 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
     spark_schema,
 )
-from retail_assets.lakehouse.table import PartitionWindow, table
-from retail_assets.operations.partitions import same_window
+from retail_assets.lakehouse.table import table
+from retail_assets.partitions.cadence import same_window
+from retail_assets.partitions.keys import PartitionWindow
 
 
 class Sales(Contract):

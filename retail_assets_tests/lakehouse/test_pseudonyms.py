@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from retail_assets.lakehouse.contracts import Contract, Day, Text, column, partition
 from retail_assets.lakehouse.pseudonyms import pseudonym, pseudonymised
 from retail_assets.lakehouse.table import table
-from retail_assets.operations.partitions import same_window
+from retail_assets.partitions.cadence import same_window
 from retail_assets.settings import Settings
 from retail_assets_tests.lakehouse.shop import Sales, daily
 from retail_assets_tests.lakehouse.test_table import DAYS, FIRST_DAY, SALES, Shop, sold

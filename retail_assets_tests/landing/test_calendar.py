@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from retail_assets.landing.calendar import Calendar, keep_calendar, last_day_of, read_calendar
+from retail_assets.landing.calendar import keep_calendar, last_day_of, read_calendar
+from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import SettingError
 
 TODAY = date(2026, 11, 21)

@@ -14,11 +14,12 @@ from openpyxl import Workbook
 from upath import UPath
 
 from retail_assets.landing import drop_lines, drop_reader, history
-from retail_assets.landing.calendar import Calendar, read_calendar
+from retail_assets.landing.calendar import read_calendar
 from retail_assets.landing.drop_reader import DropRefused, read_drop
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
 from retail_assets.online_retail.source import INVOICES
+from retail_assets.partitions.calendar import Calendar
 
 TODAY = date(2026, 11, 21)
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"

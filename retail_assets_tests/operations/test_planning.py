@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.asset_metadata import asset_key
-from retail_assets.landing.calendar import Calendar
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import daily_metrics, day_anomalies
 from retail_assets.online_retail.arrivals import arrivals
@@ -27,6 +26,7 @@ from retail_assets.operations.planning import (
     next_run,
     without_blocked,
 )
+from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
 
 INGESTED = ["raw_invoices", "quarantined_invoices", "clean_transactions"]

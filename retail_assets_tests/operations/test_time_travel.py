@@ -15,7 +15,7 @@ from dagster._core.test_utils import create_run_for_test
 from deltalake import DeltaTable, write_deltalake
 
 from retail_assets.cli import main
-from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, DIRECTORY, PARTITION
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.lakehouse.path_tables import DeltaTables
 from retail_assets.lakehouse.provenance import origins
 from retail_assets.operations.main_job import PROCESS_TAG
@@ -27,6 +27,7 @@ from retail_assets.operations.time_travel import (
     restore,
     version_at,
 )
+from retail_assets.partitions.keys import DIRECTORY, PARTITION
 from retail_assets_tests.operations.homes import home_of
 
 SALES, NAME = AssetKey(["shop", "sales"]), ("shop", "sales")

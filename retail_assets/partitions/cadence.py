@@ -16,7 +16,7 @@ from dagster import (
     TimeWindowPartitionsDefinition,
 )
 
-from retail_assets.landing.calendar import Calendar
+from retail_assets.partitions.calendar import Calendar
 
 # Partitioned checks and mappings that reach past the calendar are previews of Dagster's; the lock holds its version.
 warnings.filterwarnings("ignore", category=BetaWarning)
