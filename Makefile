@@ -26,8 +26,8 @@ $(READY): requirements/bootstrap.lock requirements/requirements.lock requirement
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --no-build-isolation -r requirements/requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m retail_assets.lakehouse.jars requirements/jars.lock 2>$(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
-	$(BIN)/python -m retail_assets.lakehouse.jars record-classes 2>>$(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
+	$(BIN)/python -m retail_assets.lakehouse.engines.jars requirements/jars.lock 2>$(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
+	$(BIN)/python -m retail_assets.lakehouse.engines.jars record-classes 2>>$(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
 	touch $@
 
 setup: java $(READY) ## install everything into .venv
@@ -56,7 +56,7 @@ $(OLDEST)/.ready: requirements/bootstrap.lock requirements/oldest-runtime.lock r
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --require-hashes --no-build-isolation -r requirements/oldest-runtime.lock
-	$(OLDEST)/bin/python -m retail_assets.lakehouse.jars requirements/oldest-runtime.jars.lock 2>$(OLDEST)/setup.log || { cat $(OLDEST)/setup.log >&2; exit 1; }
+	$(OLDEST)/bin/python -m retail_assets.lakehouse.engines.jars requirements/oldest-runtime.jars.lock 2>$(OLDEST)/setup.log || { cat $(OLDEST)/setup.log >&2; exit 1; }
 	touch $@
 
 test-oldest: setup $(OLDEST)/.ready ## the tables' tests on the Spark of the oldest Databricks Runtime supported

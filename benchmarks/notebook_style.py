@@ -18,7 +18,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.jars import jar_files
+from retail_assets.lakehouse.engines.jars import jar_files
 
 parser = argparse.ArgumentParser()
 parser.add_argument("history")

@@ -364,7 +364,7 @@ def _warm_up(settings: Settings, partitions: int) -> None:
     from dagster_pyspark.resources import spark_session_from_config
 
     from retail_assets.analytics.tracking import load
-    from retail_assets.lakehouse.session import spark_config
+    from retail_assets.lakehouse.engines.spark import spark_config
 
     spark_session_from_config(spark_config(settings, short=partitions <= SHORT_RUN_PARTITIONS))
     load(settings.mlflow_tracking_uri)

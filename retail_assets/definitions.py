@@ -20,8 +20,8 @@ from dagster_pyspark import LazyPySparkResource
 from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.lakehouse.engines.spark import MEANING, spark_config
 from retail_assets.lakehouse.io_manager import DeltaIOManager
-from retail_assets.lakehouse.session import MEANING, spark_config
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail

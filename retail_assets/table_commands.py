@@ -151,8 +151,8 @@ def restore(
     from dagster_pyspark.resources import spark_session_from_config
 
     from retail_assets.lakehouse.asset_metadata import layout
+    from retail_assets.lakehouse.engines.spark import spark_config
     from retail_assets.lakehouse.path_tables import DeltaTables
-    from retail_assets.lakehouse.session import spark_config
     from retail_assets.online_retail.tables import TABLES
     from retail_assets.operations import time_travel
     from retail_assets.operations.main_job import alone, clear_dead_runs

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from retail_assets.lakehouse.session import spark_config
+from retail_assets.lakehouse.engines.spark import spark_config
 from retail_assets.settings import Settings
 from retail_assets_tests.workbench import Workbench
 

@@ -24,8 +24,8 @@ from dagster_pyspark import LazyPySparkResource
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from retail_assets.lakehouse.engines.spark import spark_config
 from retail_assets.lakehouse.io_manager import DeltaIOManager
-from retail_assets.lakehouse.session import spark_config
 from retail_assets.settings import Settings
 from retail_assets_tests.lakehouse.shop import Till, sales, takings
 

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from retail_assets.lakehouse.session import LOGGING, on_this_machine
+from retail_assets.lakehouse.engines.spark import LOGGING, on_this_machine
 
 
 def cluster_configuration(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from retail_assets.lakehouse.jars import CLASS_ARCHIVE, jar_files
+from retail_assets.lakehouse.engines.jars import CLASS_ARCHIVE, jar_files
 from retail_assets.settings import Settings
 
 MEANING: dict[str, str] = {

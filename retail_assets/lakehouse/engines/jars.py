@@ -70,8 +70,8 @@ def record_classes() -> None:
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
+    from retail_assets.lakehouse.engines.spark import spark_config
     from retail_assets.lakehouse.path_tables import DeltaTables
-    from retail_assets.lakehouse.session import spark_config
     from retail_assets.partitions.keys import within
     from retail_assets.settings import Settings
 
