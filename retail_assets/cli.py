@@ -358,15 +358,13 @@ SHORT_RUN_PARTITIONS = 100
 
 
 def _warm_up(settings: Settings, partitions: int) -> None:
-    """Starts the Spark session, then loads what the models need, while the first tables are being made."""
+    """Starts the engine, then loads what the models need, while the first tables are being made."""
     if settings.databricks:  # both are the cluster's
         return
-    from dagster_pyspark.resources import spark_session_from_config
-
     from retail_assets.analytics.tracking import load
-    from retail_assets.lakehouse.engines.spark import spark_config
+    from retail_assets.lakehouse.engines.choice import start
 
-    spark_session_from_config(spark_config(settings, short=partitions <= SHORT_RUN_PARTITIONS))
+    start(settings, short=partitions <= SHORT_RUN_PARTITIONS)
     load(settings.mlflow_tracking_uri)
 
 

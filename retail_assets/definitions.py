@@ -15,12 +15,11 @@ from dagster import (
     multiprocess_executor,
     resource,
 )
-from dagster_pyspark import LazyPySparkResource
 
 from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
-from retail_assets.lakehouse.engines.spark import MEANING, spark_config
+from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
@@ -42,8 +41,7 @@ def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     calendar = calendar_of(settings, online_retail.SOURCE.name)
     maintenance = maintenance_job(settings, [table.key for table in online_retail.STORED])
-    # On a cluster the session is the runtime's own.
-    pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
+    pyspark = pyspark_resource(settings)
     tables = (table.asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES)
     assets: list[AssetsDefinition | AssetSpec] = [
         *with_freshness((automated(table, settings) for table in tables), calendar),

@@ -28,6 +28,19 @@ class SettingError(ValueError):
     """A setting that cannot be used; the message names the variable, its value and what would do."""
 
 
+def _engine(environment: Mapping[str, str], remote: bool, lakehouse: str) -> str:
+    """Locally what a fresh machine can run; on Databricks what is there."""
+    if remote:
+        return _choice(environment, "RETAIL_ENGINE", ("spark",))
+    engine = _choice(environment, "RETAIL_ENGINE", ("sail", "spark"))
+    if "://" in lakehouse:
+        raise SettingError(
+            f"RETAIL_LAKEHOUSE={lakehouse!r} is no directory of this machine, where tables are kept. Set it to a "
+            "directory, or keep tables in a catalog with RETAIL_DEPLOYMENT=databricks."
+        )
+    return engine
+
+
 def _choice(environment: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
     value = environment.get(variable, choices[0])
     if value not in choices:
@@ -157,8 +170,7 @@ class Settings:
             landing=_remote_landing(environment) if remote else located(environment.get("RETAIL_LANDING", LANDING)),
             lakehouse=lakehouse,
             deployment=deployment,
-            # The other engine joins this choice with the code that serves it.
-            engine=_choice(environment, "RETAIL_ENGINE", ("spark",)),
+            engine=_engine(environment, remote, lakehouse),
             mlflow_tracking_uri=_remote_tracking(environment)
             if remote
             else environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),

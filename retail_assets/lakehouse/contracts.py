@@ -201,8 +201,8 @@ def spark_schema(contract: type[Contract]) -> T.StructType:
 
 
 def written_schema(contract: type[Contract]) -> T.StructType:
-    """The schema as `conform` gives it to what is written: nullable, as a frame cannot promise more; its metadata says
-    which columns the table must have."""
+    """The schema of what is written: nullable, as a frame cannot promise more; its metadata has the columns' comments,
+    and says which columns the table must have."""
     return T.StructType(
         [
             T.StructField(f.name, f.dataType, True, {**f.metadata, REQUIRED: not f.nullable})
@@ -218,7 +218,7 @@ def described(field: Any) -> str:
 
 
 def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
-    """The frame with exactly the contract's columns, in its order, with its types and comments.
+    """The frame with exactly the contract's columns, in its order, with its types.
 
     Numbers are brought to the contract's precision (an overflow is an error in ANSI mode); any other difference of
     type, a missing or an undeclared column is a ContractViolation. The month directory is filled in.
@@ -240,8 +240,7 @@ def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
             f"{name} does not have the shape of its contract {contract.__name__}: {'; '.join(problems)}. "
             "Change the transform or the contract, so that both say the same."
         )
-    written = written_schema(contract)
-    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in written])
+    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name) for f in wanted])
 
 
 def _fits(have: T.DataType, wanted: T.DataType) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,7 +38,6 @@ from dagster import (
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
-from pyspark import StorageLevel
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 
@@ -51,13 +50,14 @@ from retail_assets.lakehouse.contracts import (
     rules,
     table_name,
     unique_key,
+    written_schema,
 )
 from retail_assets.lakehouse.delta_tables import Commit
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.interrupts import interrupts_kept
-from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Rows, commit_metadata
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Publication, commit_metadata
 from retail_assets.lakehouse.results import CheckResults, Judged, keep_results, result_rows
-from retail_assets.partitions.keys import PartitionWindow, as_days, within
+from retail_assets.partitions.keys import PartitionWindow
 
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
 """Parameter name -> the table it is read from, and which of its partitions."""
@@ -211,7 +211,13 @@ def _materialize(
     results: type[CheckResults] | None,
 ) -> Iterator[Any]:
     built = result if isinstance(result, Built) else Built(result)
-    with _kept(conform(built.frame, contract)) as frame, _own_errors_told(contract):
+    manager, keys, columns = context.resources.io_manager, window.keys, written_schema(contract)
+    rows_made = conform(built.frame, contract)
+    with (
+        _own_errors_told(contract),
+        manager.staged(table_name(contract), layout(contract), rows_made, keys, columns) as staged,
+    ):
+        frame = staged.frame
         measures = {name: make() for check in checks for name, make in check.measures.items()}
         # Most of a small query's time is spent planning it: checks are judged side by side.
         with ThreadPoolExecutor(len(checks) + 1) as pool:
@@ -234,14 +240,14 @@ def _materialize(
         log = _ResultsLog(context, contract, results, Judged(checks, verdicts, rows, refused))
         if refused:
             told = {key: provenance[key] for key in published if key in provenance}
-            count = sum(rows.get(key, 0) for key in published)
-            yield from _publish_part(context, contract, Rows(frame, told, log.keep, count), published, shown)
+            part = Publication(staged, told, log.keep, published)
+            yield from _publish_part(manager, contract, part, shown)
             if not published:
                 log.keep(None)
         else:
             for key, metadata in shown.items():
                 context.add_asset_metadata(metadata, partition_key=key)
-            yield Output(Rows(frame, provenance, log.keep, sum(rows.values())))
+            yield Output(Publication(staged, provenance, log.keep))
         yield from log.told()
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
     if refused:
@@ -264,16 +270,6 @@ def _own_errors_told(contract: type[Contract]) -> Iterator[None]:
         raise Failure(f"{'.'.join(table_name(contract))}: {own[-1]}", allow_retries=False) from error
 
 
-@contextmanager
-def _kept(frame: DataFrame) -> Iterator[DataFrame]:
-    """The rows are read by the audit and again by the write; they are computed once and let go of afterwards."""
-    kept = frame.persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        yield kept
-    finally:
-        kept.unpersist()
-
-
 def _refused(
     checks: Sequence[TableCheck], verdicts: Mapping[str, Mapping[str, Verdict]], keys: Sequence[str]
 ) -> dict[str, list[str]]:
@@ -284,20 +280,14 @@ def _refused(
 
 
 def _publish_part(
-    context: AssetExecutionContext,
-    contract: type[Contract],
-    rows: Rows,
-    keys: list[str],
-    shown: Mapping[str, dict[str, Any]],
+    manager: Any, contract: type[Contract], part: Publication, shown: Mapping[str, dict[str, Any]]
 ) -> Iterator[AssetMaterialization]:
     """Publishes the partitions that passed, when others of the same run did not."""
-    if not keys:
+    if not part.keys:
         return
-    manager, name = context.resources.io_manager, table_name(contract)
-    good = replace(rows, frame=rows.frame.filter(within(partition_column(contract), as_days(keys))))
-    commit = manager.publish(name, layout(contract), good, keys)
-    metadata = commit_metadata(commit, manager.tables.place(name))
-    for key in keys:
+    commit = part.publish()
+    metadata = commit_metadata(commit, manager.tables.place(table_name(contract)))
+    for key in part.keys:
         yield AssetMaterialization(
             asset_key(contract),
             partition=key,

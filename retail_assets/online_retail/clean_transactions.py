@@ -128,7 +128,7 @@ def clean_transactions(raw: DataFrame) -> DataFrame:
         ).alias("is_outlier"),
         F.year("invoice_date").alias("year"),
         F.month("invoice_date").alias("month"),
-        (F.weekday("invoice_date") + 1).alias("day_of_week"),
+        (F.pmod(F.dayofweek("invoice_date") + 5, F.lit(7)) + 1).alias("day_of_week"),
     )
 
 

@@ -49,7 +49,7 @@ class QuarantinedInvoices(Contract):
 
     @row_rule("Every row has a reason, and every reason is a known one")
     def reasons_known() -> Column:
-        return (F.size("reasons") > 0) & (F.size(F.array_except("reasons", F.array(*map(F.lit, REASONS)))) == 0)
+        return (F.size("reasons") > 0) & F.forall("reasons", lambda reason: reason.isin(list(REASONS)))
 
 
 def quarantined_invoices(raw: DataFrame) -> DataFrame:

@@ -32,6 +32,7 @@ from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.tables import IDENTIFIERS
+from retail_assets.partitions.keys import DIRECTORY, PARTITION
 from retail_assets_tests.databricks.test_settings import ON_EXISTING
 from retail_assets_tests.lakehouse.shop import Sales, frame, sales, takings
 
@@ -198,7 +199,7 @@ def catalog(spark: SparkSession, tmp_path: Path) -> Iterator[CatalogTables]:
 
 def test_tables_are_described_in_the_catalog_once(spark: SparkSession, catalog: CatalogTables):
     rows = conform(frame(spark, [("1", 1, "1.50", "food", "2020-01-30")]), Sales)
-    catalog.replace(("shop", "sales"), rows, "day", [date(2020, 1, 30)], "month")
+    catalog.replace(("shop", "sales"), rows, {PARTITION: "day", DIRECTORY: "month"}, [date(2020, 1, 30)])
     spark.sql("ALTER TABLE shop.sales ALTER COLUMN kind COMMENT 'changed by hand'")
 
     changes, told, absent = shown(
@@ -220,7 +221,7 @@ def test_tables_are_described_in_the_catalog_once(spark: SparkSession, catalog: 
 def test_a_table_that_remembers_what_its_rows_were_made_from_keeps_its_log(spark: SparkSession, catalog: CatalogTables):
     rows = conform(frame(spark, [("1", 1, "1.50", "food", "2020-01-30")]), Sales)
     told = {"2020-01-30": "a drop"}
-    catalog.replace(("shop", "sales"), rows, "day", [date(2020, 1, 30)], "month", provenance=told)
+    catalog.replace(("shop", "sales"), rows, {PARTITION: "day", DIRECTORY: "month"}, [date(2020, 1, 30)], told)
 
     describe_tables(spark, "spark_catalog", [sales], IDENTIFIERS, pseudonyms=False)
 

@@ -3,6 +3,7 @@
 The shop's sales are read by its takings; what they sell is what the test puts into the till.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,10 @@ from dagster import (
     TableColumnDep,
     materialize,
 )
-from dagster_pyspark import LazyPySparkResource
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from retail_assets.lakehouse.engines.spark import spark_config
+from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.settings import Settings
 from retail_assets_tests.lakehouse.shop import Till, sales, takings
@@ -39,7 +39,7 @@ class Shop:
 
     def __init__(self, spark: SparkSession, root: Path, **options: Any) -> None:
         self.root, self.till, self.instance = root, Till(spark), DagsterInstance.ephemeral()
-        pyspark = LazyPySparkResource(spark_config=spark_config(Settings.read({"RETAIL_SPARK_DRIVER_MEMORY": "3g"})))
+        pyspark = pyspark_resource(Settings.read({**os.environ, "RETAIL_SPARK_DRIVER_MEMORY": "3g"}))
         self.resources = {
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(pyspark=pyspark, root=str(root), **options),

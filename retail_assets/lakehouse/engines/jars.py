@@ -71,8 +71,8 @@ def record_classes() -> None:
     from pyspark.sql import functions as F
 
     from retail_assets.lakehouse.engines.spark import spark_config
-    from retail_assets.lakehouse.path_tables import DeltaTables
-    from retail_assets.partitions.keys import within
+    from retail_assets.lakehouse.path_tables import PathTables
+    from retail_assets.partitions.keys import PARTITION, within
     from retail_assets.settings import Settings
 
     CLASS_ARCHIVE.unlink(missing_ok=True)
@@ -80,11 +80,11 @@ def record_classes() -> None:
     config["spark.driver.extraJavaOptions"] += f" -XX:ArchiveClassesAtExit={CLASS_ARCHIVE}"
     with tempfile.TemporaryDirectory() as directory:
         spark = spark_session_from_config(config)
-        tables, name, day = DeltaTables(spark, directory), ("recorded", "rows"), date(2011, 12, 9)
+        tables, name, day = PathTables(spark, directory), ("recorded", "rows"), date(2011, 12, 9)
         rows = spark.createDataFrame([(day, "a", 1.5), (day, "b", 2.5)], "day date, name string, amount double")
         rows = rows.mapInArrow(_unchanged, rows.schema).persist()
         for _ in range(2):
-            tables.replace(name, rows, "day", [day])
+            tables.replace(name, rows, {PARTITION: "day"}, [day])
         read = tables.read(name).filter(within("day", [day]))
         ranked = read.withColumn("rank", F.rank().over(Window.partitionBy("day").orderBy("amount")))
         ranked.join(read, ["day", "name"]).groupBy("day").agg(F.countDistinct("name"), F.sum("rank")).collect()
