@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 from retail_assets.lakehouse import table as table_module
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.path_tables import PathTables
-from retail_assets.lakehouse.snapshots import Snapshot
 from retail_assets.lakehouse.results import CheckResults, keep_results
+from retail_assets.lakehouse.snapshots import Snapshot
 from retail_assets_tests.lakehouse.shop import sales, takings
 from retail_assets_tests.lakehouse.test_table import DAYS, FIRST_DAY, SALES, TAKINGS, Shop, sold
 

@@ -4,7 +4,7 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
 from retail_assets.lakehouse.engines.engine import SAIL, Engine
-from retail_assets.lakehouse.engines.spark import MEANING, Spark, spark_config
+from retail_assets.lakehouse.engines.spark import MEANING, JvmPySparkResource, Spark, local_session, spark_config
 from retail_assets.settings import Settings
 
 
@@ -23,7 +23,7 @@ def pyspark_resource(settings: Settings) -> LazyPySparkResource:
         from retail_assets.lakehouse.engines.sail import EmbeddedPySparkResource
 
         return EmbeddedPySparkResource()
-    return LazyPySparkResource(spark_config=spark_config(settings))
+    return JvmPySparkResource(spark_config=spark_config(settings))
 
 
 def start(settings: Settings, short: bool = False) -> SparkSession:
@@ -32,7 +32,4 @@ def start(settings: Settings, short: bool = False) -> SparkSession:
         from retail_assets.lakehouse.engines.sail import embedded_session
 
         return embedded_session()
-    from dagster_pyspark.resources import spark_session_from_config
-
-    session: SparkSession = spark_session_from_config(spark_config(settings, short=short))
-    return session
+    return local_session(spark_config(settings, short=short))

@@ -5,15 +5,17 @@ The values were measured on two cores; see docs/architecture.md.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from pyspark.sql import DataFrame
+from dagster_pyspark import LazyPySparkResource
+from dagster_pyspark.resources import spark_session_from_config
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from retail_assets.lakehouse.engines.engine import SPARK, Engine
-from retail_assets.lakehouse.engines.jars import CLASS_ARCHIVE, jar_files
+from retail_assets.lakehouse.engines.jars import CLASS_ARCHIVE, wanted_jars
 from retail_assets.lakehouse.snapshots import Snapshot
 from retail_assets.partitions.keys import within
 from retail_assets.settings import Settings
@@ -32,16 +34,12 @@ LOGGING = Path(__file__).with_name("log4j2.properties")
 
 
 def on_this_machine(logging: Path, java_options: Sequence[str] = ()) -> dict[str, str]:
-    """Properties of any driver on this machine: Delta from the locked jars, every core, quiet, reached by nobody."""
+    """Properties of any driver on this machine: every core, quiet, reached by nobody. `with_jars` adds Delta."""
     # -Xlog would print into the user's terminal.
     options = ["-XX:+UseParallelGC", "-XX:ReservedCodeCacheSize=256m", "-Xlog:disable", *java_options]
     options.append(f"-Dlog4j2.configurationFile={logging}")
-    if CLASS_ARCHIVE.exists():
-        options.append(f"-XX:SharedArchiveFile={CLASS_ARCHIVE}")
     return {
         "spark.master": f"local[{os.cpu_count()}]",
-        # On the driver's own class path, not spark.jars: only there can class-data sharing see them.
-        "spark.driver.extraClassPath": ":".join(str(jar) for jar in jar_files()),
         "spark.driver.extraJavaOptions": " ".join(options),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -50,6 +48,30 @@ def on_this_machine(logging: Path, java_options: Sequence[str] = ()) -> dict[str
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     }
+
+
+def with_jars(config: Mapping[str, str]) -> dict[str, str]:
+    """The properties with Delta on the driver's class path; its jars are fetched now if they are not there yet."""
+    options, name = config.get("spark.driver.extraJavaOptions", ""), "spark.driver.extraJavaOptions"
+    jars = wanted_jars()
+    if CLASS_ARCHIVE.exists():
+        options += f" -XX:SharedArchiveFile={CLASS_ARCHIVE}"
+    # Not spark.jars: only on the class path can class-data sharing see them.
+    return {**config, name: options, "spark.driver.extraClassPath": ":".join(str(jar) for jar in jars)}
+
+
+class JvmPySparkResource(LazyPySparkResource):
+    """The session of Spark on this machine's JVM, which is started, and given what it needs, when first asked for."""
+
+    def _init_session(self) -> None:
+        if self._spark_session is None:
+            self._spark_session = local_session(self.spark_config)
+
+
+def local_session(config: Mapping[str, str]) -> SparkSession:
+    """The one session of this process."""
+    session: SparkSession = spark_session_from_config(with_jars(config))
+    return session
 
 
 def spark_config(settings: Settings, short: bool = False) -> dict[str, str]:
