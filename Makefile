@@ -42,7 +42,7 @@ test: setup lint ## lint, types, tests
 	$(BIN)/python -m pytest -m "not long and spark and not jvm"; failed=$$?; \
 	wait $$without || failed=$$?; \
 	cat $$beside; rm -f $$beside; \
-	if $(BIN)/python -c 'import sys; from retail_assets.lakehouse.engines.jars import java_there; sys.exit(not java_there())'; \
+	if $(BIN)/python -m retail_assets.lakehouse.engines.java; \
 	then RETAIL_ENGINE=spark $(BIN)/python -m pytest -m "not long and jvm" || failed=$$?; \
 	else echo "No Java on this machine: the tests of Spark on a JVM were left out."; $(BIN)/python -m pytest --collect-only -q -m "not long and jvm" | tail -1; fi; \
 	exit $$failed

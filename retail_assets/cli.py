@@ -196,7 +196,7 @@ def run(
             f"The landing zone {settings.landing} cannot be listed from here, so what is due is not known. Start a "
             "backfill in the UI (retail ui), or run this where the landing zone is an object store's URI."
         )
-    if settings.deployment == "local":
+    if settings.deployment == "local" and settings.engine == "spark":
         _require_java()
     with _output() as console:
         ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
@@ -204,13 +204,12 @@ def run(
 
 
 def _require_java() -> None:
-    java_home = os.environ.get("JAVA_HOME")  # Spark takes Java from there, if it is set, and from nowhere else
-    if shutil.which(str(Path(java_home, "bin", "java")) if java_home else "java") is None:
-        wrong = f" JAVA_HOME={java_home!r} has none: correct or unset it." if java_home else ""
-        raise Refusal(
-            "Java is missing: Spark needs a Java 17 runtime, on the PATH or in JAVA_HOME (Debian/Ubuntu: sudo apt-get "
-            f"install openjdk-17-jre-headless; macOS: brew install openjdk@17).{wrong}"
-        )
+    from retail_assets.lakehouse.engines.java import JavaMissing, require_java
+
+    try:
+        require_java()
+    except JavaMissing as missing:
+        raise Refusal(str(missing)) from None
 
 
 def _run(

@@ -15,6 +15,8 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
+from retail_assets.lakehouse.engines.java import require_java
+
 JARS = Path(sys.prefix) / "share" / "retail-assets" / "jars"
 CLASS_ARCHIVE = JARS / "classes.jsa"
 LOCK = Path(__file__).with_name("jars.lock")
@@ -27,27 +29,12 @@ EXCLUDED = (
 )
 
 
-class JavaMissing(Exception):
-    """There is no Java on this machine; the message says what to do."""
-
-
-def java_there() -> bool:
-    """Whether a JVM can be started on this machine."""
-    home = os.environ.get("JAVA_HOME")
-    return bool(home and Path(home, "bin", "java").exists()) or shutil.which("java") is not None
-
-
 def wanted_jars() -> list[Path]:
     """The jars that a local session needs; when first asked for they are fetched, and their classes recorded."""
     found = sorted(JARS.glob("*.jar"))
     if found:
         return found
-    if not java_there():
-        raise JavaMissing(
-            "Spark needs a Java 17 runtime, and none was found on the path or by JAVA_HOME. Install one "
-            "(Debian, Ubuntu: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17), or leave "
-            "RETAIL_ENGINE unset: the embedded engine needs no Java."
-        )
+    require_java()
     sys.stderr.write("Fetching what Spark needs for Delta tables; this happens once …\n")
     for task in ([str(LOCK)], ["record-classes"]):  # each in a JVM of its own
         made = subprocess.run([sys.executable, "-m", __name__, *task], capture_output=True, text=True, check=False)
