@@ -72,7 +72,8 @@ def build_definitions(settings: Settings) -> Definitions:
             "segment_training": SegmentTraining.model_validate(
                 {
                     "transform": settings.segment_transform,
-                    "engine": settings.segment_engine,
+                    # The embedded engine has no library of models: all stays on the driver.
+                    "engine": "scikit-learn" if settings.engine == "sail" else settings.segment_engine,
                     "driver_customers": settings.segment_driver_customers,
                 }
             ),

@@ -202,6 +202,11 @@ class Settings:
             code_server_port=positive(environment, "RETAIL_CODE_SERVER_PORT", 4000),
             log_format=_choice(environment, "RETAIL_LOG_FORMAT", ("colored", "json")),
         )
+        if settings.engine == "sail" and settings.segment_engine == "mllib":
+            raise SettingError(
+                "RETAIL_SEGMENT_ENGINE=mllib needs Spark, whose library it is, and RETAIL_ENGINE is 'sail'. Set "
+                "RETAIL_ENGINE=spark, or RETAIL_SEGMENT_ENGINE=scikit-learn."
+            )
         if settings.databricks:
             _refuse_key_that_stays_behind(settings.databricks, settings.pseudonym_key)
         return settings
