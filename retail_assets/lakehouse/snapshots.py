@@ -86,6 +86,11 @@ def _file(action: Mapping[str, Any], partition: str, directory: str | None) -> D
         rows=action["num_records"] or 0,
         bytes=action["size_bytes"],
         directory=None if laid_out is None else str(laid_out),
-        first=action.get(f"min.{partition}", of_all),
-        last=action.get(f"max.{partition}", of_all),
+        first=_day(action.get(f"min.{partition}", of_all)),
+        last=_day(action.get(f"max.{partition}", of_all)),
     )
+
+
+def _day(value: date | str | None) -> date | None:
+    """The value; deltalake gives that of a partition as text where it knows no type of it."""
+    return date.fromisoformat(value) if isinstance(value, str) else value

@@ -10,6 +10,7 @@ from retail_assets.analytics.segment_engines import OnDriver, SegmentTraining, o
 from retail_assets.analytics.segmentation import FEATURES, Segmentation, search
 from retail_assets_tests.analytics.test_segmentation import made_customers
 
+
 @pytest.fixture(scope="module", params=["log", "winsorised"])
 def both(request: pytest.FixtureRequest, spark: SparkSession) -> tuple[pd.DataFrame, Segmentation, Segmentation]:
     """The same customers by either engine."""

@@ -40,7 +40,8 @@ class Lake:
     def write_frame(self, rows: DataFrame, *days: str) -> Commit:
         keys = [date.fromisoformat(day) for day in days]
         declared = {field.name: field for field in written_schema(Sales)}
-        schema = T.StructType([declared.get(field.name, field) for field in rows.schema])
+        described = [f if f.metadata.get("comment") else declared.get(f.name, f) for f in rows.schema]
+        schema = T.StructType(described)
         same = all(schema[field.name].dataType == field.dataType for field in rows.schema)
         return self.tables.replace(NAME, rows, BY_MONTH, keys, schema=schema if same else rows.schema)
 
