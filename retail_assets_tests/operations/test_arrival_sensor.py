@@ -28,8 +28,8 @@ from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.raw_invoices import RawInvoices
-from retail_assets.operations import arrival_sensor
 from retail_assets.operations.arrival import CONTENTS, DROPS, contents, fingerprints
+from retail_assets.operations.arrival_decision import RUNS_AT_ONCE
 from retail_assets.settings import Settings
 from retail_assets_tests.operations.test_planning import days
 
@@ -101,7 +101,7 @@ class Landing:
                 of_day = [drop for drop in drops if str(drop.day) == day]
                 metadata = {
                     DROPS: MetadataValue.json(fingerprints(of_day)),
-                    CONTENTS: MetadataValue.json(contents(of_day)),
+                    CONTENTS: MetadataValue.json(contents(of_day) or []),
                 }
                 self.instance.report_runless_asset_event(AssetMaterialization(RAW, partition=day, metadata=metadata))
         end(self.instance, run, not leaving_out)
@@ -167,9 +167,8 @@ def test_new_changed_and_gone_drops_are_asked_for_and_nothing_else(landing):
 
 def test_a_tick_with_nothing_new_lists_the_landing_zone_and_reads_no_history(landing, monkeypatch):
     assert landing.tick() == []
-    monkeypatch.setattr(arrival_sensor, "ingested", None)
-    monkeypatch.setattr(arrival_sensor, "due_partitions", None)
-    monkeypatch.setattr(arrival_sensor, "Graph", None)
+    for reading in ("get_latest_storage_id_by_partition", "fetch_materializations"):
+        monkeypatch.setattr(landing.instance.event_log_storage, reading, None)
     assert landing.tick() == []
     assert landing.said == "3 drops, nothing new."
 
@@ -275,21 +274,13 @@ def test_ten_thousand_drops_become_a_bounded_number_of_runs(tmp_path):
         assert landing.tick() == []
         requests = landing.tick()
         # 28 runs of at most 366 days: 20 at once, the others as these end.
-        assert [len(asked(request)) for request in requests] == [366] * arrival_sensor.RUNS_AT_ONCE
+        assert [len(asked(request)) for request in requests] == [366] * RUNS_AT_ONCE
         runs = [landing.launch(request) for request in requests]
         assert landing.tick() == []
         end(instance, runs[0], well=False)  # what it made of it is another matter
         (request,) = landing.tick()
         assert asked(request)[0] == every[20 * 366]
         assert len(landing.cursor or "") < 1_000_000
-
-
-def test_thousands_of_drops_that_were_only_touched_are_compared_bit_by_bit(landing, monkeypatch):
-    monkeypatch.setattr(arrival_sensor, "COMPARED_AT_ONCE", 2)
-    for number, path in enumerate(sorted(landing.directory.iterdir())):
-        os.utime(path, (1_700_001_000 + number, 1_700_001_000 + number))
-    assert [landing.tick(), landing.tick(), landing.tick()] == [[], [], []]
-    assert "left alone: 2010-01-04, 2010-01-05, 2010-01-08" in landing.said
 
 
 def test_drops_outside_the_calendar_are_named(landing):
