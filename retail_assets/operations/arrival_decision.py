@@ -39,13 +39,15 @@ class Memory:
     `mark` stands for the landing zone and the table as they were when nothing was left to do; `seen` is the state of
     the drops of days that differ, at the last look; `requested` are the days asked for and not made since, by run key,
     each with the state it was asked for in; `unchanged` is the state of days that hold what was ingested under other
-    names; `after` is the run that was the sensor's newest when this memory began, "" if there was none.
+    names, and `changed` that of days that do not: neither is read again; `after` is the run that was the sensor's
+    newest when this memory began, "" if there was none.
     """
 
     mark: str = ""
     seen: Mapping[str, str] = field(default_factory=dict)
     requested: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     unchanged: Mapping[str, str] = field(default_factory=dict)
+    changed: Mapping[str, str] = field(default_factory=dict)
     after: str | None = None
 
     @staticmethod
@@ -115,10 +117,15 @@ class Asked:
 
 
 def to_compare(memory: Memory, look: Look, known: Known, rules: Rules) -> list[str]:
-    """The days whose drops are to be read at this tick, to see whether they hold what was ingested."""
+    """The days whose drops are to be read at this tick, to see whether they hold what was ingested.
+
+    What was found of a day is remembered for as long as its drops stay as they are, so that every tick reads others:
+    days that cannot be made do not keep those behind them from being looked at.
+    """
     differing = _differing(look, known)
-    complete, unchanged = _complete(memory, differing, rules), _still(memory.unchanged, differing)
-    days = [day for day in differing if day in known.ingested and day in complete and day not in unchanged]
+    complete = _complete(memory, differing, rules)
+    judged = {**_still(memory.unchanged, differing), **_still(memory.changed, differing)}
+    days = [day for day in differing if day in known.ingested and day in complete and day not in judged]
     return days[: rules.compared_at_once]
 
 
@@ -126,12 +133,11 @@ def decide(memory: Memory, look: Look, known: Known, rules: Rules) -> tuple[Memo
     """The memory after the tick, and the runs to ask for."""
     differing = _differing(look, known)
     complete = _complete(memory, differing, rules)
-    same = {day for day, found in look.contents.items() if known.ingested[day].holds(found)}
-    unchanged = {**_still(memory.unchanged, differing), **{day: differing[day] for day in same}}
-    changed = {day for day in complete if day not in known.ingested or (day in look.contents and day not in same)}
-    waiting = differing.keys() - changed - unchanged.keys()
+    unchanged, changed = _judged(memory, look, known, differing)
+    arrived = {day for day in complete if day in changed or day not in known.ingested}
+    waiting = differing.keys() - arrived - unchanged.keys()
 
-    due = _due(look, known, changed, waiting)
+    due = _due(look, known, arrived, waiting)
     requested = _still_open(memory, look, {*due, *waiting})
     asked = {day: found for days in requested.values() for day, found in days.items()}
     fresh = [day for day in due if asked.get(day) != look.state(day) and not look.is_under_way(day)]
@@ -144,19 +150,31 @@ def decide(memory: Memory, look: Look, known: Known, rules: Rules) -> tuple[Memo
         seen=differing,
         requested={**requested, **{run.key: {day: look.state(day) for day in run.days} for run in now}},
         unchanged=unchanged,
+        changed=changed,
     )
     return after, now
 
 
+def _judged(
+    memory: Memory, look: Look, known: Known, differing: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The differing days that hold what was ingested, and those that do not, as far as they were ever compared."""
+    same = {day for day, found in look.contents.items() if known.ingested[day].holds(found)}
+    now = {day: differing[day] for day in look.contents}
+    unchanged = {**_still(memory.unchanged, differing), **{day: found for day, found in now.items() if day in same}}
+    changed = {**_still(memory.changed, differing), **{day: found for day, found in now.items() if day not in same}}
+    return unchanged, changed
+
+
 def _differing(look: Look, known: Known) -> dict[str, str]:
     """The days whose drops are not those that they were made from, in order, with the drops' state. A day that was made
-    by hand, without a word of drops, is taken as it is."""
-    days = sorted(day for day in {*look.states, *known.made} if day in known.ingested or day not in known.made)
-    return {
-        day: look.state(day)
-        for day in days
-        if day not in known.ingested or known.ingested[day].state != look.state(day)
-    }
+    by hand, without a word of drops, is taken as it is; so is one that the calendar no longer has."""
+    found = {}
+    for day in look.partitions:
+        before = known.ingested.get(day)
+        if before.state != look.state(day) if before else day in look.states and day not in known.made:
+            found[day] = look.state(day)
+    return found
 
 
 def _complete(memory: Memory, differing: Mapping[str, str], rules: Rules) -> set[str]:
@@ -169,10 +187,10 @@ def _still(remembered: Mapping[str, str], differing: Mapping[str, str]) -> dict[
     return {day: found for day, found in remembered.items() if differing.get(day) == found}
 
 
-def _due(look: Look, known: Known, changed: Collection[str], waiting: Collection[str]) -> list[str]:
-    """The days to make, in order: those that changed, and those never made up to the newest that has landed."""
+def _due(look: Look, known: Known, arrived: Collection[str], waiting: Collection[str]) -> list[str]:
+    """The days to make, in order: those with new or changed drops, and those never made up to the newest landed."""
     newest = newest_landed({*look.states, *known.made}, set(waiting) - set(known.made))
-    return [day for day in look.partitions if day <= newest and (day not in known.made or day in changed)]
+    return [day for day in look.partitions if day <= newest and (day not in known.made or day in arrived)]
 
 
 def _still_open(memory: Memory, look: Look, days: Collection[str]) -> dict[str, dict[str, str]]:

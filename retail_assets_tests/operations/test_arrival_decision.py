@@ -103,6 +103,24 @@ def test_drops_that_were_only_touched_are_read_a_few_at_a_tick_and_left_alone():
     assert Memory.read(shop.cursor).unchanged.keys() == shop.drops.keys()
 
 
+def test_days_that_the_calendar_no_longer_has_keep_no_other_from_being_looked_at():
+    shop = Shop(drops={day(number): ("drop", "rows") for number in range(1, 8)})
+    shop.settle()
+    shop.partitions = shop.partitions[4:]
+    shop.drops[day(7)] = ("drop", "corrected")
+    assert shop.settle() == [day(7)]
+
+
+def test_days_that_cannot_be_made_keep_no_other_from_being_looked_at():
+    shop = Shop(drops={day(number): ("drop", "rows") for number in range(1, 8)})
+    shop.settle()
+    shop.drops |= {day(number): ("drop", BROKEN) for number in range(1, 6)}
+    shop.drops[day(7)] = ("drop", "corrected")
+    assert shop.settle() == [day(1), day(2), day(3), day(4), day(5), day(7)]
+    shop.drops[day(3)] = ("drop", "mended")
+    assert shop.settle() == [day(3)]
+
+
 def test_a_drop_that_says_itself_that_it_is_complete_is_asked_for_at_the_first_look():
     shop = Shop(rules=replace(RULES, marked=True), drops={day(2): ("drop", "rows")})
     assert shop.tick() == [day(1), day(2)]
@@ -123,6 +141,7 @@ STEPS = st.one_of(
     st.tuples(st.just("tick"), st.none(), st.sampled_from(["whole", "whole", "without runs", "without cursor"])),
     st.tuples(st.just("end"), st.integers(0, 1), st.booleans()),
     st.tuples(st.just("lose"), st.none(), st.none()),
+    st.tuples(st.just("calendar"), st.integers(0, 5), st.none()),
 )
 
 
@@ -143,6 +162,8 @@ def test_whatever_happens_every_day_is_made_as_it_was_delivered_once_and_no_othe
             shop.end(run_id, well=what)
         elif step == "lose":
             shop.cursor = None
+        elif step == "calendar":
+            shop.partitions = shop_days()[which:]
         elif step == "tick":
             before, look = dict(shop.under_way), shop.look()
             asked = shop.tick(made=what != "without runs", kept=what != "without cursor")
@@ -156,11 +177,15 @@ def test_whatever_happens_every_day_is_made_as_it_was_delivered_once_and_no_othe
                 assert marked or of not in shop.drops or (of, look.state(of)) in looked_at, "made half written"
             looked_at |= {(of, look.state(of)) for of in shop.drops}
     shop.settle()
-    for of in shop.drops:
+    for of in shop.drops.keys() & shop.partitions:
         if shop.contents(of) is not None and (of, shop.look().state(of)) not in failed:
             assert shop.table[of].contents == shop.contents(of)
     for of in shop.partitions:
-        if of < max(shop.drops, default="") and of not in shop.drops and (of, shop.look().state(of)) not in failed:
+        if (
+            of < max(shop.look().states, default="")
+            and of not in shop.drops
+            and (of, shop.look().state(of)) not in failed
+        ):
             assert shop.table[of].contents == []
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -29,7 +30,7 @@ from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.operations.arrival import CONTENTS, DROPS, contents, fingerprints
-from retail_assets.operations.arrival_decision import RUNS_AT_ONCE
+from retail_assets.operations.arrival_decision import COMPARED_AT_ONCE, RUNS_AT_ONCE
 from retail_assets.settings import Settings
 from retail_assets_tests.operations.test_planning import days
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from dagster._core.remote_representation.external import RemoteSensor
 
 SENSOR, RAW = "online_retail_arrivals", asset_key(RawInvoices)
+FIRST_DAY = "RETAIL_ONLINE_RETAIL_FIRST_DAY"
 
 
 class Landing:
@@ -47,7 +49,7 @@ class Landing:
             {
                 "RETAIL_LANDING": root or str(directory / "landing"),
                 "RETAIL_LAKEHOUSE": str(directory / "lakehouse"),
-                "RETAIL_ONLINE_RETAIL_FIRST_DAY": "2010-01-01",
+                FIRST_DAY: "2010-01-01",
                 "RETAIL_ONLINE_RETAIL_LAST_DAY": "2026-10-31",
                 **environment,
             }
@@ -281,6 +283,19 @@ def test_ten_thousand_drops_become_a_bounded_number_of_runs(tmp_path):
         (request,) = landing.tick()
         assert asked(request)[0] == every[20 * 366]
         assert len(landing.cursor or "") < 1_000_000
+
+
+def test_days_before_a_later_first_day_keep_no_corrected_drop_from_being_seen(tmp_path):
+    before, last = days("2010-01-01", "2010-07-31"), "2010-08-01"
+    assert len(before) > COMPARED_AT_ONCE
+    with DagsterInstance.ephemeral() as instance:
+        landing = Landing(tmp_path, instance)
+        landing.drop(*before, last)
+        assert landing.settle() == [*before, last]
+        landing.settings = replace(landing.settings, calendars={**landing.settings.calendars, FIRST_DAY: last})
+        landing.restart()
+        landing.drop(last, content="corrected")
+        assert landing.settle() == [last]
 
 
 def test_drops_outside_the_calendar_are_named(landing):
