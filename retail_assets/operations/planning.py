@@ -53,6 +53,17 @@ class Request:
     everything: bool = False
     newest_month_only: bool = False
 
+    def wants(self, table: AssetKey) -> bool:
+        """Whether the table was asked for."""
+        return self.tables is None or table in self.tables
+
+    def covers(self, partition: str, monthly: bool) -> bool:
+        """Whether the partition lies between the days that were asked for; a month does with any of its days."""
+        day, first = date.fromisoformat(partition), self.first_day
+        if first is not None and day < (first.replace(day=1) if monthly else first):
+            return False
+        return self.last_day is None or day <= self.last_day
+
 
 class Graph:
     """The tables of the lakehouse in the order of the data, and the partitions that each reads."""
@@ -131,37 +142,65 @@ def due_partitions(
     (given the storage id of each partition's newest materialization) and the newest landed day; what lies after that
     day is not due, as nothing has landed for it.
     """
+    log = instance.event_log_storage
+    made = {
+        key: log.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION) for key in graph.assets
+    }
+    return what_is_due(graph, made, {key: landed[key](made[key]) for key in graph.assets if key in landed}, request)
+
+
+def what_is_due(
+    graph: Graph,
+    made: Mapping[AssetKey, Mapping[str, int]],
+    arrived: Mapping[AssetKey, tuple[set[str], str | None]],
+    request: Request,
+) -> dict[AssetKey, list[str]]:
+    """Table -> its due partitions, in order of time; by what was `made` (table -> partition -> storage id) and what
+    `arrived` (table -> the partitions that changed in the landing zone, and the newest landed day)."""
     due: dict[AssetKey, list[str]] = {}
     newest: dict[AssetKey, str] = {}
-    made: dict[AssetKey, Mapping[str, int]] = {}
     for key in graph.assets:
-        made[key] = instance.event_log_storage.get_latest_storage_id_by_partition(
-            key, DagsterEventType.ASSET_MATERIALIZATION
-        )
-        parents = list(graph.parents(key))
-        if key in landed:
-            changed, horizon = landed[key](made[key])
+        if key in arrived:
+            changed, landed_up_to = arrived[key]
         else:
-            changed = set()
-            for parent in parents:
-                fresh = {**made[parent], **dict.fromkeys(due[parent], math.inf)}
-                changed |= _reading(graph, key, parent, fresh, made[key])
-            horizon = min((newest[parent] for parent in parents), default=None)
-        if horizon is None:
-            due[key], newest[key] = [], ""
-            continue
-        newest[key] = horizon
-        within = [p for p in graph.partitions(key) if p <= horizon and _requested(p, request, graph, key)]
-        if request.everything and (request.tables is None or key in request.tables):
-            due[key] = within
-        else:
-            due[key] = [p for p in within if p not in made[key] or p in changed]
-        if request.tables is not None and key not in request.tables:
-            due[key] = []
+            changed, landed_up_to = _outdated(graph, key, made, due), _upstream(graph, key, newest)
+        newest[key] = landed_up_to or ""
+        current = set() if request.everything else made[key].keys() - changed
+        due[key] = [p for p in _asked_for(graph, key, request, newest[key]) if p not in current]
     if request.newest_month_only:
-        wanted = _newest_months(graph, newest)
-        due = {key: [p for p in partitions if p in wanted[key]] for key, partitions in due.items()}
+        due = _within(due, _newest_months(graph, newest))
     return {key: partitions for key, partitions in due.items() if partitions}
+
+
+def _within(due: Mapping[AssetKey, list[str]], wanted: Mapping[AssetKey, set[str]]) -> dict[AssetKey, list[str]]:
+    return {key: [p for p in partitions if p in wanted[key]] for key, partitions in due.items()}
+
+
+def _upstream(graph: Graph, key: AssetKey, newest: Mapping[AssetKey, str]) -> str | None:
+    """Up to where all that the table reads can be there."""
+    return min((newest[parent] for parent in graph.parents(key)), default=None)
+
+
+def _asked_for(graph: Graph, key: AssetKey, request: Request, newest: str) -> list[str]:
+    """The table's partitions up to the newest that there can be, as far as they were asked for."""
+    if not request.wants(key):
+        return []
+    monthly = is_monthly(graph, key)
+    return [p for p in graph.partitions(key) if p <= newest and request.covers(p, monthly)]
+
+
+def _outdated(
+    graph: Graph,
+    key: AssetKey,
+    made: Mapping[AssetKey, Mapping[str, int]],
+    due: Mapping[AssetKey, Sequence[str]],
+) -> set[str]:
+    """The partitions that read something that was made after them, or is due itself."""
+    found: set[str] = set()
+    for parent in graph.parents(key):
+        fresh = {**made[parent], **dict.fromkeys(due[parent], math.inf)}
+        found |= _reading(graph, key, parent, fresh, made[key])
+    return found
 
 
 def _reading(
@@ -182,9 +221,8 @@ def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKe
         made = [p for p in graph.partitions(key) if p <= newest[key]]
         wanted[key] |= set(made[-1:] if is_monthly(graph, key) else made)
         for parent in graph.parents(key):
-            for partition, span in graph.needs(key, parent).items():
-                if partition in wanted[key]:
-                    wanted[parent] |= set(graph.partitions(parent)[span])
+            needs, theirs = graph.needs(key, parent), graph.partitions(parent)
+            wanted[parent].update(*(theirs[needs[p]] for p in wanted[key]))
     return wanted
 
 
@@ -194,45 +232,45 @@ def is_monthly(graph: Graph, key: AssetKey) -> bool:
     return len(keys) < 2 or (date.fromisoformat(keys[1]) - date.fromisoformat(keys[0])).days > 1
 
 
-def _requested(partition: str, request: Request, graph: Graph, key: AssetKey) -> bool:
-    day = date.fromisoformat(partition)
-    if request.first_day is not None:
-        first = request.first_day.replace(day=1) if is_monthly(graph, key) else request.first_day
-        if day < first:
-            return False
-    return request.last_day is None or day <= request.last_day
-
-
 def without_blocked(
     graph: Graph, due: Mapping[AssetKey, Sequence[str]], failed: set[Partition]
 ) -> tuple[dict[AssetKey, list[str]], set[Partition]]:
     """What can still be made after failures, and what cannot: the failed partitions and all that read them."""
+    blocked = _blocked_by(graph, failed)
+    left = {key: [p for p in due.get(key, []) if (key, p) not in blocked] for key in graph.assets}
+    waiting = {(key, p) for key, partitions in due.items() for p in partitions if (key, p) in blocked}
+    return {key: partitions for key, partitions in left.items() if partitions}, waiting - failed
+
+
+def _blocked_by(graph: Graph, failed: set[Partition]) -> set[Partition]:
+    """The failed partitions, and all that need them."""
     blocked = set(failed)
-    left = {}
     for key in graph.assets:
         for parent in graph.parents(key):
             bad = [(parent, p) in blocked for p in graph.partitions(parent)]
             if any(bad):
                 blocked |= {(key, p) for p, span in graph.needs(key, parent).items() if any(bad[span])}
-        left[key] = [p for p in due.get(key, []) if (key, p) not in blocked]
-    waiting = {(key, p) for key, partitions in due.items() for p in partitions if (key, p) in blocked}
-    return {key: partitions for key, partitions in left.items() if partitions}, waiting - failed
+    return blocked
 
 
 def next_run(graph: Graph, due: Mapping[AssetKey, Sequence[str]]) -> PlannedRun | None:
     """The first run to make: the first due table's first range of consecutive due partitions, and every further table
     that is due for exactly this range and can be made in the same run."""
+    first = next((key for key in graph.assets if key in due), None)
+    if first is None:
+        return None
+    span = _consecutive(graph.partitions(first), due[first])
+    return PlannedRun(tuple(_together(graph, due, first)), span[0], span[-1], tuple(span))
+
+
+def _together(graph: Graph, due: Mapping[AssetKey, Sequence[str]], first: AssetKey) -> list[AssetKey]:
+    """The tables, in order, that are due for exactly what the first one is, and wait for nothing but each other."""
+    ready: list[AssetKey] = []
     for key in graph.assets:
-        if key not in due:
-            continue
-        together = [k for k in graph.assets if due.get(k) == due[key] and graph.partitions(k) == graph.partitions(key)]
-        ready: list[AssetKey] = []
-        for candidate in together:
-            if all(parent in ready or parent not in due for parent in graph.parents(candidate)):
-                ready.append(candidate)
-        span = _consecutive(graph.partitions(key), due[key])
-        return PlannedRun(tuple(ready), span[0], span[-1], tuple(span))
-    return None
+        alike = due.get(key) == due[first] and graph.partitions(key) == graph.partitions(first)
+        if alike and all(parent in ready or parent not in due for parent in graph.parents(key)):
+            ready.append(key)
+    return ready
 
 
 def _consecutive(all_partitions: Sequence[str], due: Sequence[str]) -> list[str]:
