@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from retail_assets.landing.drop_lines import BLANK, LONGEST_LINE, Block, Header, parsed
+from retail_assets.landing.drop_lines import BLANK, BYTE_ORDER_MARK, LONGEST_LINE, Block, Header, parsed
 from retail_assets.landing.drops import state_of
 from retail_assets.landing.layout import SourceLayout
 
@@ -86,9 +86,9 @@ def read_drop(
     """The rows of a drop, as `raw_schema`; every data line once, as (part of) a good row or as a malformed one.
 
     Values stay as they are written, spaces included; an empty field is NULL, "NA" and "null" are text. Lines that are
-    blank are no rows. Raises DropRefused as `inspect` does, for a truncated or corrupt gzip, for a line longer than
-    LONGEST_LINE, and, if the listed `size` and `modified_ns` are given, for a file that is no longer the one listed,
-    before reading or after; so rows are only to be trusted once the iterator has ended.
+    blank, or the header once more, are no rows. Raises DropRefused as `inspect` does, for a truncated or corrupt gzip,
+    for a line longer than LONGEST_LINE, and, if the listed `size` and `modified_ns` are given, for a file that is no
+    longer the one listed, before reading or after; so rows are only to be trusted once the iterator has ended.
     """
     schema, name = raw_schema(layout), path.rpartition("/")[2]
     _must_be_as_listed(path, size, modified_ns)
@@ -165,12 +165,12 @@ def _header(stream: Any, path: str, layout: SourceLayout) -> tuple[Header, bytes
     after = head[head.index(line) + len(line) :]
     lone = after[:1] == b"\r" and after[:2] != b"\r\n"
     columns, headers, delimiter = _columns(line, path, layout)
-    return Header(columns, headers, delimiter, lines, lone), rest
+    return Header(columns, headers, delimiter, lines, lone, line), rest
 
 
 def _first_line(head: bytes) -> tuple[bytes, int, bytes]:
     """The first line that is not blank, without its end; its number; and what follows it."""
-    rest, number = head.removeprefix(b"\xef\xbb\xbf"), 0
+    rest, number = head.removeprefix(BYTE_ORDER_MARK), 0
     while rest:
         end = _LINE_END.search(rest)
         line = rest[: end.end()] if end else rest

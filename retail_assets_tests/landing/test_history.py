@@ -13,7 +13,7 @@ import pytest
 from openpyxl import Workbook
 from upath import UPath
 
-from retail_assets.landing import drop_lines, drop_reader, history
+from retail_assets.landing import drop_lines, drop_reader, staging
 from retail_assets.landing.calendar import read_calendar
 from retail_assets.landing.drop_reader import DropRefused, read_drop
 from retail_assets.landing.drops import LandingZone
@@ -316,7 +316,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("survived", range(4))
 def test_a_landing_that_was_killed_is_completed_by_landing_again(tmp_path, zone, monkeypatch, survived):
     path = file(tmp_path, HEADER + "".join(line(day, f"2010-12-0{day}") for day in range(1, 5)))
-    put = history._put
+    put = staging.put
 
     def put_until_killed(staged: Path, target: UPath) -> bool:
         if len(zone.drops("online_retail")) == survived:
@@ -324,7 +324,7 @@ def test_a_landing_that_was_killed_is_completed_by_landing_again(tmp_path, zone,
         return put(staged, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(history, "_put", put_until_killed)
+        patch.setattr(staging, "put", put_until_killed)
         # The process that is killed does not tidy up either.
         patch.setattr(shutil, "rmtree", lambda *arguments, **options: None)
         with pytest.raises(Killed):
@@ -365,7 +365,7 @@ def test_little_memory_gives_the_same_drops(tmp_path, zone, monkeypatch):
     assert sum(content.count("85048") for content in expected.values()) == 500
     monkeypatch.setattr(drop_reader, "BLOCK_BYTES", 500)
     monkeypatch.setattr(drop_lines, "PART_BYTES", 100)
-    monkeypatch.setattr(history, "BYTES_IN_MEMORY", 1000)
+    monkeypatch.setattr(staging, "BYTES_IN_MEMORY", 1000)
     elsewhere = LandingZone(f"{zone.root}-2")
     land([path], elsewhere, INVOICES, today=TODAY)
     assert landed(elsewhere) == expected
