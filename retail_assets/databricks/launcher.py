@@ -66,7 +66,7 @@ from retail_assets.databricks import remote_main
 from retail_assets.databricks.remote_main import HIDDEN
 from retail_assets.databricks.returned_events import as_made_here
 from retail_assets.databricks.staging import LIBRARIES, StagingArea, package_zip, pinned, staging_area, step_directory
-from retail_assets.lakehouse.event_log import stored_together
+from retail_assets.lakehouse.gathered_events import stored_together
 from retail_assets.settings import project_root
 
 if TYPE_CHECKING:

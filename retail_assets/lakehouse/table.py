@@ -155,7 +155,9 @@ class Table:
             window = PartitionWindow(list(context.partition_keys))
             known = {"window": window, "context": context, **inputs}
             given = {name: known[name] if name in known else getattr(context.resources, name) for name in parameters}
-            from retail_assets.lakehouse.event_log import stored_together  # not while definitions load: sqlalchemy
+            from retail_assets.lakehouse.gathered_events import (
+                stored_together,
+            )  # not while definitions load: sqlalchemy
 
             # A range makes thousands of events at once; they are written in a few transactions.
             with stored_together(context.instance), interrupts_kept():

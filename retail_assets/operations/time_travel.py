@@ -244,7 +244,7 @@ def _record(
     counts: Mapping[str, int],
 ) -> None:
     """A materialization for each partition: what was known of the rows when they were made, and that they are back."""
-    from retail_assets.lakehouse.event_log import stored_together
+    from retail_assets.lakehouse.gathered_events import stored_together
 
     then = _metadata_at(instance, key, restoration)
     with stored_together(instance):

@@ -20,11 +20,8 @@ from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
 
-from retail_assets.lakehouse.event_log import (
-    RUN_SHARDS_KEPT_OPEN,
-    OpenSqliteEventLogStorage,
-    stored_together,
-)
+from retail_assets.lakehouse.event_log import RUN_SHARDS_KEPT_OPEN, OpenSqliteEventLogStorage
+from retail_assets.lakehouse.gathered_events import stored_together
 
 DAYS = dg.DailyPartitionsDefinition("2009-12-01", end_date="2009-12-13")
 RANGE = {

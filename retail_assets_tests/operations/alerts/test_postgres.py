@@ -14,7 +14,7 @@ from dagster import AssetKey, DagsterEventType, DagsterInstance
 from dagster_postgres import PostgresEventLogStorage
 from dagster_postgres.utils import DagsterPostgresException
 
-from retail_assets.lakehouse.event_log import stored_together
+from retail_assets.lakehouse.gathered_events import stored_together
 from retail_assets.operations.alerts.problems import SETTLED_AFTER_SECONDS
 from retail_assets.settings import project_root
 from retail_assets_tests.operations.alerts import shop
