@@ -35,6 +35,12 @@ Origin = tuple[Any, ...]
 """A contract and the names of its columns that a column is made from: `(CleanTransactions, "line_total")`."""
 
 
+Expression = Callable[[], Column]
+"""A rule's condition, or an aggregate that a check measures: a function that makes the Column, and is called where the
+rows are (`evaluate`). A Column belongs to the engine it was made for, Spark's own or a Spark Connect server's, and
+which of them runs is not known while modules load: no Column is made then, here or in a table's module."""
+
+
 class ContractViolation(Exception):
     """A table that does not have the shape its contract states; the message names table, columns and remedy."""
 
@@ -72,14 +78,14 @@ def month_directory(of: str) -> Any:
     return column(f"Month of {of} (yyyy-MM), by which the files are laid out", role="directory")
 
 
-def row_rule(description: str) -> Callable[[Callable[[], Column]], Any]:
+def row_rule(description: str) -> Callable[[Expression], Any]:
     """A rule over several columns of one row: decorates a function that returns the condition rows must meet.
 
     A condition that is NULL counts as met, as in SQL's CHECK constraints and in pandera's own checks.
     """
 
-    def decorate(condition: Callable[[], Column]) -> Any:
-        def holds(cls: type, frame: DataFrame, condition: Callable[[], Column]) -> bool:
+    def decorate(condition: Expression) -> Any:
+        def holds(cls: type, frame: DataFrame, condition: Expression) -> bool:
             return frame.filter(~condition()).isEmpty()
 
         holds.__name__ = condition.__name__
@@ -95,7 +101,7 @@ class Rule:
     name: str
     column: str | None
     description: str
-    condition: Callable[[], Column]
+    condition: Expression
 
 
 _BUILT_IN: dict[str, Callable[[Column, dict[str, Any]], Column]] = {
@@ -152,13 +158,11 @@ def rules(contract: type[Contract]) -> list[Rule]:
     return found
 
 
-def _is_there(name: str) -> Callable[[], Column]:
+def _is_there(name: str) -> Expression:
     return lambda: F.col(name).isNotNull()
 
 
-def _translated(
-    build: Callable[[Column, dict[str, Any]], Column], name: str, statistics: dict[str, Any]
-) -> Callable[[], Column]:
+def _translated(build: Callable[[Column, dict[str, Any]], Column], name: str, statistics: dict[str, Any]) -> Expression:
     return lambda: build(F.col(name), statistics)
 
 
