@@ -32,6 +32,7 @@ from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
 from retail_assets.operations.stoppable_executor import stoppable_executor
+from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
@@ -129,4 +130,5 @@ def governance(settings: Settings) -> list[JobDefinition]:
     return [governance_job(settings, online_retail.STORED, online_retail.IDENTIFIERS)]
 
 
+keep_runs_warm()
 defs = build_definitions(Settings.read())
