@@ -1,16 +1,14 @@
 """@table: from a contract and a function that builds the rows to a partitioned Dagster asset with its checks.
 
-A step builds the rows of its partitions, audits them (one aggregation for the contract, a query for each further
-check), publishes the partitions that pass, and reports one check evaluation per check and partition, current with
-the materialization it belongs to. Partitions that fail a blocking check are not published, and the step fails,
-saying which and why; what depends on them is skipped.
+A step builds the rows of its partitions, judges them (`judging`), publishes the partitions that pass, and reports one
+check evaluation per check and partition, current with the materialization it belongs to. Partitions that fail a
+blocking check are not published, and the step fails, saying which and why; what depends on them is skipped.
 """
 
 import inspect
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -53,10 +51,10 @@ from retail_assets.lakehouse.contracts import (
     written_schema,
 )
 from retail_assets.lakehouse.delta_tables import Commit
-from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Publication, commit_metadata
-from retail_assets.lakehouse.results import CheckResults, Judged, keep_results, result_rows
+from retail_assets.lakehouse.judging import Judged, judge
+from retail_assets.lakehouse.results import CheckResults, keep_results, result_rows
 from retail_assets.partitions.keys import PartitionWindow
 
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
@@ -94,7 +92,7 @@ class Built:
     frame: DataFrame
     findings: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    provenance: Callable[[Audit], Mapping[str, Any]] | None = None
+    provenance: Callable[[Judged], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ class Table:
                 AssetCheckSpec(
                     check.name,
                     asset=self.key,
-                    description=check.description,
+                    description=check.promise,
                     blocking=check.blocking,
                     partitions_def=partitions,
                 )
@@ -219,27 +217,20 @@ def _materialize(
         _own_errors_told(contract),
         manager.staged(table_name(contract), layout(contract), rows_made, keys, columns) as staged,
     ):
-        frame = staged.frame
-        measures = {name: make() for check in checks for name, make in check.measures.items()}
-        # Most of a small query's time is spent planning it: checks are judged side by side.
-        with ThreadPoolExecutor(len(checks) + 1) as pool:
-            evaluated = pool.submit(evaluate, frame, contract, measures)
-            audit = Audit(frame, inputs, window.keys, partition_column(contract), evaluated, built.findings)
-            judged = {check.name: pool.submit(check.verdicts, audit) for check in checks}
-        evaluations, verdicts = audit.evaluations, {name: verdict.result() for name, verdict in judged.items()}
-        refused = _refused(checks, verdicts, window.keys)
+        audit = Audit(staged.frame, inputs, keys, partition_column(contract), built.findings)
+        judged = judge(audit, contract, checks)
+        verdicts, refused = judged.verdicts, judged.refused
         shown: dict[str, dict[str, Any]] = {
-            key: {"dagster/partition_row_count": MetadataValue.int(evaluations[key].rows if key in evaluations else 0)}
+            key: {"dagster/partition_row_count": MetadataValue.int(judged.rows(key))}
             | dict(built.metadata.get(key, {}))
             for key in window.keys
         }
         published = [key for key in window.keys if key not in refused]
-        provenance = built.provenance(audit) if built.provenance else {}
+        provenance = built.provenance(judged) if built.provenance else {}
         if published:
             # The UI takes a table's lineage from its newest materialization; once is enough.
             shown[published[-1]]["dagster/column_lineage"] = column_lineage(contract)
-        rows = {key: evaluation.rows for key, evaluation in evaluations.items()}
-        log = _ResultsLog(context, contract, results, Judged(checks, verdicts, rows, refused))
+        log = _ResultsLog(context, contract, results, judged)
         if refused:
             told = {key: provenance[key] for key in published if key in provenance}
             part = Publication(staged, told, log.keep, published)
@@ -270,15 +261,6 @@ def _own_errors_told(contract: type[Contract]) -> Iterator[None]:
         if not own:
             raise
         raise Failure(f"{'.'.join(table_name(contract))}: {own[-1]}", allow_retries=False) from error
-
-
-def _refused(
-    checks: Sequence[TableCheck], verdicts: Mapping[str, Mapping[str, Verdict]], keys: Sequence[str]
-) -> dict[str, list[str]]:
-    """Partition -> the blocking checks it fails."""
-    blocking = [check.name for check in checks if check.blocking]
-    failed = {key: [name for name in blocking if not verdicts[name][key].passed] for key in keys}
-    return {key: names for key, names in failed.items() if names}
 
 
 def _publish_part(
@@ -381,8 +363,11 @@ def _explained(
     ]
     for key, names in list(refused.items())[:10]:
         for name in names:
-            details = ", ".join(f"{k}: {v}" for k, v in verdicts[name][key].metadata.items())
-            lines.append(f"  {key}: check {name!r} failed ({details})")
+            verdict = verdicts[name][key]
+            details = ", ".join(f"{k}: {v}" for k, v in verdict.metadata.items())
+            lines.append(
+                f"  {key}: check {name!r} failed: {verdict.explanation}" + (f" ({details})" if details else "")
+            )
     if len(refused) > 10:
         lines.append(f"  … and {len(refused) - 10} more; see the checks of the asset in the Dagster UI")
     return "\n".join(lines)
