@@ -7,7 +7,8 @@ import pytest
 from databricks.sdk.service.compute import ClusterSpec
 
 from retail_assets.databricks.access import DEFAULT_POLICY, Access
-from retail_assets.databricks.settings import RUNTIMES, DatabricksSettings
+from retail_assets.databricks.compute import RUNTIMES
+from retail_assets.databricks.settings import DatabricksSettings
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import SettingError, Settings
