@@ -1,6 +1,7 @@
 """What a step runs on: an existing cluster, or a new one for each step; from the environment."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,8 +33,27 @@ _SINGLE_NODE_CONF = {"spark.databricks.cluster.profile": "singleNode", "spark.ma
 _SINGLE_NODE_TAG = {"ResourceClass": "SingleNode"}
 
 
+class Compute(ABC):
+    """What a step runs on, as the request of its run says it; a new dictionary each time."""
+
+    @abstractmethod
+    def task_fields(self, libraries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the task says: the compute, and the libraries in the form that `as_libraries` gives them."""
+
+
 @dataclass(frozen=True)
-class NewCluster:
+class ExistingCluster(Compute):
+    """A cluster that is there, and keeps its libraries."""
+
+    cluster_id: str
+
+    def task_fields(self, libraries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """See Compute."""
+        return {"existing_cluster_id": self.cluster_id, "libraries": list(libraries)}
+
+
+@dataclass(frozen=True)
+class NewCluster(Compute):
     """A cluster that is made for each step and ends with it."""
 
     spark_version: str
@@ -46,29 +66,39 @@ class NewCluster:
     init_scripts: Sequence[Mapping[str, Any]]
     tags: Mapping[str, str]
 
+    def task_fields(self, libraries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """See Compute."""
+        return {"new_cluster": self.specification, "libraries": list(libraries)}
+
     @property
-    def run_config(self) -> dict[str, Any]:
-        """As the step launcher's `run_config` describes a new cluster."""
+    def specification(self) -> dict[str, Any]:
+        """As a run's request describes a new cluster."""
         conf, tags = dict(self.spark_conf), dict(self.tags)
         if self.workers == 0:
             conf, tags = {**_SINGLE_NODE_CONF, **conf}, {**_SINGLE_NODE_TAG, **tags}
-        cluster: dict[str, Any] = {
+        size: dict[str, Any] = {"num_workers": self.workers}
+        if isinstance(self.workers, tuple):
+            size = {"autoscale": {"min_workers": self.workers[0], "max_workers": self.workers[1]}}
+        optional = {
+            "node_type_id": self.node_type,
+            "instance_pool_id": self.pool_id,
+            "spark_conf": conf,
+            "init_scripts": list(self.init_scripts),
+            "policy_id": self.policy_id,
+            # Else of a policy only what it fixes would hold, and not what it proposes.
+            "apply_policy_default_values": bool(self.policy_id),
+        }
+        return {
             "spark_version": self.spark_version,
-            "nodes": {"instance_pool_id": self.pool_id}
-            if self.pool_id
-            else {"node_types": {"node_type_id": self.node_type}},
-            "size": {"autoscale": {"min_workers": self.workers[0], "max_workers": self.workers[1]}}
-            if isinstance(self.workers, tuple)
-            else {"num_workers": self.workers},
-            # The launcher's main file needs `sc` and `dbutils`: a classic cluster for one identity.
+            **size,
+            # The step's session is the cluster's own, for one identity: a classic cluster.
             "data_security_mode": "SINGLE_USER",
             "custom_tags": tags,
+            **{name: value for name, value in optional.items() if value},
         }
-        optional = {"spark_conf": conf, "init_scripts": list(self.init_scripts), "policy_id": self.policy_id}
-        return cluster | {name: value for name, value in optional.items() if value}
 
 
-def read_cluster(given: Mapping[str, str]) -> str | NewCluster:
+def read_compute(given: Mapping[str, str]) -> Compute:
     existing_variable = PREFIX + "CLUSTER_ID"
     existing = given.get(existing_variable)
     new = [PREFIX + name for name in _NEW_CLUSTER if PREFIX + name in given]
@@ -78,7 +108,7 @@ def read_cluster(given: Mapping[str, str]) -> str | NewCluster:
             f"Unset {existing_variable} for a new cluster, or the others for the existing one."
         )
     if existing:
-        return existing
+        return ExistingCluster(existing)
     if not new:
         raise SettingError(
             f"No cluster is set. Set {existing_variable} for an existing one, or {PREFIX}SPARK_VERSION with "

@@ -24,28 +24,18 @@ class Credentials:
     azure_tenant_id: str | None = None
 
     @property
-    def launcher_arguments(self) -> dict[str, Any]:
-        """As the step launcher's constructor takes them."""
-        if self.token:
-            return {"databricks_token": self.token}
-        if self.client_id:
-            return {"oauth_credentials": {"client_id": self.client_id, "client_secret": self.client_secret}}
-        return {
-            "azure_credentials": {
-                "azure_client_id": self.azure_client_id,
-                "azure_client_secret": self.azure_client_secret,
-                "azure_tenant_id": self.azure_tenant_id,
-            }
-        }
-
-    @property
     def client_arguments(self) -> dict[str, Any]:
-        """As databricks.sdk.WorkspaceClient takes them; `auth_type` keeps it from looking for others."""
+        """As the SDK's Config takes them; `auth_type` keeps it from looking for others."""
         if self.token:
             return {"auth_type": "pat", "token": self.token}
         if self.client_id:
             return {"auth_type": "oauth-m2m", "client_id": self.client_id, "client_secret": self.client_secret}
-        return {"auth_type": "azure-client-secret", **self.launcher_arguments["azure_credentials"]}
+        return {
+            "auth_type": "azure-client-secret",
+            "azure_client_id": self.azure_client_id,
+            "azure_client_secret": self.azure_client_secret,
+            "azure_tenant_id": self.azure_tenant_id,
+        }
 
 
 def read_host(given: Mapping[str, str]) -> str:

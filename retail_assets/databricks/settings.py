@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retail_assets.databricks.access import Access, read_policy
-from retail_assets.databricks.compute import NewCluster, read_cluster
+from retail_assets.databricks.compute import Compute, read_compute
 from retail_assets.databricks.credentials import Credentials, read_credentials, read_host
 from retail_assets.databricks.setting_values import PREFIX, json_value, seconds
 from retail_assets.settings import SettingError, positive, required
@@ -24,25 +24,17 @@ class DatabricksSettings:
 
     host: str
     credentials: Credentials
-    cluster: str | NewCluster
-    """The id of an existing cluster, or what a new one is like."""
+    compute: Compute
     catalog: str
     staging: str
     """`dbfs:/…` or `/Volumes/<catalog>/<schema>/<volume>/…`, without a slash at the end."""
     secrets: Sequence[Mapping[str, str]]
     """Environment variables that the cluster takes from a secret scope: `name`, `key` and `scope` each."""
-    permissions: Mapping[str, Any]
-    """As the step launcher takes them: `job_permissions`, level -> users and groups."""
+    run_fields: Mapping[str, Any]
+    """What every run's request says beside its task: who may see it, as whom it runs, whether it queues, who pays."""
     access_policy: Sequence[Access]
     poll_seconds: float
     timeout_seconds: int
-
-    @property
-    def run_config(self) -> dict[str, Any]:
-        """The cluster part of the step launcher's `run_config`; a new dictionary each time."""
-        if isinstance(self.cluster, str):
-            return {"cluster": {"existing": self.cluster}}
-        return {"cluster": {"new": self.cluster.run_config}}
 
     @staticmethod
     def read(environment: Mapping[str, str]) -> "DatabricksSettings":
@@ -53,11 +45,11 @@ class DatabricksSettings:
         return DatabricksSettings(
             host=read_host(given),
             credentials=read_credentials(given),
-            cluster=read_cluster(given),
+            compute=read_compute(given),
             catalog=catalog,
             staging=_staging(given, catalog),
             secrets=_secrets(given),
-            permissions=_permissions(given),
+            run_fields=_run_fields(given),
             access_policy=read_policy(given.get("RETAIL_ACCESS_POLICY")),
             poll_seconds=seconds(given, PREFIX + "POLL_SECONDS", 5),
             timeout_seconds=positive(given, PREFIX + "TIMEOUT_SECONDS", 4 * 60 * 60),
@@ -117,7 +109,34 @@ def _secrets(given: Mapping[str, str]) -> list[dict[str, str]]:
     return found
 
 
-def _permissions(given: Mapping[str, str]) -> dict[str, Any]:
+def _run_fields(given: Mapping[str, str]) -> dict[str, Any]:
+    variable = PREFIX + "QUEUE"
+    queue = given.get(variable, "on")
+    if queue not in ("on", "off"):
+        raise SettingError(f"{variable}={queue!r} is neither on nor off. Unset it for on.")
+    optional = {
+        "access_control_list": _access_control_list(given),
+        "run_as": _run_as(given),
+        "budget_policy_id": given.get(PREFIX + "BUDGET_POLICY_ID"),
+    }
+    return {"queue": {"enabled": queue == "on"}} | {name: value for name, value in optional.items() if value}
+
+
+def _run_as(given: Mapping[str, str]) -> dict[str, str] | None:
+    variable = PREFIX + "RUN_AS"
+    value = given.get(variable)
+    if value is None:
+        return None
+    who = _principal(value)
+    if "group_name" in who:
+        raise SettingError(
+            f"{variable}={value!r} is neither a service principal's application id, such as "
+            "6f2c1c3e-0f6b-4b1e-9c55-0a4d4ad0a6f1, nor a user's e-mail address."
+        )
+    return who
+
+
+def _access_control_list(given: Mapping[str, str]) -> list[dict[str, str]]:
     variable = PREFIX + "PERMISSIONS"
     example = '{"CAN_VIEW": ["analysts"], "CAN_MANAGE_RUN": ["engineers", "ada@example.com"]}'
     value = given.get(variable, "{}")
@@ -128,12 +147,15 @@ def _permissions(given: Mapping[str, str]) -> dict[str, Any]:
                 f"{variable}: {level!r} is not one of {', '.join(_RUN_PERMISSIONS)}. Example: {example}."
             )
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            raise SettingError(f"{variable}: {level} must be a list of users and groups. Example: {example}.")
-    if not wanted:
-        return {}
-    return {"job_permissions": {level: [_accessor(name) for name in names] for level, names in wanted.items()}}
+            raise SettingError(
+                f"{variable}: {level} must be a list of users, groups and service principals. Example: {example}."
+            )
+    return [{**_principal(name), "permission_level": level} for level, names in wanted.items() for name in names]
 
 
-def _accessor(name: str) -> dict[str, str]:
-    """Users are named by their e-mail address; what has none is a group."""
-    return {"user_name" if "@" in name else "group_name": name}
+def _principal(name: str) -> dict[str, str]:
+    """Users are named by their e-mail address, service principals by their application id; all else is a group."""
+    if "@" in name:
+        return {"user_name": name}
+    application = re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name, re.IGNORECASE)
+    return {"service_principal_name" if application else "group_name": name}
