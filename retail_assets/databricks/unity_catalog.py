@@ -8,7 +8,7 @@ Tables that do not exist yet are named and left for the next run.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import Failure, In, JobDefinition, MetadataValue, Nothing, OpExecutionContext, Out, job, op
 from pyspark.sql import SparkSession
@@ -23,6 +23,9 @@ from retail_assets.lakehouse.pseudonyms import Identifiers
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.settings import RETENTION_DAYS, Settings
+
+if TYPE_CHECKING:
+    from retail_assets.databricks.workspace_api import WorkspaceApi
 
 PROPERTIES = {
     # A partition's rows come from several tasks and would make as many small files.
@@ -142,14 +145,17 @@ def describe_tables(
     return _shown(done, absent)
 
 
-def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[Table | ResultsTable]) -> dict[str, Any]:
-    """Brings the grants in line with the policy; what was done, as metadata. `client`: the SDK's WorkspaceClient.
+def grant_access(
+    api: "WorkspaceApi", databricks: DatabricksSettings, tables: Iterable[Table | ResultsTable]
+) -> dict[str, Any]:
+    """Brings the grants in line with the policy; what was done, as metadata.
 
+    Privileges are read as the workspace words them: one that this project has never heard of is taken away like others.
     Raises Failure, after everything else is done, where Databricks refuses a grant: of a principal it does not know.
     """
-    from databricks.sdk.errors import NotFound
-    from databricks.sdk.errors.base import DatabricksError
-    from databricks.sdk.service.catalog import PermissionsChange, Privilege
+    from databricks.sdk.service.catalog import Privilege
+
+    from retail_assets.databricks.workspace_api import Refused
 
     groups = {table_name(table.contract): table.group for table in tables}
     wanted = dict(wanted_grants(databricks.access_policy, databricks.catalog, groups))
@@ -157,37 +163,51 @@ def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[T
     absent = []
     for securable in list(wanted):
         try:
-            answer = client.grants.get(securable.kind.lower(), securable.name)
-        except NotFound:
+            current[securable] = _granted(api, securable)
+        except Refused as error:
+            if not error.missing:
+                raise
             absent.append(securable.name)
             del wanted[securable]
-            continue
-        current[securable] = {
-            assignment.principal: frozenset(privilege.value for privilege in assignment.privileges or [])
-            for assignment in answer.privilege_assignments or []
-        }
     done: list[str] = []
     refused: dict[str, str] = {}  # the error -> the first principal that met it
     for change in grant_changes(wanted, current):
-        one = PermissionsChange(
-            principal=change.principal,
-            add=[Privilege(name) for name in sorted(change.add)],
-            remove=[Privilege(name) for name in sorted(change.remove)],
-        )
+        one = {"principal": change.principal, "add": sorted(change.add), "remove": sorted(change.remove)}
         try:  # one at a time: what is refused keeps nobody else from what is theirs
-            client.grants.update(change.securable.kind.lower(), change.securable.name, changes=[one])
-        except DatabricksError as error:
+            api.call("PATCH", _permissions(change.securable), {"changes": [one]})
+        except Refused as error:
             refused.setdefault(str(error), f"{change.principal} on {change.securable.name}")
         else:
             done += change.statements
+    known = {privilege.value for privilege in Privilege}
+    unknown = {name for principals in current.values() for held in principals.values() for name in held} - known
+    shown = _shown(done, absent) | {"unknown_privileges": MetadataValue.text(", ".join(sorted(unknown)) or "none")}
     if refused:
         raise Failure(
             "Some grants were refused; the others were made. Correct RETAIL_ACCESS_POLICY, or make the group.\n"
             + "\n".join(f"{which}: {error}" for error, which in refused.items()),
-            metadata=_shown(done, absent),
+            metadata=shown,
             allow_retries=False,
         )
-    return _shown(done, absent)
+    return shown
+
+
+def _granted(api: "WorkspaceApi", securable: Securable) -> dict[str, frozenset[str]]:
+    """Principal -> its own privileges on a securable. Raises Refused."""
+    held: dict[str, frozenset[str]] = {}
+    page: dict[str, str] = {}
+    while True:
+        answer = api.call("GET", _permissions(securable), query=page)
+        for assignment in answer.get("privilege_assignments") or []:
+            privileges = frozenset(assignment.get("privileges") or [])
+            held[assignment["principal"]] = held.get(assignment["principal"], frozenset()) | privileges
+        if not answer.get("next_page_token"):
+            return held
+        page = {"page_token": answer["next_page_token"]}
+
+
+def _permissions(securable: Securable) -> str:
+    return f"/api/2.1/unity-catalog/permissions/{securable.kind.lower()}/{securable.name}"
 
 
 def _shown(done: Sequence[str], absent: Sequence[str]) -> dict[str, Any]:
@@ -223,13 +243,14 @@ def governance_job(
         out=Out(Nothing),
     )
     def grant(context: OpExecutionContext) -> None:
-        from databricks.sdk import WorkspaceClient
+        from retail_assets.databricks.workspace_api import Login, WorkspaceApi
 
         databricks = settings.databricks
         if databricks is None:
             raise RuntimeError("grant_access runs on the host; on the cluster there are no credentials for it.")
-        client = WorkspaceClient(host=databricks.host, **databricks.credentials.client_arguments)
-        context.add_output_metadata(grant_access(client, databricks, tables))
+        login = Login(databricks.host, databricks.credentials.client_arguments)
+        api = WorkspaceApi(login, say=context.log.warning)
+        context.add_output_metadata(grant_access(api, databricks, tables))
 
     @job(name="unity_catalog_governance", description=__doc__)
     def unity_catalog_governance() -> None:

@@ -24,12 +24,13 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
+from retail_assets.databricks.compute import ExistingCluster
 from retail_assets.databricks.launcher import RetailStepLauncher
 from retail_assets.databricks.rehearsal.runs import Ran
 from retail_assets.databricks.rehearsal.server import Received
 from retail_assets.databricks.rehearsal.workspace import Workspace
 
-LIBRARIES = ("dagster", "dagster-databricks", "dagster-pyspark", "databricks-sdk")
+LIBRARIES = ("dagster",)
 DBFS, VOLUME = "dbfs:/staging of the shop", "/Volumes/retail/operations/staging/shop"
 
 
@@ -39,14 +40,15 @@ def launcher(shop: Mapping[str, Any]) -> RetailStepLauncher:
     return RetailStepLauncher(
         host=shop["host"],
         credentials=shop["credentials"],
-        run_config={"cluster": {"existing": shop["cluster_id"]}},
+        compute=ExistingCluster(shop["cluster_id"]),
         staging=shop["staging"],
         environment={"RETAIL_ON_CLUSTER": "1", "SHOP": json.dumps(behaviour)},
         secrets=shop["secrets"],
         poll_seconds=0.2,
         timeout_seconds=shop.get("timeout", 120),
         package=Path(shop["package"]),
-        libraries=LIBRARIES,
+        libraries=shop.get("libraries", LIBRARIES),
+        carried=(),
     )
 
 
@@ -61,7 +63,7 @@ class Shop:
         shutil.copytree(Path(__file__).parent / "shop_assets", self.package, dirs_exist_ok=True)
         self.settings: dict[str, Any] = {
             "host": workspace.host,
-            "credentials": {"databricks_token": workspace.token},
+            "credentials": {"auth_type": "pat", "token": workspace.token},
             "cluster_id": workspace.cluster_id,
             "staging": f"{DBFS}/{directory.name}",
             "secrets": [],
@@ -194,13 +196,13 @@ class Shop:
         return event.step_failure_data
 
     def staged(self) -> list[str]:
-        """What lies in the staging area."""
+        """What lies in the staging area, beside the lists of libraries, which stay."""
         staging = self.settings["staging"]
         if staging.startswith("dbfs:"):
             root = self.workspace.dbfs / staging.removeprefix("dbfs:/")
         else:
             root = self.workspace.volumes / staging.removeprefix("/Volumes/")
-        return sorted(path.name for path in root.iterdir()) if root.exists() else []
+        return sorted({path.name for path in root.iterdir()} - {"libraries"}) if root.exists() else []
 
     def staged_by(self, calls: Iterable[Received]) -> dict[str, bytes]:
         """The files that these calls put into DBFS, by name."""

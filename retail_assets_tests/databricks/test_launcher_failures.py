@@ -62,7 +62,7 @@ def test_answers_that_pass_are_waited_for_and_a_lost_one_starts_no_second_run(sh
 
     assert run.is_success, shop.messages(run)
     assert len(workspace.runs) == submitted + 1
-    assert shop.messages(run).count("A poll of Databricks run") == 3
+    assert shop.messages(run).count("A poll of Databricks run") == 4
     assert shop.status("totals", "positive") == "passed"
     assert shop.staged() == []
 

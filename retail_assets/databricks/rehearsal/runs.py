@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +87,11 @@ class Run:
         code, kind = {
             "SUCCESS": ("SUCCESS", "SUCCESS"),
             "CANCELED": ("USER_CANCELED", "SUCCESS"),
-            "TIMEDOUT": ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
+            "TIMEDOUT": ("CANCELED", "CLIENT_ERROR"),
         }.get(self.result_state, ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"))
-        if self.life_cycle == "INTERNAL_ERROR" and self.error:
-            code = "LIBRARY_INSTALLATION_ERROR"
+        if self.life_cycle == "INTERNAL_ERROR":
+            installation = ("LIBRARY_INSTALLATION_ERROR", "CLIENT_ERROR")
+            code, kind = installation if self.error else ("INTERNAL_ERROR", "INTERNAL_ERROR")
         return {"state": "TERMINATED", "termination_details": {"code": code, "type": kind, "message": self.message}}
 
     def described(self) -> dict[str, Any]:
@@ -251,7 +252,7 @@ class Runs:
     def _execute(self, run: Run) -> None:
         task = run.task["spark_python_task"]
         run.cluster.start()
-        run.cluster.install(run.task.get("libraries", []))
+        run.cluster.install(self._listed(run.task.get("libraries", [])))
         name = f"run-{run.run_id}"
         file, parameters = task["python_file"], task.get("parameters", [])
         if not self._local(file).is_file():
@@ -272,6 +273,19 @@ class Runs:
             self._kill(run)
             return run.end("TERMINATED", "CANCELED", "Run cancelled.")
         return self._conclude(run, code)
+
+    def _listed(self, libraries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The libraries with those that files of requirements list. Raises LibraryError for a file that is missing."""
+        listed: list[Mapping[str, Any]] = []
+        for library in libraries:
+            if "requirements" not in library:
+                listed.append(library)
+                continue
+            file = self._local(library["requirements"])
+            if not library["requirements"].startswith("/Volumes/") or not file.is_file():
+                raise LibraryError(f"ERROR: Could not open requirements file: {library['requirements']}")
+            listed += [{"pypi": {"package": line}} for line in file.read_text().splitlines() if line]
+        return listed
 
     def _conclude(self, run: Run, code: int) -> None:
         outcome = json.loads(run.result.read_text()) if run.result.exists() else None

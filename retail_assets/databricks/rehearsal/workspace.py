@@ -43,6 +43,8 @@ class Workspace:
         for place in (self.dbfs, self._local(self.volume)):
             place.mkdir(parents=True, exist_ok=True)
         self.principals = {CALLER, "account users", "analysts", "engineers"}
+        self.absent: set[str] = set()
+        """Securables that there are not, by their full names, where no Spark can be asked."""
         self.secrets: dict[str, dict[str, str]] = {}
         self._spark = spark
         self._faults = Faults()
@@ -124,12 +126,14 @@ class Workspace:
         return self._clusters.find(self.cluster_id).spark.statement(sql, limit)
 
     def _exists(self, kind: str, name: str) -> bool:
-        """Whether the metastore has a securable. Without Spark nobody can tell, and every name is taken as good."""
+        """Whether the metastore has a securable. Without Spark nobody can tell: only `absent` are not there."""
         quoted = ".".join(f"`{part}`" for part in name.split("."))
         if kind == "VOLUME":
             return self.volumes.joinpath(*name.split(".")).is_dir()
         questions = {"CATALOG": "SHOW SCHEMAS IN", "SCHEMA": "DESCRIBE SCHEMA", "TABLE": "DESCRIBE TABLE"}
-        return not self._spark or "error" not in self.statement(f"{questions[kind]} {quoted}")
+        if not self._spark:
+            return name not in self.absent
+        return "error" not in self.statement(f"{questions[kind]} {quoted}")
 
     def _start_spark(self, cluster: Cluster) -> SparkDriver:
         self._metastore.start()
