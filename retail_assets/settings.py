@@ -327,6 +327,7 @@ def project_root() -> Path:
 
 def located(path: str) -> str:
     """A local path made absolute against the project's root, so that every process means the same place."""
+    path = path.removeprefix("file://")
     if "://" in path:
         return path
     return str(project_root() / Path(path).expanduser())

@@ -1,18 +1,17 @@
 """Which day a row belongs to, as the date in it says."""
 
 import re
+from collections.abc import Iterator
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retail_assets.landing.drop_reader import DropRefused, opened
+from retail_assets.landing.calendar import is_plausible
+from retail_assets.landing.drop_reader import DropRefused, opened, shortened
 from retail_assets.landing.history_files import Table
 from retail_assets.landing.layout import SourceLayout
-
-PLAUSIBLE_FROM = date(1970, 1, 1)
-"""A year before this, or after the next, is a slip of the pen: as a drop it would stretch the calendar to it."""
 
 # A date or a timestamp: ISO, or two numbers and a year, of which only the file tells which number is the month. What
 # follows the date counts, too: a row with a time that silver cannot read would land, to end in quarantine.
@@ -24,8 +23,7 @@ class Dates:
     """The days of one file's dates, as ordinals; 0 for what is no date."""
 
     def __init__(self, table: Table, layout: SourceLayout, today: date) -> None:
-        self._table, self._layout = table, layout
-        self._plausible = range(PLAUSIBLE_FROM.toordinal(), date(today.year + 2, 1, 1).toordinal())
+        self._table, self._layout, self._today = table, layout, today
         self._month_first: bool | None = None
 
     def days(self, texts: pa.Array) -> np.ndarray:
@@ -51,31 +49,51 @@ class Dates:
         if not ordinal and self._day(year, day, month):
             raise DropRefused(
                 self._table.name,
-                f"has dates with the day first and with the month first, such as {text!r}",
+                f"has dates with the day first and with the month first, such as {shortened(text)!r}",
                 "Write its dates as 2010-12-01.",
             )
         return ordinal
 
     def _day(self, year: int, month: int, day: int) -> int:
         try:
-            ordinal = date(year, month, day).toordinal()
+            found = date(year, month, day)
         except ValueError:
             return 0
-        return ordinal if ordinal in self._plausible else 0
+        return found.toordinal() if is_plausible(found, self._today) else 0
+
+    def first(self) -> int:
+        """The first day in the table. Raises DropRefused if it has none."""
+        shown = ""
+        for texts in self._columns():
+            days = self.days(texts)
+            if days.any():
+                return int(days[days.argmax()])
+            shown = shown or next((text.as_py() for text in texts if text.is_valid), "")
+        raise DropRefused(
+            self._table.name,
+            f"has no date that can be read in the column {self._layout.date_column}"
+            + (f", but {shortened(shown)!r}" if shown else ""),
+            "Write dates as 2010-12-01 or 2010-12-01 08:26:00.",
+        )
+
+    def _columns(self) -> Iterator[pa.Array]:
+        """The column of dates, block by block."""
+        with opened(self._table.path, self._layout) as (header, blocks):
+            position = header.columns.index(self._layout.date_column)
+            for block in blocks:
+                yield block.columns[position]
 
     def _is_month_first(self) -> bool:
         """Told by the first date of the file in which one of the two numbers cannot be a month."""
         text = ""
-        with opened(self._table.path, self._layout) as (header, blocks):
-            position = header.columns.index(self._layout.date_column)
-            for block in blocks:
-                for text in pc.unique(block.columns[position].drop_null()).to_pylist():
-                    if written := _WRITTEN.fullmatch(text):
-                        first, second, year = int(written[1]), int(written[3]), int(written[4])
-                        if bool(self._day(year, first, second)) != bool(self._day(year, second, first)):
-                            return bool(self._day(year, first, second))
+        for texts in self._columns():
+            for text in pc.unique(texts.drop_null()).to_pylist():
+                if written := _WRITTEN.fullmatch(text):
+                    first, second, year = int(written[1]), int(written[3]), int(written[4])
+                    if bool(self._day(year, first, second)) != bool(self._day(year, second, first)):
+                        return bool(self._day(year, first, second))
         raise DropRefused(
             self._table.name,
-            f"does not tell whether its dates, such as {text!r}, have the month first or the day",
+            f"does not tell whether its dates, such as {shortened(text)!r}, have the month first or the day",
             "Land it together with more days in one file, or write its dates as 2010-12-01.",
         )

@@ -41,6 +41,11 @@ class DropRefused(ValueError):
         return f"{self.path}: {self.problem}. {self.remedy}"
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """Text of a file as a message shows it: no longer than people read."""
+    return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"
+
+
 def raw_schema(layout: SourceLayout) -> pa.Schema:
     """The layout's columns as strings; `extra_columns`, by header (NULL without any, and in malformed rows);
     `malformed_line` (NULL in good rows); `line_number`, from 1, at which the row starts; `source_file`, a name."""
@@ -190,17 +195,17 @@ def _columns(line: bytes, path: str, layout: SourceLayout) -> tuple[tuple[str | 
     delimiter = max(_DELIMITERS, key=lambda one: sum(layout.recognised(header) is not None for header in split(one)))
     headers = tuple(header.strip() or f"column_{position}" for position, header in enumerate(split(delimiter), start=1))
     columns = tuple(layout.recognised(header) for header in headers)
-    missing = [f"{column} ({' or '.join(names)})" for column, names in layout.columns.items() if column not in columns]
+    missing = layout.missing(headers)
     if missing:
         # A first line of which nothing is known may be a row, and this is mailed.
-        shown = f"Its header is {text[:200]!r}" if any(columns) else "Its first line names none of the columns"
+        shown = f"Its header is {shortened(text)!r}" if any(columns) else "Its first line names none of the columns"
         raise DropRefused(
             path, f"has no column for {', '.join(missing)}", f"{shown}: add the column, or correct its name."
         )
     names = [column or header for column, header in zip(columns, headers, strict=True)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DropRefused(path, f"has more than one column for {', '.join(twice)}", "Keep one of them.")
+        raise DropRefused(path, f"has more than one column for {shortened(', '.join(twice))}", "Keep one of them.")
     return columns, headers, delimiter
 
 

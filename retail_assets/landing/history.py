@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 from upath import UPath
 
-from retail_assets.landing.calendar import keep_calendar, last_day_of
+from retail_assets.landing.bring_back import KEPT_DAYS, forget_replaced
+from retail_assets.landing.calendar import is_plausible, keep_calendar, kept_calendar, last_day_of
+from retail_assets.landing.consent import NONE_GIVEN, Consent, listed
 from retail_assets.landing.dates import Dates
 from retail_assets.landing.drop_lines import Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
-from retail_assets.landing.drops import MANIFEST, LandingZone, day_of
-from retail_assets.landing.history_files import Table, must_be_landable, tables
+from retail_assets.landing.drops import MANIFEST, LandingZone, ZoneRefused, day_of
+from retail_assets.landing.exchange import Content, Exchange, exchange, sha256_of
+from retail_assets.landing.history_files import Table, history_files, tables
 from retail_assets.landing.layout import SourceLayout
+from retail_assets.landing.placing import Lying, StagedDrop, place
 from retail_assets.landing.staging import Staging, staging
 from retail_assets.partitions.calendar import Calendar, current_day
 
@@ -26,13 +30,16 @@ Progress = Callable[[str, int], None]
 class Landed:
     """What became of the files: `rows` in all, of which `malformed` are no rows of their file's table and `undated`
     have no date that can be read. Both lie, as written, in the drop of the nearest dated row before them. `replaced`
-    are the days that an earlier landing had given other drops, which are gone."""
+    are the days that had other drops before; these are kept under `landing`, its number (None if there are none).
+    `left_out` says which sheets of workbooks have not landed, and why."""
 
+    landing: str | None
     rows: int
     malformed: int
     undated: int
     drops: list[str]
     replaced: list[date]
+    left_out: list[str]
     first_day: date
     last_day: date
     calendar: Calendar
@@ -44,6 +51,8 @@ def land(
     layout: SourceLayout,
     progress: Progress | None = None,
     today: date | None = None,
+    consent: Consent = NONE_GIVEN,
+    keep_days: int = KEPT_DAYS,
 ) -> Landed:
     """Split the files into drops `<source>_YYYY-MM-DD.csv`, replacing the days' drops of earlier landings.
 
@@ -51,44 +60,84 @@ def land(
     order; rows of a day add up over the files. Values keep the text of the source. Dates are ISO, or day and month in
     either order before the year, with slashes or dots; a time may follow, on the 24-hour clock. Files that differ in
     their columns or the order of these give a day more than one drop (`…_2.csv`). The same files give the same bytes,
-    and a drop that would not change is left alone. Nothing is put in place before every file has been split, each drop
-    then by a rename; a landing that was killed is repeated by landing again. The calendar is kept: closed with the last
-    day landed, open if that is recent. Holds at most BYTES_IN_MEMORY and a block of rows, and a workbook's largest
-    sheet.
+    and a drop that would not change is left alone. The calendar is kept: closed with the last day landed, open if that
+    is recent. Holds at most BYTES_IN_MEMORY and a block of rows, and a workbook's largest sheet.
+
+    Whatever can be refused is refused before the first drop is put in place; what goes wrong then is undone. A landing
+    that was killed leaves its mark, and is repeated by landing again. What is replaced is kept for `keep_days` days.
 
     Raises DropRefused, naming the file and the remedy, for a file that is no such table, in which no date can be read
-    or the order of day and month cannot be told, and for a zone that holds generated data; then nothing has changed.
+    or the order of day and month cannot be told, for a zone that holds generated data or cannot be written to, and for
+    what `consent` is not given to; SettingError for a calendar that is spoilt. Then nothing has changed.
     """
     today = today or current_day()
     directory = UPath(zone.directory(layout.name))
+    try:
+        return _landed(files, zone, directory, layout, progress, today, consent, keep_days)
+    except ZoneRefused as refusal:
+        raise DropRefused(refusal.path, refusal.problem, refusal.remedy) from None
+    except OSError as problem:
+        place = problem.filename or directory
+        reason = problem.strerror or str(problem)
+        remedy = "Nothing was changed. Check RETAIL_LANDING, its permissions and the disk."
+        raise DropRefused(str(place), f"cannot be worked with ({reason})", remedy) from problem
+
+
+def _landed(
+    files: Sequence[str | Path],
+    zone: LandingZone,
+    directory: UPath,
+    layout: SourceLayout,
+    progress: Progress | None,
+    today: date,
+    consent: Consent,
+    keep_days: int,
+) -> Landed:
     if (directory / MANIFEST).exists():
         raise DropRefused(
             str(directory), "holds generated data", "Run `make clean` first, or set RETAIL_LANDING to another place."
         )
-    # The order of the files decides the order of rows in a drop: it must not depend on how they were named.
-    paths = sorted({Path(file).expanduser().resolve() for file in files}, key=lambda path: (path.name, str(path)))
-    for path in paths:
-        must_be_landable(path, directory)
+    given = history_files(files, directory)
+    names = tuple(given.name(path) for path in given.paths)
     with staging(directory) as staged:
-        found = [table for path in paths for table in tables(path, layout, staged.directory)]
-        headers = [inspect(table.path, layout) for table in found]
-        for table, header in zip(found, headers, strict=True):
+        kept_calendar(zone.root, layout.name)  # if it is spoilt, that is said before anything is changed
+        found, left_out = tables(given, layout, staged.directory)
+        for table, header in [(table, inspect(table.path, layout)) for table in found]:
             _split(table, header, layout, staged, today, progress)
+        given.must_be_complete()
         if not staged.days:
-            raise DropRefused(", ".join(path.name for path in paths), "no rows to land", "Name files that have some.")
-        drops, replaced = staged.publish(directory, layout.name)
+            raise DropRefused(listed(names), "no rows to land", "Name files that have some.")
+        placing = place(_ready(staged), Lying(zone, layout), consent)
         first_day, last_day = min(staged.days), max(staged.days)
-        calendar = keep_calendar(zone.root, layout.name, first_day, last_day_of(last_day, today))
+        done = Exchange.begin(directory, names, placing.put, placing.taken)
+        calendar = exchange(
+            directory,
+            done,
+            placing.staged,
+            placing.unchanged,
+            zone.marker,
+            lambda: keep_calendar(zone.root, layout.name, first_day, last_day_of(last_day, today)),
+        )
+        forget_replaced(directory, keep_days)
         return Landed(
+            done.landing if done.taken else None,
             staged.rows,
             staged.malformed,
             staged.undated,
-            drops,
-            replaced,
+            placing.names,
+            [date.fromisoformat(day) for day in done.replaced],
+            left_out,
             first_day,
             last_day,
             calendar,
         )
+
+
+def _ready(staged: Staging) -> list[StagedDrop]:
+    return [
+        StagedDrop(day, path, Content(str(day), rows, path.stat().st_size, sha256_of(path)))
+        for day, path, rows in staged.drops()
+    ]
 
 
 def _split(
@@ -103,26 +152,22 @@ def _split(
         for block in blocks:
             days = dates.days(block.columns[position])
             dated = days > 0
-            if day == 0 and not dated.any():
-                found = next((text.as_py() for text in block.columns[position] if text.is_valid), "")
-                raise DropRefused(
-                    table.name,
-                    f"has no date that can be read in the column {layout.date_column}, but {found!r}",
-                    "Write dates as 2010-12-01 or 2010-12-01 08:26:00.",
-                )
+            if day == 0:
+                day = int(days[dated.argmax()]) if dated.any() else dates.first()
             # Rows without a date go where the row before them goes; before the first, with the first.
             previous = np.maximum.accumulate(np.where(dated, np.arange(len(days)), -1))
-            filled = np.where(previous >= 0, days[previous], day or days[dated.argmax()])
+            filled = np.where(previous >= 0, days[previous], day)
             day = int(filled[-1])
             staging.add(shape, block, filled)
             malformed = len(block.malformed) - block.malformed.null_count
             staging.malformed += malformed
             staging.undated += int((~dated).sum()) - malformed
-            staging.rows += len(days)
             rows += len(days)
             if progress:
                 progress(table.name, staging.rows)
     named_day = day_of(table.name)
     if not rows and named_day:
         # A daily file without rows says that there were none.
-        staging.append(shape, named_day.toordinal(), b"")
+        if not is_plausible(named_day, today):
+            raise DropRefused(table.name, f"has the day {named_day} in its name, which cannot be", "Correct its name.")
+        staging.add_day_without_rows(shape, named_day)

@@ -6,17 +6,21 @@ import io
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from upath import UPath
 
 from retail_assets.landing.drop_lines import Block, Header
 from retail_assets.landing.drop_reader import DropRefused
+from retail_assets.landing.exchange import is_local
 
 BYTES_IN_MEMORY = 64 * 1024 * 1024
 
@@ -31,6 +35,8 @@ class Staging:
         self._headers: list[bytes] = []
         self._shapes: dict[Any, int] = {}
         self._held: dict[tuple[int, int], list[bytes]] = {}
+        self._rows: Counter[tuple[int, int]] = Counter()
+        self._open: set[tuple[int, int]] = set()
         self._bytes = 0
 
     def shape(self, header: Header) -> int:
@@ -46,21 +52,36 @@ class Staging:
     def add(self, shape: int, block: Block, days: np.ndarray) -> None:
         """The rows of a block, each under its day (an ordinal)."""
         # Rows of a day mostly follow one another: cut where the day changes.
-        cuts = np.concatenate([[0], np.flatnonzero(np.diff(days)) + 1])
-        starts = [*block.starts[cuts].tolist(), len(block.data)]
-        for day, start, end in zip(days[cuts].tolist(), starts[:-1], starts[1:], strict=True):
-            self.append(shape, day, block.data[start:end])
+        firsts = np.concatenate([[0], np.flatnonzero(np.diff(days)) + 1, [len(days)]]).tolist()
+        starts = [*block.starts.tolist(), len(block.data)]
+        sound = block.malformed.null_count == len(block.malformed)
+        for first, beyond in pairwise(firsts):
+            self._append(shape, int(days[first]), block.data[starts[first] : starts[beyond]], beyond - first)
+            if not sound and _is_open(block.malformed[first:beyond]):
+                self._open.add((int(days[first]), shape))
+        self.rows += len(days)
 
-    def append(self, shape: int, day: int, lines: bytes) -> None:
+    def add_day_without_rows(self, shape: int, day: date) -> None:
+        """A drop of the header alone, unless there are rows of the day, too."""
+        self._append(shape, day.toordinal(), b"", 0)
+
+    def _append(self, shape: int, day: int, lines: bytes, rows: int) -> None:
         if lines and not lines.endswith(b"\n"):
             lines += b"\n"
+        held = self._held.setdefault((day, shape), [])
+        if lines and (day, shape) in self._open:
+            # Lines that did not follow each other where they came from must not be read as one row.
+            held.append(self._headers[shape])
+            self._open.discard((day, shape))
+        held.append(lines)
         self.days.add(date.fromordinal(day))
-        self._held.setdefault((day, shape), []).append(lines)
+        self._rows[day, shape] += rows
         self._bytes += len(lines)
         if self._bytes > BYTES_IN_MEMORY:
             self.flush()
 
     def flush(self) -> None:
+        """Write what is held to the drops' files."""
         for (day, shape), lines in self._held.items():
             file = self.directory / f"{date.fromordinal(day)}.{shape}"
             with file.open("ab") as drop:
@@ -70,40 +91,24 @@ class Staging:
         self._held.clear()
         self._bytes = 0
 
-    def publish(self, directory: UPath, source: str) -> tuple[list[str], list[date]]:
-        """Put the drops in place, one by one, those of earlier landings of their days away; their names, and the days
-        that had others."""
+    def drops(self) -> Iterator[tuple[date, Path, int]]:
+        """Every drop that is ready: its day, the file and the rows in it; by day, those of a day in a fixed order."""
         self.flush()
-        drops, replaced = [], set()
         for day in sorted(self.days):
-            earlier = {drop.name for drop in directory.glob(f"{source}_{day}_*.csv")}
-            staged = [self.directory / f"{day}.{shape}" for shape in range(len(self._headers))]
-            for number, drop in enumerate((drop for drop in staged if drop.exists()), start=1):
-                name = f"{source}_{day}{f'_{number}' if number > 1 else ''}.csv"
-                if put(drop, directory / name):
-                    replaced.add(day)
-                drops.append(name)
-            for name in earlier.difference(drops):
-                (directory / name).unlink()
-                replaced.add(day)
-        return drops, sorted(replaced)
+            for shape in range(len(self._headers)):
+                file = self.directory / f"{day}.{shape}"
+                if file.exists():
+                    yield day, file, self._rows[day.toordinal(), shape]
 
 
-def put(staged: Path, target: UPath) -> bool:
-    """By one rename, or one upload; a drop that would not change keeps its time of modification. Whether it took the
-    place of another."""
-    existed = target.exists()
-    if existed and target.stat().st_size == staged.stat().st_size and target.read_bytes() == staged.read_bytes():
-        return False
-    if is_local(target):
-        staged.replace(str(target))
-    else:
-        target.fs.put_file(str(staged), target.path)
-    return existed
-
-
-def is_local(path: UPath) -> bool:
-    return path.protocol in ("", "file", "local")
+def _is_open(malformed: pa.Array) -> bool:
+    """Whether a quote of the malformed rows at the end may be open: what follows them could be read as their part."""
+    for line in reversed(malformed.to_pylist()):
+        if line is None:
+            return False
+        if line.count('"') % 2:
+            return True
+    return False
 
 
 @contextmanager
