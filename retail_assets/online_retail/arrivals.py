@@ -40,5 +40,5 @@ def arrivals(settings: Settings, instance: DagsterInstance) -> Arrivals:
     by_day, held_back = invoices.by_day(drops), set(invoices.by_day(moving))
     settled_days = {day: found for day, found in by_day.items() if day not in held_back}
     arrived = Arrived(settled_days, held_back)
-    landed = arrived.landed(lambda made: ingested(instance, invoices.table, made))
+    landed = arrived.landed(lambda made: ingested(instance, made))
     return Arrivals({invoices.table: landed}, notices)

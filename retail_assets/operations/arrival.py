@@ -7,12 +7,12 @@ was made from and the hashes of their content. `retail run` and the arrival sens
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, MetadataValue
+from dagster import AssetKey, DagsterInstance
 
 from retail_assets.landing.drop_reader import DropRefused, content_hash
 from retail_assets.landing.drops import Drop, LandingZone
+from retail_assets.operations.materializations import said
 from retail_assets.operations.planning import Landed
 from retail_assets.partitions.calendar import Calendar
 
@@ -21,9 +21,6 @@ DROPS = "drops"
 
 CONTENTS = "drop_contents"
 """Metadata: the hashes of what was in these drops; they tell a drop that was only renamed from a corrected one."""
-
-# Records of the event log asked for at once: SQL statements have a longest length.
-_RECORDS_AT_ONCE = 5000
 
 
 def fingerprints(drops: Collection[Drop]) -> list[str]:
@@ -83,32 +80,14 @@ class Ingested:
         return bool(self.contents) and found == self.contents
 
 
-def ingested(
-    instance: DagsterInstance,
-    table: AssetKey,
-    made: Mapping[str, int],
-    remembered: dict[int, Ingested | None] | None = None,
-) -> dict[str, Ingested]:
+def ingested(instance: DagsterInstance, made: Mapping[str, int]) -> dict[str, Ingested]:
     """Day -> what it was made from, as its newest materialization says; days of which none says so are left out.
 
-    `made` are the days' materializations by storage id; what is `remembered` of them is not looked up again.
+    `made` are the days' materializations by storage id.
     """
-    remembered = {} if remembered is None else remembered
-    unknown = sorted(set(made.values()) - remembered.keys())
-    for start in range(0, len(unknown), _RECORDS_AT_ONCE):
-        numbers = unknown[start : start + _RECORDS_AT_ONCE]
-        wanted = AssetRecordsFilter(table, storage_ids=numbers)
-        for record in instance.fetch_materializations(wanted, limit=len(numbers)).records:
-            materialization = record.asset_materialization
-            assert materialization is not None
-            remembered[record.storage_id] = _said(materialization.metadata)
-    found = {day: remembered.get(number) for day, number in made.items()}
-    return {day: known for day, known in found.items() if known is not None}
-
-
-def _said(metadata: Mapping[str, MetadataValue]) -> Ingested | None:
-    told: dict[str, Any] = {name: metadata[name].value for name in (DROPS, CONTENTS) if name in metadata}
-    return Ingested(list(told[DROPS]), list(told.get(CONTENTS, []))) if DROPS in told else None
+    told = said(instance, made.values(), (DROPS, CONTENTS))
+    found = {day: told.get(number, {}) for day, number in made.items()}
+    return {day: Ingested(of[DROPS], of.get(CONTENTS, [])) for day, of in found.items() if DROPS in of}
 
 
 @dataclass(frozen=True)

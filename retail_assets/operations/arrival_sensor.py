@@ -21,7 +21,6 @@ from dataclasses import replace
 
 from dagster import (
     AssetSelection,
-    DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -42,9 +41,10 @@ from dagster._core.storage.tags import (
 )
 
 from retail_assets.landing.drops import Drop
-from retail_assets.operations.arrival import Inbox, Ingested, contents, fingerprints, ingested, state
+from retail_assets.operations.arrival import Inbox, contents, fingerprints, ingested, state
 from retail_assets.operations.arrival_decision import Asked, Known, Look, Memory, Rules, decide, to_compare
 from retail_assets.operations.main_job import is_under_way
+from retail_assets.operations.materializations import newest_materializations
 
 _NOT_OVER = [
     DagsterRunStatus.QUEUED,
@@ -59,7 +59,6 @@ def arrival_sensor(inbox: Inbox, days_per_run: int, tick_seconds: int) -> Sensor
     """The sensor of one source's drops; on as soon as a daemon runs."""
     name = f"{inbox.source}_arrivals"
     rules = Rules(inbox.table.to_user_string(), days_per_run, marked=inbox.zone.marker is not None)
-    remembered: dict[int, Ingested | None] = {}  # a history has thousands of materializations, and none ever changes
 
     def tick(context: SensorEvaluationContext) -> SensorResult | SkipReason:
         if is_under_way(context.instance):
@@ -70,7 +69,7 @@ def arrival_sensor(inbox: Inbox, days_per_run: int, tick_seconds: int) -> Sensor
         look = _look(context, inbox, by_day, name)
         asked: list[Asked] = []
         if memory.mark != look.mark:
-            known = _known(context.instance, inbox, remembered)
+            known = _known(context.instance, inbox)
             compared = {day: contents(by_day.get(day, [])) for day in to_compare(memory, look, known, rules)}
             memory, asked = decide(memory, replace(look, contents=compared), known, rules)
         return SensorResult(
@@ -121,11 +120,10 @@ def _span(run: DagsterRun) -> tuple[str, str]:
     return run.tags.get(ASSET_PARTITION_RANGE_START_TAG, one), run.tags.get(ASSET_PARTITION_RANGE_END_TAG, one)
 
 
-def _known(instance: DagsterInstance, inbox: Inbox, remembered: dict[int, Ingested | None]) -> Known:
-    made = instance.event_log_storage.get_latest_storage_id_by_partition(
-        inbox.table, DagsterEventType.ASSET_MATERIALIZATION
-    )
-    return Known(made.keys(), ingested(instance, inbox.table, made, remembered))
+def _known(instance: DagsterInstance, inbox: Inbox) -> Known:
+    newest = newest_materializations(instance, [inbox.table])[inbox.table]
+    made = {day: found.storage_id for day, found in newest.items()}
+    return Known(made.keys(), ingested(instance, made))
 
 
 def _request(run: Asked) -> RunRequest:

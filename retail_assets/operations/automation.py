@@ -39,6 +39,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._record import record
 
 from retail_assets.operations.main_job import is_under_way
+from retail_assets.operations.materializations import Made, newest_materializations
 from retail_assets.operations.planning import (
     Graph,
     Landed,
@@ -57,17 +58,15 @@ MONTH_END = "0 6 1 * *"
 _plans: "weakref.WeakKeyDictionary[AssetGraphView, Plan]" = weakref.WeakKeyDictionary()
 
 
+_NEVER = Made(-1, None, None)
+
+
 class Plan:
     """What is due, and of that what was tried since what it reads was made; and what was under way just before."""
 
     def __init__(self, graph: Graph, instance: DagsterInstance, under_way: dict[AssetKey, set[str]]) -> None:
         self._graph, self._instance, self.under_way = graph, instance, under_way
-        self._made = {
-            key: instance.event_log_storage.get_latest_storage_id_by_partition(
-                key, DagsterEventType.ASSET_MATERIALIZATION
-            )
-            for key in graph.assets
-        }
+        self._made = newest_materializations(instance, graph.assets)
         roots = {key: _as_made(under_way.get(key, set())) for key in graph.assets if not list(graph.parents(key))}
         self.due = due_partitions(graph, instance, Request(), roots)
 
@@ -77,13 +76,13 @@ class Plan:
         planned = self._instance.event_log_storage.get_latest_storage_id_by_partition(
             key, DagsterEventType.ASSET_MATERIALIZATION_PLANNED
         )
-        newest = dict.fromkeys(due, -1)
+        inputs = dict.fromkeys(due, -1)
         for parent in self._graph.parents(key):
-            stored = [self._made[parent].get(partition, -1) for partition in self._graph.partitions(parent)]
+            stored = [self._made[parent].get(p, _NEVER).storage_id for p in self._graph.partitions(parent)]
             for partition, span in self._graph.reads(key, parent).items():
                 if partition in due:
-                    newest[partition] = max(newest[partition], *stored[span], -1)
-        return {partition for partition in due if planned.get(partition, -1) > newest[partition]}
+                    inputs[partition] = max(inputs[partition], *stored[span], -1)
+        return {partition for partition in due if planned.get(partition, -1) > inputs[partition]}
 
 
 def _as_made(under_way: set[str]) -> Landed:

@@ -14,13 +14,13 @@ from datetime import date
 from dagster import (
     AssetKey,
     AssetsDefinition,
-    DagsterEventType,
     DagsterInstance,
     TimeWindowPartitionMapping,
     TimeWindowPartitionsDefinition,
 )
 
 from retail_assets.lakehouse.table import HISTORY
+from retail_assets.operations.materializations import newest_materializations
 
 Partition = tuple[AssetKey, str]
 
@@ -72,7 +72,10 @@ class Graph:
         # An asset that other tables' steps write has nothing that could be due.
         by_key = {asset.key: asset for asset in assets if asset.is_executable}
         self.assets = {key: by_key[key] for key in _in_order(by_key)}
-        self._partitions = {key: list(self.partitions_def(key).get_partition_keys()) for key in self.assets}
+        # Many tables share a calendar and a cadence; its thousands of days are worked out once.
+        every = {definition: definition.get_partition_keys() for definition in map(self.partitions_def, self.assets)}
+        self._partitions = {key: every[self.partitions_def(key)] for key in self.assets}
+        self._reads: dict[tuple[AssetKey, AssetKey], dict[str, slice]] = {}
 
     def partitions_def(self, key: AssetKey) -> TimeWindowPartitionsDefinition:
         """How the table is partitioned."""
@@ -88,12 +91,17 @@ class Graph:
         """The tables that this one reads."""
         return (parent for parent in self.assets[key].asset_deps[key] if parent in self.assets)
 
-    def reads(self, key: AssetKey, parent: AssetKey) -> dict[str, slice]:
+    def reads(self, key: AssetKey, parent: AssetKey) -> Mapping[str, slice]:
         """Partition of the table -> the span of the parent's partitions that it reads.
 
         Partition keys are ISO dates, so spans are found by bisection; asking Dagster's mapping for each of thousands of
         partitions would take seconds.
         """
+        if (key, parent) not in self._reads:
+            self._reads[key, parent] = self._spans(key, parent)
+        return self._reads[key, parent]
+
+    def _spans(self, key: AssetKey, parent: AssetKey) -> dict[str, slice]:
         mapping = self.assets[key].get_partition_mapping(parent)
         assert isinstance(mapping, TimeWindowPartitionMapping)
         own, theirs = self.partitions(key), self.partitions(parent)
@@ -105,7 +113,7 @@ class Graph:
             found[partition] = slice(begin, bisect_left(theirs, own[after]) if after < len(own) else len(theirs))
         return found
 
-    def needs(self, key: AssetKey, parent: AssetKey) -> dict[str, slice]:
+    def needs(self, key: AssetKey, parent: AssetKey) -> Mapping[str, slice]:
         """Of what `reads` tells, what must have been made: of a table's history, read as far as it was made, the same
         partition only."""
         reads = self.reads(key, parent)
@@ -142,10 +150,8 @@ def due_partitions(
     (given the storage id of each partition's newest materialization) and the newest landed day; what lies after that
     day is not due, as nothing has landed for it.
     """
-    log = instance.event_log_storage
-    made = {
-        key: log.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION) for key in graph.assets
-    }
+    newest = newest_materializations(instance, graph.assets)
+    made = {key: {p: found.storage_id for p, found in partitions.items()} for key, partitions in newest.items()}
     return what_is_due(graph, made, {key: landed[key](made[key]) for key in graph.assets if key in landed}, request)
 
 

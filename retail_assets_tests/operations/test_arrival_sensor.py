@@ -29,6 +29,7 @@ from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.raw_invoices import RawInvoices
+from retail_assets.operations import arrival_sensor
 from retail_assets.operations.arrival import CONTENTS, DROPS, contents, fingerprints
 from retail_assets.operations.arrival_decision import COMPARED_AT_ONCE, RUNS_AT_ONCE
 from retail_assets.settings import Settings
@@ -169,8 +170,7 @@ def test_new_changed_and_gone_drops_are_asked_for_and_nothing_else(landing):
 
 def test_a_tick_with_nothing_new_lists_the_landing_zone_and_reads_no_history(landing, monkeypatch):
     assert landing.tick() == []
-    for reading in ("get_latest_storage_id_by_partition", "fetch_materializations"):
-        monkeypatch.setattr(landing.instance.event_log_storage, reading, None)
+    monkeypatch.setattr(arrival_sensor, "newest_materializations", None)
     assert landing.tick() == []
     assert landing.said == "3 drops, nothing new."
 
