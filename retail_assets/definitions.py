@@ -60,8 +60,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 clustered=settings.clustered,
                 # By name, so that the UI shows the name and not the key.
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
-                id_columns=sorted(online_retail.IDENTIFIERS.columns),
-                pseudonymous_groups=sorted(online_retail.IDENTIFIERS.pseudonyms),
+                id_columns=sorted(online_retail.ID_COLUMNS),
             ),
             "landing": LandingZone(settings.landing, settings.drop_marker, calendar.last_day),
             "pages": Pages(directory=settings.dashboards),
@@ -127,7 +126,7 @@ def governance(settings: Settings) -> list[JobDefinition]:
         return []
     from retail_assets.databricks.unity_catalog import governance_job
 
-    return [governance_job(settings, online_retail.STORED, online_retail.IDENTIFIERS)]
+    return [governance_job(settings, online_retail.STORED, online_retail.ID_COLUMNS)]
 
 
 keep_runs_warm()

@@ -153,7 +153,7 @@ def test_the_ui_shows_of_secrets_the_variables_that_hold_them(tmp_path, monkeypa
 
 def test_customers_ids_are_swapped_on_their_way_into_what_people_read(tmp_path):
     manager = (build_definitions(Settings.read(environment(tmp_path))).resources or {})["io_manager"]
-    assert (manager.id_columns, manager.pseudonymous_groups) == (["customer_id"], ["gold", "ml", "report"])
+    assert (manager.id_columns, manager.pseudonymous_layers) == (["customer_id"], ["gold", "ml", "report"])
 
 
 @pytest.mark.parametrize("given", ["", "http://me:hunter2@mlflow"])

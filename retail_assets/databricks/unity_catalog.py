@@ -6,7 +6,7 @@ first, changes only what differs, and shows the statements it came to; done twic
 Tables that do not exist yet are named and left for the next run.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from retail_assets.databricks.settings import DatabricksSettings, is_unity_catal
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
 from retail_assets.lakehouse.delta_tables import literal, quoted
+from retail_assets.lakehouse.layers import Layer
 from retail_assets.lakehouse.maintenance import retention
-from retail_assets.lakehouse.pseudonyms import Identifiers
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.settings import RETENTION_DAYS, Settings
@@ -46,18 +46,18 @@ class Described:
 
 
 def wanted_description(
-    contract: type[Contract], group: str, identifiers: Identifiers, pseudonyms: bool, kept: Mapping[str, str]
+    contract: type[Contract], layer: Layer, id_columns: Collection[str], pseudonyms: bool, kept: Mapping[str, str]
 ) -> Described:
     """What a contract has the catalog say. `pseudonyms`: whether there are such in place of ids. `kept`: the properties
     by which the table keeps its files and its log."""
-    kind = "pseudonym" if pseudonyms and group in identifiers.pseudonyms else "identifier"
+    kind = "pseudonym" if pseudonyms and layer.pseudonymous else "identifier"
     schema = spark_schema(contract)
     return Described(
         comment=" ".join((contract.__doc__ or "").split()),
         columns={item.name: item.metadata["comment"] for item in schema},
         properties={**kept, **PROPERTIES},
-        tags={LAYER: group},
-        column_tags={name: {PERSONAL: kind} for name in schema.fieldNames() if name in identifiers.columns},
+        tags={LAYER: layer.name},
+        column_tags={name: {PERSONAL: kind} for name in schema.fieldNames() if name in id_columns},
     )
 
 
@@ -123,7 +123,7 @@ def describe_tables(
     spark: SparkSession,
     catalog: str,
     tables: Iterable[Table | ResultsTable],
-    identifiers: Identifiers,
+    id_columns: Collection[str],
     pseudonyms: bool,
     retention_days: int = RETENTION_DAYS,
 ) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def describe_tables(
             continue
         current = current_description(spark, catalog, name)
         kept = retention(retention_days, current.properties)
-        wanted = wanted_description(table.contract, table.group, identifiers, pseudonyms, kept)
+        wanted = wanted_description(table.contract, table.layer, id_columns, pseudonyms, kept)
         for statement in statements(stored.identifier(name), wanted, current, tagged=is_unity_catalog(catalog)):
             spark.sql(statement)
             done.append(statement)
@@ -157,7 +157,7 @@ def grant_access(
 
     from retail_assets.databricks.workspace_api import Refused
 
-    groups = {table_name(table.contract): table.group for table in tables}
+    groups = {table_name(table.contract): table.layer.name for table in tables}
     wanted = dict(wanted_grants(databricks.access_policy, databricks.catalog, groups))
     current: dict[Securable, dict[str, frozenset[str]]] = {}
     absent = []
@@ -219,7 +219,7 @@ def _shown(done: Sequence[str], absent: Sequence[str]) -> dict[str, Any]:
 
 
 def governance_job(
-    settings: Settings, tables: Sequence[Table | ResultsTable], identifiers: Identifiers
+    settings: Settings, tables: Sequence[Table | ResultsTable], id_columns: Collection[str]
 ) -> JobDefinition:
     """The job of the databricks deployment. Loading it needs neither network nor the SDK."""
 
@@ -232,7 +232,7 @@ def governance_job(
     def describe(context: OpExecutionContext) -> None:
         spark = context.resources.pyspark.spark_session
         shown = describe_tables(
-            spark, str(settings.catalog), tables, identifiers, bool(settings.pseudonym_key), settings.retention_days
+            spark, str(settings.catalog), tables, id_columns, bool(settings.pseudonym_key), settings.retention_days
         )
         context.add_output_metadata(shown)
 

@@ -22,7 +22,7 @@ def _section(table: Table | ResultsTable) -> str:
         "",
         str(contract.__doc__).strip().replace("\n    ", "\n"),
         "",
-        f"Group {table.group}; {_source(table, read)}.",
+        f"Group {table.layer.name}; {_source(table, read)}.",
         "",
         "| column | type | nullable | meaning | made from |",
         "| --- | --- | --- | --- | --- |",

@@ -27,6 +27,7 @@ from pyspark.sql import types as T
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.delta_tables import Commit, Staged, Tables, WriteRefused
 from retail_assets.lakehouse.interrupts import interrupts_kept
+from retail_assets.lakehouse.layers import LAYERS
 from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.lakehouse.pseudonyms import pseudonymised
 from retail_assets.partitions.keys import PARTITION, as_days
@@ -61,7 +62,7 @@ class Publication:
 class DeltaIOManager(ConfigurableIOManager):
     """Stores each asset as a Delta table at `<root>/<asset key>`, or in a catalog as `<catalog>.<asset key>`.
 
-    With a `pseudonym_key`, what tables of the `pseudonymous_groups` read of other tables has pseudonyms in place of the
+    With a `pseudonym_key`, what tables of the `pseudonymous_layers` read of other tables has pseudonyms in place of the
     ids in `id_columns`.
     """
 
@@ -71,7 +72,7 @@ class DeltaIOManager(ConfigurableIOManager):
     clustered: bool = False
     pseudonym_key: str | None = None
     id_columns: list[str] = []
-    pseudonymous_groups: list[str] = []
+    pseudonymous_layers: list[str] = [layer.name for layer in LAYERS if layer.pseudonymous]
 
     @property
     def tables(self) -> Tables:
@@ -132,7 +133,7 @@ class DeltaIOManager(ConfigurableIOManager):
                 f"{self.tables.place(context.asset_key.path)}. Materialize it first, or together with what reads it."
             )
         frame = self._partitions(context, layout, version)
-        if self.pseudonym_key and _crosses_into(context, self.pseudonymous_groups):
+        if self.pseudonym_key and _crosses_into(context, self.pseudonymous_layers):
             frame = pseudonymised(frame, self.pseudonym_key, self.id_columns)
         return frame
 

@@ -54,6 +54,7 @@ from retail_assets.lakehouse.delta_tables import Commit
 from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Publication, commit_metadata
 from retail_assets.lakehouse.judging import Judged, judge
+from retail_assets.lakehouse.layers import Layer
 from retail_assets.lakehouse.results import CheckResults, keep_results, result_rows
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -65,16 +66,6 @@ HISTORY = "history_of"
 
 REFUSED = "refused_partitions"
 """In the metadata of a step's failure: how many partitions failed a blocking check. Their evaluations tell more."""
-
-OWNERS = {
-    "bronze": "team:data-engineering",
-    "silver": "team:data-engineering",
-    "gold": "team:analytics",
-    "ml": "team:data-science",
-    "quality": "team:data-engineering",
-    "report": "team:analytics",
-}
-
 
 ONE_MORE_TRY = RetryPolicy(max_retries=1, delay=5)
 """For what may pass by itself, such as a disk that was full or a server that did not answer. What a check refuses, and
@@ -102,7 +93,7 @@ class Table:
     contract: type[Contract]
     cadence: Callable[[Any], TimeWindowPartitionsDefinition]
     build: Callable[..., DataFrame | Built]
-    group: str
+    layer: Layer
     reads: Reads
     checks: list[TableCheck]
     kinds: frozenset[str]
@@ -125,9 +116,9 @@ class Table:
         @asset(
             key=self.key,
             description=inspect.getdoc(self.contract),
-            group_name=self.group,
+            group_name=self.layer.name,
             kinds=set(self.kinds),
-            owners=[OWNERS[self.group]],
+            owners=[self.layer.owner],
             partitions_def=partitions,
             backfill_policy=BackfillPolicy.single_run(),
             ins={
@@ -170,7 +161,7 @@ def table(
     contract: type[Contract],
     cadence: Callable[[Any], TimeWindowPartitionsDefinition],
     *,
-    group: str,
+    layer: Layer,
     reads: Reads | None = None,
     checks: Sequence[TableCheck] = (),
     kinds: Iterable[str] = (),
@@ -191,7 +182,7 @@ def table(
             contract,
             cadence,
             build,
-            group,
+            layer,
             reads or {},
             [own, *checks],
             frozenset({"pyspark", "delta", *kinds}),

@@ -58,6 +58,7 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
 )
 from retail_assets.lakehouse.driver_rows import as_table
+from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -305,7 +306,7 @@ def _buyers(audit: Audit) -> DataFrame:
 @table(
     ChurnEvaluation,
     monthly_after(MONTHS_OF_HISTORY),
-    group="ml",
+    layer=ML,
     kinds=["scikitlearn", "mlflow"],
     reads={"activity": (CustomerMonthActivity, months_so_far)},
     checks=[

@@ -37,6 +37,7 @@ from retail_assets.lakehouse.checks import (
 )
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Integer, Real, Text, column, partition
 from retail_assets.lakehouse.driver_rows import by_partition
+from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation
@@ -171,7 +172,7 @@ def everyone_scored(month: Evidence) -> Verdict:
 @table(
     ChurnScores,
     monthly_after(MONTHS_OF_HISTORY),
-    group="ml",
+    layer=ML,
     kinds=["scikitlearn", "mlflow"],
     reads={"activity": (CustomerMonthActivity, months_so_far), "evaluation": (ChurnEvaluation, same_window)},
     checks=[

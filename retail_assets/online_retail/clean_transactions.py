@@ -20,6 +20,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.invoice_rules import landed_money, read_rows
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
@@ -217,7 +218,7 @@ def accounting(day: Evidence) -> Verdict:
 @table(
     CleanTransactions,
     daily,
-    group="silver",
+    layer=SILVER,
     reads={"raw": (RawInvoices, same_window), "quarantined": (QuarantinedInvoices, same_window)},
     checks=[accounting],
 )

@@ -36,6 +36,7 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
 )
 from retail_assets.lakehouse.driver_rows import as_table
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_clv import MONTHS_OF_HISTORY, MONTHS_TO_FIT, model_figures, models_fitted
@@ -249,7 +250,7 @@ def _value_where(condition: str) -> Column:
 @table(
     ClvHoldout,
     monthly_after(MONTHS_OF_HISTORY),
-    group="gold",
+    layer=GOLD,
     kinds=["mlflow"],
     reads={"activity": (CustomerMonthActivity, months_so_far)},
     checks=[

@@ -43,6 +43,7 @@ from retail_assets.lakehouse.contracts import (
     spark_schema,
 )
 from retail_assets.lakehouse.driver_rows import as_table
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -192,7 +193,7 @@ def _months_before(audit: Audit) -> DataFrame:
 @table(
     CustomerClv,
     monthly_after(MONTHS_OF_HISTORY),
-    group="gold",
+    layer=GOLD,
     kinds=["mlflow"],
     reads={"activity": (CustomerMonthActivity, months_so_far)},
     checks=[

@@ -26,6 +26,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.driver_rows import collected
 from retail_assets.lakehouse.io_manager import DeltaIOManager
+from retail_assets.lakehouse.layers import REPORT
 from retail_assets.lakehouse.table import Built, Reads, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.category_metrics import CategoryMetrics
@@ -146,7 +147,7 @@ def figures_are_the_tables(month: Evidence) -> Verdict:
     return Verdict.within(len(wrong), told, upper=0, metadata={"differences": wrong} if wrong else {})
 
 
-@table(Dashboard, monthly, group="report", kinds=["html", "vegalite"], reads=_READS, checks=[figures_are_the_tables])
+@table(Dashboard, monthly, layer=REPORT, kinds=["html", "vegalite"], reads=_READS, checks=[figures_are_the_tables])
 def build(
     transactions: DataFrame,
     quarantined: DataFrame,

@@ -18,6 +18,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.product_metrics import ProductMetrics
@@ -128,7 +129,7 @@ def baskets_agree(month: Evidence) -> Verdict:
 @table(
     ProductAffinities,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"transactions": (CleanTransactions, same_window), "products": (ProductMetrics, same_window)},
     checks=[baskets_agree],
 )

@@ -17,6 +17,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.invoice_rules import REASONS, read_rows
 from retail_assets.online_retail.raw_invoices import RawInvoices
@@ -73,7 +74,7 @@ def quarantine_share(day: Evidence) -> Verdict:
     return Verdict.within(share, told, upper=SHARE_LIMIT, metadata={"rows": day.rows, "landed": landed})
 
 
-@table(QuarantinedInvoices, daily, group="silver", reads={"raw": (RawInvoices, same_window)}, checks=[quarantine_share])
+@table(QuarantinedInvoices, daily, layer=SILVER, reads={"raw": (RawInvoices, same_window)}, checks=[quarantine_share])
 def build(raw: DataFrame) -> DataFrame:
     """The day's unusable rows."""
     return quarantined_invoices(raw)

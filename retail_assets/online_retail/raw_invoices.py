@@ -22,6 +22,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
 )
 from retail_assets.lakehouse.judging import Judged
+from retail_assets.lakehouse.layers import BRONZE
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drop_reader import DropRefused, content_hash, inspect
 from retail_assets.landing.drop_rows import drop_rows
@@ -92,7 +93,7 @@ def drops_as_expected(day: Evidence) -> Verdict:
     return Verdict.within(len(notes), told, upper=0, metadata={"notes": notes} if notes else {})
 
 
-@table(RawInvoices, daily, group="bronze", kinds=["csv"], checks=[drops_readable, drops_as_expected])
+@table(RawInvoices, daily, layer=BRONZE, kinds=["csv"], checks=[drops_readable, drops_as_expected])
 def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
     """The drops of the window's days; days with a drop that cannot be read are refused, the others go on."""
     landed: dict[str, list[Drop]] = {key: [] for key in window.keys}

@@ -20,6 +20,7 @@ from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
 from retail_assets.lakehouse.checks import MODEL_QUALITY, WARN, Evidence, RuleResult, Verdict, check, nothing_to_judge
 from retail_assets.lakehouse.contracts import Contract, Day, Flag, Integer, Real, Text, Texts, column, partition
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
+from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL, SegmentModel, month_alias, panel_of
@@ -146,7 +147,7 @@ def labels_fit(month: Evidence) -> Verdict:
 @table(
     SegmentChampion,
     monthly,
-    group="ml",
+    layer=ML,
     kinds=["mlflow"],
     reads={"rfm": (CustomerRfm, months_so_far), "model": (SegmentModel, months_so_far)},
     history=["rfm", "model"],

@@ -22,6 +22,7 @@ from retail_assets.lakehouse.checks import (
 )
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Real, Text, column, partition
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_segments import CustomerSegments
 from retail_assets.online_retail.segment_model import SegmentModel, panel_of
@@ -186,7 +187,7 @@ def _rule(row: Row) -> RuleResult:
 @table(
     SegmentDrift,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"segments": (CustomerSegments, preceding(1)), "model": (SegmentModel, preceding(1))},
     history=["segments", "model"],
     checks=[

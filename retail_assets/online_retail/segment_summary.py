@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.segmentation import LABEL_ACTIONS
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Expression, Money, Real, Text, column, partition
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_segments import CustomerSegments
 from retail_assets.partitions.cadence import monthly, same_window
@@ -111,7 +112,7 @@ def _sum_in(scheme: str, name: str) -> Expression:
 @table(
     SegmentSummary,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"segments": (CustomerSegments, same_window)},
     checks=[
         reconciles(

@@ -30,8 +30,9 @@ from retail_assets.databricks.unity_catalog import (
 from retail_assets.databricks.workspace_api import Login, WorkspaceApi
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import conform
+from retail_assets.lakehouse.layers import GOLD, SILVER
 from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.online_retail.tables import IDENTIFIERS
+from retail_assets.online_retail.tables import ID_COLUMNS
 from retail_assets.partitions.keys import DIRECTORY, PARTITION
 from retail_assets_tests.databricks.test_settings import ON_EXISTING
 from retail_assets_tests.lakehouse.shop import Sales, frame, sales, takings
@@ -158,15 +159,15 @@ def test_a_principal_that_databricks_does_not_know_keeps_nobody_from_their_grant
 
 
 def test_a_contract_says_all_that_the_catalog_is_told():
-    wanted = wanted_description(CustomerRfm, "gold", IDENTIFIERS, pseudonyms=True, kept={"p": "1"})
+    wanted = wanted_description(CustomerRfm, GOLD, ID_COLUMNS, pseudonyms=True, kept={"p": "1"})
     assert wanted.comment.startswith("Recency, frequency and monetary value of every customer")
     assert "\n" not in wanted.comment
     assert wanted.properties == {"p": "1", "delta.autoOptimize.optimizeWrite": "true"}
     assert list(wanted.columns) == list(CustomerRfm.to_schema().columns)
     assert (wanted.tags, wanted.column_tags) == ({"layer": "gold"}, {"customer_id": {"personal_data": "pseudonym"}})
     in_the_clear = {"customer_id": {"personal_data": "identifier"}}
-    assert wanted_description(CustomerRfm, "gold", IDENTIFIERS, pseudonyms=False, kept={}).column_tags == in_the_clear
-    assert wanted_description(CustomerRfm, "silver", IDENTIFIERS, pseudonyms=True, kept={}).column_tags == in_the_clear
+    assert wanted_description(CustomerRfm, GOLD, ID_COLUMNS, pseudonyms=False, kept={}).column_tags == in_the_clear
+    assert wanted_description(CustomerRfm, SILVER, ID_COLUMNS, pseudonyms=True, kept={}).column_tags == in_the_clear
 
 
 WANTED = Described("It's sold", {"a": "one", "b": "two"}, {"p": "1"}, {"layer": "gold"}, {"a": {"personal_data": "x"}})
@@ -213,7 +214,7 @@ def test_tables_are_described_in_the_catalog_once(spark: SparkSession, catalog: 
     spark.sql("ALTER TABLE shop.sales ALTER COLUMN kind COMMENT 'changed by hand'")
 
     changes, told, absent = shown(
-        describe_tables(spark, "spark_catalog", [sales, takings], IDENTIFIERS, pseudonyms=False)
+        describe_tables(spark, "spark_catalog", [sales, takings], ID_COLUMNS, pseudonyms=False)
     )
 
     assert changes == 3
@@ -225,7 +226,7 @@ def test_tables_are_described_in_the_catalog_once(spark: SparkSession, catalog: 
     assert detail.properties["delta.deletedFileRetentionDuration"] == "interval 30 days"
     assert spark.table("shop.sales").schema["kind"].metadata["comment"] == "What it is"
     assert detail.properties["delta.logRetentionDuration"] == "interval 30 days"
-    assert shown(describe_tables(spark, "spark_catalog", [sales], IDENTIFIERS, pseudonyms=False)) == (0, "none", "none")
+    assert shown(describe_tables(spark, "spark_catalog", [sales], ID_COLUMNS, pseudonyms=False)) == (0, "none", "none")
 
 
 def test_a_table_that_remembers_what_its_rows_were_made_from_keeps_its_log(spark: SparkSession, catalog: CatalogTables):
@@ -233,7 +234,7 @@ def test_a_table_that_remembers_what_its_rows_were_made_from_keeps_its_log(spark
     told = {"2020-01-30": "a drop"}
     catalog.replace(("shop", "sales"), rows, {PARTITION: "day", DIRECTORY: "month"}, [date(2020, 1, 30)], told)
 
-    describe_tables(spark, "spark_catalog", [sales], IDENTIFIERS, pseudonyms=False)
+    describe_tables(spark, "spark_catalog", [sales], ID_COLUMNS, pseudonyms=False)
 
     detail = spark.sql("DESCRIBE DETAIL shop.sales").first()
     assert detail is not None

@@ -23,6 +23,7 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
     spark_schema,
 )
+from retail_assets.lakehouse.layers import GOLD, SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import same_window
 from retail_assets.partitions.keys import PartitionWindow
@@ -93,13 +94,13 @@ def daily(first_day: str) -> DailyPartitionsDefinition:
     return DailyPartitionsDefinition(start_date=first_day, end_date="2020-02-03")
 
 
-@table(Sales, daily, group="silver", checks=[calm])
+@table(Sales, daily, layer=SILVER, checks=[calm])
 def sales(window: PartitionWindow, till: Till) -> DataFrame:
     """The till's rows of the days of the window."""
     return frame(till.spark, [row for row in till.rows if row[4] in window.keys])
 
 
-@table(Takings, daily, group="gold", reads={"sold": (Sales, same_window)})
+@table(Takings, daily, layer=GOLD, reads={"sold": (Sales, same_window)})
 def takings(sold: DataFrame) -> DataFrame:
     """One row a day."""
     sums: list[Any] = [F.count("*").alias("tickets"), F.coalesce(F.sum("amount"), F.lit(0)).alias("amount")]
