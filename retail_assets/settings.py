@@ -41,6 +41,18 @@ def _engine(environment: Mapping[str, str], remote: bool, lakehouse: str) -> str
     return engine
 
 
+def _spark_master(environment: Mapping[str, str]) -> str:
+    value = environment.get("RETAIL_SPARK_MASTER", "local")
+    if value != "local" and not re.fullmatch(r"local\[(\d+|\*)\]|spark://[^\s/:]+:\d+(,[^\s/:]+:\d+)*", value):
+        raise SettingError(
+            f"RETAIL_SPARK_MASTER={value!r} is neither local nor a standalone cluster such as spark://host:7077. "
+            "Unset it for local."
+        )
+    if value != "local" and environment.get("RETAIL_ENGINE") != "spark":
+        raise SettingError("RETAIL_SPARK_MASTER is for Spark: set RETAIL_ENGINE=spark, too, or unset it.")
+    return value
+
+
 def _choice(environment: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
     value = environment.get(variable, choices[0])
     if value not in choices:
@@ -114,6 +126,9 @@ class Settings:
     mlflow_tracking_uri: str
     driver_memory: str
     shuffle_partitions: int
+    spark_master: str
+    """Where Spark runs: in this process (`local`), or on a standalone cluster, spark://host:port."""
+    executor_memory: str
     dashboards: str
     """Where the pages of the dashboard are written: a directory, on Databricks one of a volume."""
     calendars: Mapping[str, str]
@@ -176,6 +191,8 @@ class Settings:
             else environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),
             driver_memory=_memory(environment, "RETAIL_SPARK_DRIVER_MEMORY", "6g"),
             shuffle_partitions=positive(environment, "RETAIL_SPARK_SHUFFLE_PARTITIONS", 4),
+            spark_master=_spark_master(environment),
+            executor_memory=_memory(environment, "RETAIL_SPARK_EXECUTOR_MEMORY", "2g"),
             dashboards=_dashboards(environment, lakehouse, _catalog(environment) if remote else None),
             calendars={
                 name: value

@@ -103,6 +103,7 @@ def spark_config(settings: Settings, short: bool = False) -> dict[str, str]:
         **on_this_machine(LOGGING, java_options),
         "spark.app.name": "retail_assets",
         "spark.driver.memory": settings.driver_memory,
+        **_master(settings),
         # Tables are small next to a cluster's defaults (200 and 50): each task would cost more than its rows.
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.databricks.delta.snapshotPartitions": "1" if short else "2",
@@ -116,6 +117,18 @@ def spark_config(settings: Settings, short: bool = False) -> dict[str, str]:
         # Rows under audit are kept for seconds: packing them costs more than it saves.
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
         "spark.sql.warehouse.dir": settings.lakehouse,
+    }
+
+
+def _master(settings: Settings) -> dict[str, str]:
+    """Properties of a standalone cluster. Its executors see the same directories, and have the same Python, as this
+    process; they read and write plain Parquet, and need no jar."""
+    if settings.spark_master == "local":
+        return {}
+    return {
+        "spark.master": settings.spark_master,
+        "spark.executor.memory": settings.executor_memory,
+        "spark.executorEnv.PYSPARK_PYTHON": sys.executable,
     }
 
 
