@@ -38,7 +38,7 @@ from retail_assets.databricks.ends import explained
 from retail_assets.databricks.following import Following
 from retail_assets.databricks.libraries import CARRIED, LIBRARIES, as_libraries, pins
 from retail_assets.databricks.open_runs import OpenRun, token
-from retail_assets.databricks.predecessors import forget, let_go, remove_staged, settle_earlier
+from retail_assets.databricks.predecessors import forget, let_go, settle_earlier
 from retail_assets.databricks.remote_runs import RemoteRuns
 from retail_assets.databricks.remote_step import RemoteStep, work_of
 from retail_assets.databricks.staging import StagingArea, staging_area, step_directory
@@ -153,51 +153,37 @@ class RetailStepLauncher(StepLauncher):
             step.context.log.info(f"Removed what {len(removed)} earlier steps had left staged.")
 
     def _submit(self, step: RemoteStep, reference: StepRunRef) -> None:
-        """Stages the step and submits its run. From the moment before it may be there, `step.remote` is the run."""
+        """Stages the step and submits its run, which is among the open runs before there is anything of it."""
         run_id, key, attempt = step.context.run_id, step.context.step.key, step.context.previous_attempt_count
         submission = step.open_runs.next_submission(run_id, key, attempt)
-        directory = step_directory(run_id, key, attempt)
-        began = time.monotonic()
-        try:
-            self._stage(step, directory, reference)
-            libraries = self._libraries(step.staging)
-        except BaseException:
-            remove_staged(step, directory)
-            raise
-        account = step.account
-        account.staging_seconds = time.monotonic() - began
-        step.context.log.info(
-            f"Staged {account.staged_bytes:,} bytes ({len(self._code):,} of them code) in "
-            f"{step.staging.uri(directory)}, {account.staging_seconds:.1f} s."
-        )
-        its_token = token(run_id, key, attempt, submission)
-        request = {
-            "run_name": f"retail {step.name}",
-            # For when nobody waits any more; who waits gives up a little earlier, and says so.
-            "timeout_seconds": self._timeout_seconds + 60,
-            # An answer may be lost on its way: asked again, Databricks names the same run instead of starting another.
-            "idempotency_token": its_token,
-            "tasks": [self._task(step.staging, directory, libraries)],
-            **self._run_fields,
-        }
         step.remote = OpenRun(
-            token=its_token,
+            token=token(run_id, key, attempt, submission),
             dagster_run_id=run_id,
             step_key=key,
             attempt=attempt,
             submission=submission,
             work=step.work,
             span=step.span,
-            directory=directory,
-            request=request,
+            directory=step_directory(run_id, key, attempt),
         )
         step.open_runs.add(step.remote)
+        self._stage(step, reference)
+        request = {
+            "run_name": f"retail {step.name}",
+            # For when nobody waits any more; who waits gives up a little earlier, and says so.
+            "timeout_seconds": self._timeout_seconds + 60,
+            # An answer may be lost on its way: asked again, Databricks names the same run instead of starting another.
+            "idempotency_token": step.remote.token,
+            "tasks": [self._task(step, self._libraries(step.staging))],
+            **self._run_fields,
+        }
+        step.remote = step.open_runs.requested(step.remote.token, request)
         began = time.monotonic()
-        step.open_runs.submitted(step.remote.token, step.runs.submit(request))
-        step.remote = step.open_runs.known(step.remote.token)
-        account.submit_seconds = time.monotonic() - began
+        step.remote = step.open_runs.submitted(step.remote.token, step.runs.submit(request))
+        step.account.submit_seconds = time.monotonic() - began
 
-    def _stage(self, step: RemoteStep, directory: str, reference: StepRunRef) -> None:
+    def _stage(self, step: RemoteStep, reference: StepRunRef) -> None:
+        began = time.monotonic()
         files = {
             MAIN_FILE: Path(remote_main.__file__).read_bytes(),
             CODE_FILE: self._code,
@@ -205,8 +191,14 @@ class RetailStepLauncher(StepLauncher):
             CONFIG_FILE: json.dumps(self._config).encode(),
         }
         for name, content in files.items():
-            step.staging.write(f"{directory}/{name}", content)
-        step.account.staged_bytes = sum(map(len, files.values()))
+            step.staging.write(step.file(name), content)
+        account, (where, _) = step.account, step.staging.uri(step.file(MAIN_FILE)).rsplit("/", 1)
+        account.staged_bytes = sum(map(len, files.values()))
+        account.staging_seconds = time.monotonic() - began
+        step.context.log.info(
+            f"Staged {account.staged_bytes:,} bytes ({len(self._code):,} of them code) in {where}, "
+            f"{account.staging_seconds:.1f} s."
+        )
 
     @cached_property
     def _code(self) -> bytes:
@@ -223,13 +215,13 @@ class RetailStepLauncher(StepLauncher):
             staging.write(name, content)
         return as_libraries(self._pins, staging.uri(name))
 
-    def _task(self, staging: StagingArea, directory: str, libraries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        parameters = [f"{directory}/{name}" for name in (REFERENCE_FILE, CONFIG_FILE, CODE_FILE)]
+    def _task(self, step: RemoteStep, libraries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        parameters = [step.file(name) for name in (REFERENCE_FILE, CONFIG_FILE, CODE_FILE)]
         return {
             "task_key": "step",
             "spark_python_task": {
-                "python_file": staging.uri(f"{directory}/{MAIN_FILE}"),
-                "parameters": [staging.local_path(name) for name in parameters],
+                "python_file": step.staging.uri(step.file(MAIN_FILE)),
+                "parameters": [step.staging.local_path(name) for name in parameters],
             },
             **self._compute.task_fields(libraries),
         }

@@ -1,11 +1,11 @@
-"""Which remote runs may still be going: written into Dagster's storage before a run is submitted, taken out when it is
-known to have ended. Whoever comes next, in whatever process, finds there what a host that died has left behind.
+"""Which remote runs may still be going: written into Dagster's storage before anything of a run is made, taken out when
+it is known to have ended. Whoever comes next, in whatever process, finds there what a host that died has left behind.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dagster import DagsterInstance
@@ -30,7 +30,8 @@ class OpenRun:
     """The first and last of its partitions."""
     directory: str
     """Where it is staged."""
-    request: Mapping[str, Any]
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """What is, perhaps, submitted; empty while it is being staged."""
     run_id: int = 0
     settled: bool = False
     """Whether its end was seen: kept so that its token is not used again."""
@@ -57,10 +58,6 @@ class OpenRuns:
         """In the order of their submission."""
         return [run for run in self._read() if not run.settled]
 
-    def known(self, token: str) -> OpenRun:
-        """The run of this token, as it is written now."""
-        return next(run for run in self._read() if run.token == token)
-
     def next_submission(self, dagster_run_id: str, step_key: str, attempt: int) -> int:
         """How many submissions of this attempt there were."""
         same = (dagster_run_id, step_key, attempt)
@@ -68,16 +65,26 @@ class OpenRuns:
         return max(known, default=-1) + 1
 
     def add(self, run: OpenRun) -> None:
-        """Before the run is submitted. Those that have ended are forgotten."""
+        """Before the run is staged. Those that have ended are forgotten."""
         self._write([*self.all(), run])
 
-    def submitted(self, token: str, run_id: int) -> None:
+    def requested(self, token: str, request: Mapping[str, Any]) -> OpenRun:
+        """Before the run is submitted."""
+        return self._change(token, request=request)
+
+    def submitted(self, token: str, run_id: int) -> OpenRun:
         """Once the workspace has told the run's id."""
-        self._write([replace(run, run_id=run_id) if run.token == token else run for run in self._read()])
+        return self._change(token, run_id=run_id)
 
     def settle(self, token: str) -> None:
         """Once the run is known to have ended, or never to have begun."""
-        self._write([replace(run, settled=True, request={}) if run.token == token else run for run in self._read()])
+        self._change(token, settled=True, request={})
+
+    def _change(self, token: str, **changed: Any) -> OpenRun:
+        runs = {run.token: run for run in self._read()}
+        runs[token] = replace(runs[token], **changed)
+        self._write(list(runs.values()))
+        return runs[token]
 
     def _read(self) -> list[OpenRun]:
         kept = self._storage.get_cursor_values({self._key}).get(self._key)

@@ -26,22 +26,21 @@ def settle_earlier(step: RemoteStep, poll_seconds: float) -> OpenRun | None:
     left alone: how many of them there may be is for the table's pool to say.
     """
     adopted: OpenRun | None = None
-    for earlier in step.open_runs.all():
-        if not _is_ours(step, earlier):
+    for found in step.open_runs.all():
+        if not _is_ours(step, found):
             continue
-        run_id = _learned(step, earlier)
-        run = step.runs.find(run_id) if run_id else None
+        earlier = _learned(step, found)
+        run = step.runs.find(earlier.run_id) if earlier.run_id else None
         again = (earlier.dagster_run_id, earlier.attempt) == (step.context.run_id, step.context.previous_attempt_count)
-        same = earlier.work == step.work
-        if run and same and adopted is None and (again or not run.ended):
-            adopted = step.open_runs.known(earlier.token)
+        if run and earlier.work == step.work and adopted is None and (again or not run.ended):
+            adopted = earlier
             continue
         if run and not run.ended:
             step.context.log.warning(
-                f"Databricks run {run_id}, of Dagster run {earlier.dagster_run_id}, still makes {step.what} and does "
-                f"other work than this step: it is cancelled, and its end is awaited. {run.page}"
+                f"Databricks run {run.run_id}, of Dagster run {earlier.dagster_run_id}, still makes {step.what} and "
+                f"does other work than this step: it is cancelled, and its end is awaited. {run.page}"
             )
-            step.runs.await_end(run_id, poll_seconds, cancel=True)
+            step.runs.await_end(run.run_id, poll_seconds, cancel=True)
         forget(step, earlier)
     return adopted
 
@@ -53,18 +52,16 @@ def _is_ours(step: RemoteStep, earlier: OpenRun) -> bool:
     return owner is None or owner.status in (*FINISHED_STATUSES, DagsterRunStatus.CANCELING)
 
 
-def _learned(step: RemoteStep, earlier: OpenRun) -> int:
-    """The id of a run that was submitted, perhaps, by a process that died before it heard; 0 if there is none."""
-    if earlier.run_id:
-        return earlier.run_id
+def _learned(step: RemoteStep, open_run: OpenRun) -> OpenRun:
+    """With the id of a run that was submitted, perhaps, by a process that died before it heard; 0 if there is none."""
+    if open_run.run_id or not open_run.request:
+        return open_run
     try:
-        run_id = step.runs.submit(earlier.request)
+        return step.open_runs.submitted(open_run.token, step.runs.submit(open_run.request))
     except Refused as error:
         if error.passing or error.login:
             raise
-        return 0  # what is refused now was not accepted then, or has been deleted since
-    step.open_runs.submitted(earlier.token, run_id)
-    return run_id
+        return open_run  # what is refused now was not accepted then, or has been deleted since
 
 
 def let_go(step: RemoteStep, poll_seconds: float) -> None:
@@ -81,7 +78,7 @@ def let_go(step: RemoteStep, poll_seconds: float) -> None:
     log = step.context.log
     step.staging.api.patience = STOP_PATIENCE
     try:
-        run_id = remote.run_id or _learned(step, remote)
+        run_id = _learned(step, remote).run_id
         if run_id:
             step.runs.cancel(run_id)
             log.info(f"Cancelled Databricks run {run_id}.")
@@ -99,15 +96,10 @@ def let_go(step: RemoteStep, poll_seconds: float) -> None:
 
 def forget(step: RemoteStep, ended: OpenRun) -> None:
     """Of a run that has ended: removes what it was staged with, and takes it from the open runs."""
-    remove_staged(step, ended.directory)
-    step.open_runs.settle(ended.token)
-
-
-def remove_staged(step: RemoteStep, directory: str) -> None:
-    """Removes a step's directory; an error is told."""
     step.staging.api.patience = STOP_PATIENCE
     try:
-        step.staging.remove(directory)
+        step.staging.remove(ended.directory)
     except Exception as error:
-        where = step.staging.uri(directory)
+        where = step.staging.uri(ended.directory)
         step.context.log.warning(f"{where} could not be removed; a later run will. {step.login.hide(str(error))}")
+    step.open_runs.settle(ended.token)

@@ -17,7 +17,7 @@ from dagster import AssetCheckKey, AssetKey, DagsterEvent, DagsterEventType, Dag
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.event_api import EventLogRecord
 from dagster._core.events.log import EventLogEntry
-from dagster._core.execution.api import execute_run
+from dagster._core.execution.api import execute_run, execute_run_iterator
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -31,6 +31,22 @@ from retail_assets.databricks.rehearsal.server import Received
 from retail_assets.databricks.rehearsal.workspace import Workspace
 
 LIBRARIES = ("dagster",)
+HOST_PROGRAM = """
+import sys
+
+from dagster import DagsterInstance
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.execution.api import execute_run
+from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
+
+setup_interrupt_handlers()
+repository = ReconstructableRepository.for_module("shop_assets.definitions", "defs")
+with DagsterInstance.get() as instance, capture_interrupts():
+    run = instance.get_run_by_id(sys.argv[1])
+    execute_run(repository.get_reconstructable_job("__ASSET_JOB"), run, instance, raise_on_error=False)
+"""
+"""A host of its own: makes the run whose id it is given, and can be stopped as Dagster stops runs."""
+
 DBFS, VOLUME = "dbfs:/staging of the shop", "/Volumes/retail/operations/staging/shop"
 
 
@@ -43,6 +59,7 @@ def launcher(shop: Mapping[str, Any]) -> RetailStepLauncher:
         compute=ExistingCluster(shop["cluster_id"]),
         staging=shop["staging"],
         environment={"RETAIL_ON_CLUSTER": "1", "SHOP": json.dumps(behaviour)},
+        run_fields=shop.get("run_fields"),
         secrets=shop["secrets"],
         poll_seconds=0.2,
         timeout_seconds=shop.get("timeout", 120),
@@ -107,6 +124,12 @@ class Shop:
         run = self.plan(*assets, days=days, checks=checks)
         with self.loaded():
             execute_run(self.job, run, self.instance, raise_on_error=False)
+        return self.ended(run)
+
+    def resume(self, run: DagsterRun) -> DagsterRun:
+        """Takes up a run whose host has died, as Dagster's run monitoring does, and returns it as it ended."""
+        with self.loaded():
+            list(execute_run_iterator(self.job, self.ended(run), self.instance, resume_from_failure=True))
         return self.ended(run)
 
     def ended(self, run: DagsterRun) -> DagsterRun:
