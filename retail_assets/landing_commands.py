@@ -46,8 +46,15 @@ GENERATING = "_generating.json"
     default=ASK,
     help="Days that would lose more than a fifth of their rows: replace them nevertheless.",
 )
+@click.option(
+    "--far-dates",
+    type=click.Choice([ASK, "keep", "set-aside"]),
+    default=ASK,
+    show_default=True,
+    help="Dates far from all others: keep them as days of their own, or set their rows aside. A few are set aside.",
+)
 @click.pass_obj
-def land(settings: Settings, files: tuple[Path, ...], other_drops: str, fewer_rows: str) -> None:
+def land(settings: Settings, files: tuple[Path, ...], other_drops: str, fewer_rows: str, far_dates: str) -> None:
     """Split history files (CSV, gzipped CSV, the published workbook) into daily drops in the landing zone."""
     from retail_assets.landing.consent import Consent
     from retail_assets.landing.drops import LandingZone
@@ -65,7 +72,7 @@ def land(settings: Settings, files: tuple[Path, ...], other_drops: str, fewer_ro
             LandingZone(settings.landing, settings.drop_marker),
             INVOICES,
             progress=lambda file, rows: status.update(f"Reading {file} … {rows:,} rows"),
-            consent=Consent(other_drops, fewer_rows, ask=_asking(status) if sys.stdin.isatty() else None),
+            consent=Consent(other_drops, fewer_rows, far_dates, ask=_asking(status) if sys.stdin.isatty() else None),
             keep_days=settings.retention_days,
         )
     _tell(landed, f"{settings.landing}/{INVOICES.name}")
@@ -125,6 +132,11 @@ def _tell(landed: "Landed", place: str) -> None:
     )
     for left_out in landed.left_out:
         click.echo(f"Left out: {left_out}.")
+    for aside in landed.set_aside:
+        click.echo(
+            f"Set aside: {aside.rows:,} rows of {aside.day}, far from all others ({aside.name}, line {aside.line:,}). "
+            f"They lie in the drop of {aside.target}, and go to quarantine. If the date is right: --far-dates keep."
+        )
     if landed.replaced:
         click.echo(
             f"Other rows that lay there were replaced: {listed(landed.replaced)}. To add rows to a day, land all of "

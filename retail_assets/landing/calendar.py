@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import date, timedelta
+from itertools import pairwise
 
 from upath import UPath
 
@@ -14,6 +15,10 @@ CALENDAR_FILE = "_calendar.json"
 
 PLAUSIBLE_FROM = date(1970, 1, 1)
 """A year before this, or after the next, is a slip of the pen: it would stretch the calendar to it."""
+
+LONGEST_GAP = 730
+"""Days. A calendar is not stretched over more than these without a row, unless that is asked for: every one of them is
+a partition of every table."""
 
 OPEN_WITHIN = timedelta(days=35)
 """A history that reaches to within this of yesterday is taken for a living one: a month's delivery may be late."""
@@ -126,9 +131,12 @@ def _first_landed(zone_root: str, source: str, today: date) -> date:
         drops, _, _ = LandingZone(zone_root).listed(source)
     except ZoneRefused as refusal:
         raise SettingError(str(refusal)) from None
-    landed = [drop.day for drop in drops if drop.day < today and is_plausible(drop.day, today)]
-    last_month = today.replace(day=1) - timedelta(days=1)
-    return min(landed, default=last_month.replace(day=1))
+    landed = sorted({drop.day for drop in drops if drop.day < today and is_plausible(drop.day, today)}, reverse=True)
+    if not landed:
+        return (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+    # A drop years before the next one has a slip of the pen in its name: it does not start the calendar.
+    apart = (after for after, before in pairwise(landed) if (after - before).days > LONGEST_GAP)
+    return next(apart, landed[-1])
 
 
 def _day(value: str, origin: str) -> date:

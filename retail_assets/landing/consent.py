@@ -24,11 +24,13 @@ class Consent:
     """The answers that were given beforehand, ASK where none was, and who can be asked.
 
     `other_drops`, of days that are landed: `replace` or `keep` them. `fewer_rows`: `replace` days that lose rows by it.
-    `ask` returns one of the question's answers, or None to leave everything as it is.
+    `far_dates`: `keep` them as days of their own, or `set-aside`, which a few are without being asked about. `ask`
+    returns one of the question's answers, or None to leave everything as it is.
     """
 
     other_drops: str = ASK
     fewer_rows: str = ASK
+    far_dates: str = ASK
     ask: Callable[[Question], str | None] | None = None
 
     def answer(self, given: str, question: Question) -> str:

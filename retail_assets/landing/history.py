@@ -16,10 +16,11 @@ from retail_assets.landing.drop_lines import Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
 from retail_assets.landing.drops import MANIFEST, LandingZone, ZoneRefused, day_of
 from retail_assets.landing.exchange import Content, Exchange, exchange, sha256_of
+from retail_assets.landing.far_dates import days_in, far_stretches
 from retail_assets.landing.history_files import Table, history_files, tables
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.landing.placing import Lying, StagedDrop, place
-from retail_assets.landing.staging import Staging, staging
+from retail_assets.landing.staging import SetAside, Staging, staging
 from retail_assets.partitions.calendar import Calendar, current_day
 
 Progress = Callable[[str, int], None]
@@ -31,7 +32,8 @@ class Landed:
     """What became of the files: `rows` in all, of which `malformed` are no rows of their file's table and `undated`
     have no date that can be read. Both lie, as written, in the drop of the nearest dated row before them. `replaced`
     are the days that had other drops before; these are kept under `landing`, its number (None if there are none).
-    `left_out` says which sheets of workbooks have not landed, and why."""
+    `left_out` says which sheets of workbooks have not landed, and why; `set_aside` which days were not believed, as
+    they are far from all others: their rows lie in the drops of other days."""
 
     landing: str | None
     rows: int
@@ -40,6 +42,7 @@ class Landed:
     drops: list[str]
     replaced: list[date]
     left_out: list[str]
+    set_aside: list[SetAside]
     first_day: date
     last_day: date
     calendar: Calendar
@@ -100,13 +103,15 @@ def _landed(
     given = history_files(files, directory)
     names = tuple(given.name(path) for path in given.paths)
     with staging(directory) as staged:
-        kept_calendar(zone.root, layout.name)  # if it is spoilt, that is said before anything is changed
+        kept = kept_calendar(zone.root, layout.name)  # if it is spoilt, that is said before anything is changed
         found, left_out = tables(given, layout, staged.directory)
         for table, header in [(table, inspect(table.path, layout)) for table in found]:
             _split(table, header, layout, staged, today, progress)
         given.must_be_complete()
         if not staged.days:
             raise DropRefused(listed(names), "no rows to land", "Name files that have some.")
+        far = far_stretches(staged.dated_rows, kept, listed(names), consent)
+        set_aside = staged.set_aside(days_in(far, staged.days))
         placing = place(_ready(staged), Lying(zone, layout), consent)
         first_day, last_day = min(staged.days), max(staged.days)
         done = Exchange.begin(directory, names, placing.put, placing.taken)
@@ -127,6 +132,7 @@ def _landed(
             placing.names,
             [date.fromisoformat(day) for day in done.replaced],
             left_out,
+            set_aside,
             first_day,
             last_day,
             calendar,
@@ -158,7 +164,7 @@ def _split(
             previous = np.maximum.accumulate(np.where(dated, np.arange(len(days)), -1))
             filled = np.where(previous >= 0, days[previous], day)
             day = int(filled[-1])
-            staging.add(shape, block, filled)
+            staging.add(shape, block, filled, dated, table.name)
             malformed = len(block.malformed) - block.malformed.null_count
             staging.malformed += malformed
             staging.undated += int((~dated).sum()) - malformed
@@ -170,4 +176,4 @@ def _split(
         # A daily file without rows says that there were none.
         if not is_plausible(named_day, today):
             raise DropRefused(table.name, f"has the day {named_day} in its name, which cannot be", "Correct its name.")
-        staging.add_day_without_rows(shape, named_day)
+        staging.add_day_without_rows(shape, named_day, table.name)

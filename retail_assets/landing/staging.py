@@ -7,8 +7,9 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,18 @@ from retail_assets.landing.exchange import is_local
 BYTES_IN_MEMORY = 64 * 1024 * 1024
 
 
+@dataclass(frozen=True)
+class SetAside:
+    """Rows whose day is not believed: they lie in the drop of another, `target`. `name` and `line` are the table and
+    the line of the first of them."""
+
+    day: date
+    rows: int
+    name: str
+    line: int
+    target: date
+
+
 class Staging:
     """Drops under construction, in a directory of their own; held in memory up to BYTES_IN_MEMORY."""
 
@@ -36,7 +49,10 @@ class Staging:
         self._shapes: dict[Any, int] = {}
         self._held: dict[tuple[int, int], list[bytes]] = {}
         self._rows: Counter[tuple[int, int]] = Counter()
+        self._dated: Counter[int] = Counter()
         self._open: set[tuple[int, int]] = set()
+        self._first: dict[int, tuple[str, int]] = {}
+        self._order: dict[int, int] = {}
         self._bytes = 0
 
     def shape(self, header: Header) -> int:
@@ -49,20 +65,27 @@ class Staging:
             self._headers.append(line.getvalue().encode())
         return shape
 
-    def add(self, shape: int, block: Block, days: np.ndarray) -> None:
-        """The rows of a block, each under its day (an ordinal)."""
+    def add(self, shape: int, block: Block, days: np.ndarray, dated: np.ndarray, name: str) -> None:
+        """The rows of a block of the table of that name, each under its day (an ordinal), which the `dated` ones say
+        themselves."""
         # Rows of a day mostly follow one another: cut where the day changes.
         firsts = np.concatenate([[0], np.flatnonzero(np.diff(days)) + 1, [len(days)]]).tolist()
         starts = [*block.starts.tolist(), len(block.data)]
         sound = block.malformed.null_count == len(block.malformed)
         for first, beyond in pairwise(firsts):
-            self._append(shape, int(days[first]), block.data[starts[first] : starts[beyond]], beyond - first)
+            day = int(days[first])
+            if day not in self._order:
+                self._order[day] = len(self._order)
+                self._first.setdefault(day, (name, int(block.line_numbers[first])))
+            self._append(shape, day, block.data[starts[first] : starts[beyond]], beyond - first)
+            self._dated[day] += int(dated[first:beyond].sum())
             if not sound and _is_open(block.malformed[first:beyond]):
-                self._open.add((int(days[first]), shape))
+                self._open.add((day, shape))
         self.rows += len(days)
 
-    def add_day_without_rows(self, shape: int, day: date) -> None:
+    def add_day_without_rows(self, shape: int, day: date, name: str) -> None:
         """A drop of the header alone, unless there are rows of the day, too."""
+        self._first.setdefault(day.toordinal(), (name, 1))
         self._append(shape, day.toordinal(), b"", 0)
 
     def _append(self, shape: int, day: int, lines: bytes, rows: int) -> None:
@@ -90,6 +113,37 @@ class Staging:
                 drop.writelines(lines)
         self._held.clear()
         self._bytes = 0
+
+    @property
+    def dated_rows(self) -> dict[date, int]:
+        """Day -> the rows that say so themselves."""
+        return {day: self._dated[day.toordinal()] for day in self.days}
+
+    def set_aside(self, far: Collection[date]) -> list[SetAside]:
+        """Put the rows of these days into the drops of the others: of the day that came before them where they were
+        read, or of the one after. The rows of days that have none are none."""
+        self.flush()
+        moved = []
+        for day in sorted(far):
+            as_read = list(self._order)
+            at = self._order.get(day.toordinal(), 0)
+            others = [date.fromordinal(one) for one in (*reversed(as_read[:at]), *as_read[at:])]
+            target = next((one for one in others if one not in far), min(self.days.difference(far)))
+            rows = sum(self._move(day, target, shape) for shape in range(len(self._headers)))
+            self.days.discard(day)
+            name, line = self._first[day.toordinal()]
+            moved.append(SetAside(day, rows, name, line, target))
+        return moved
+
+    def _move(self, day: date, target: date, shape: int) -> int:
+        source, rows = self.directory / f"{day}.{shape}", self._rows.pop((day.toordinal(), shape), 0)
+        if source.exists() and rows:
+            # With its header, which is no row: what stands before it may end in an open quote.
+            with source.open("rb") as lines, (self.directory / f"{target}.{shape}").open("ab") as drop:
+                shutil.copyfileobj(lines, drop)
+            self._rows[target.toordinal(), shape] += rows
+        source.unlink(missing_ok=True)
+        return rows
 
     def drops(self) -> Iterator[tuple[date, Path, int]]:
         """Every drop that is ready: its day, the file and the rows in it; by day, those of a day in a fixed order."""

@@ -309,7 +309,8 @@ def test_the_calendar_is_kept_closed_for_old_history_and_open_for_a_living_one(t
     told = land([file(tmp_path, HEADER + line(1, "2010-12-01") + line(2, "2011-12-09"))], zone, INVOICES, today=TODAY)
     assert told.calendar == Calendar(date(2010, 12, 1), date(2011, 12, 9))
     assert read_calendar(zone.root, "online_retail", {}, TODAY) == told.calendar
-    told = land([file(tmp_path, HEADER + line(1, "2026-11-19"))], zone, INVOICES, today=TODAY)
+    years_later = Consent(far_dates="keep")
+    told = land([file(tmp_path, HEADER + line(1, "2026-11-19"))], zone, INVOICES, today=TODAY, consent=years_later)
     assert read_calendar(zone.root, "online_retail", {}, TODAY) == Calendar(date(2010, 12, 1), None) == told.calendar
 
 
