@@ -16,13 +16,15 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
 from dagster import Field, StringSource
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
     SqliteEventLogStorage,
@@ -36,6 +38,8 @@ from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
 from retail_assets.lakehouse.gathered_events import GatheringEventLog
+
+_MIRRORED = {kind.value for kind in (*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS)}
 
 # Files of runs kept open in one process, each with three handles (database, log, shared memory). A process
 # writes one run at a time; the webserver shows a few.
@@ -161,6 +165,32 @@ class OpenSqliteEventLogStorage(GatheringEventLog, SqliteEventLogStorage):
     def dispose(self) -> None:
         self.release()
         super().dispose()
+
+    # Writing many rows ------------------------------------------------------------------------------------
+
+    def _insert(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+        """All go to the run's file, and what is asked of all runs together to the index, too."""
+        with self.run_connection(run_id) as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        mirrored = [row for row in rows if row["dagster_event_type"] in _MIRRORED]
+        if not mirrored:
+            return [0] * len(rows)
+        with self.index_connection() as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), mirrored)
+            # Nobody else writes while this transaction does, so that the ids follow each other.
+            last = connection.execute(sqlalchemy.text("SELECT last_insert_rowid()")).scalar_one()
+        ids = iter(range(last - len(mirrored) + 1, last + 1))
+        return [next(ids) if row["dagster_event_type"] in _MIRRORED else 0 for row in rows]
+
+    def _update_planned(self, connection: Connection, run_id: str, updates: Sequence[Mapping[str, Any]]) -> int:
+        table = AssetCheckExecutionsTable.c
+        one = AssetCheckExecutionsTable.update().where(
+            table.run_id == run_id,
+            table.asset_key == sqlalchemy.bindparam("of_asset"),
+            table.check_name == sqlalchemy.bindparam("of_check"),
+            table.partition == sqlalchemy.bindparam("of_partition"),
+        )
+        return connection.execute(one, updates).rowcount
 
     # Deleting and watching --------------------------------------------------------------------------------
 

@@ -7,25 +7,54 @@ with many rows.
 """
 
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy
-from dagster import AssetKey, DagsterInstance
-from dagster._core.events import ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS, DagsterEventType
+from dagster import AssetCheckEvaluation, AssetKey, DagsterInstance
+from dagster._core.events import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
+    DagsterEventType,
+)
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import serialize_value
 from sqlalchemy.engine import Connection
 
+from retail_assets.lakehouse.dagster_internals import EventTexts
+
 # Events gathered before they are written. Bounds what a killed process loses and how long other processes
 # wait for the index; above a few hundred a transaction's own cost no longer shows.
 EVENTS_GATHERED_AT_MOST = 1000
+
+
+_CHECK_EVENTS = {event_type.value for event_type in ASSET_CHECK_EVENTS}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An event with its row in the event log, and the id of that."""
+
+    event: EventLogEntry
+    row: Mapping[str, Any]
+    id: int
+
+    @property
+    def event_type(self) -> DagsterEventType | None:
+        """None of a line that was logged."""
+        return self.event.dagster_event_type
+
+    @property
+    def evaluation(self) -> AssetCheckEvaluation:
+        """What an evaluation's event tells."""
+        return self.event.get_dagster_event().asset_check_evaluation_data
 
 
 class GatheringEventLog(SqlEventLogStorage):
@@ -37,12 +66,21 @@ class GatheringEventLog(SqlEventLogStorage):
         self._newest_by_asset: dict[AssetKey, dict[DagsterEventType, tuple[EventLogEntry, int]]] = {}
         self._tables_seen: set[str] = set()
         self._asset_key_columns_seen: set[str] = set()
+        self._db_lock = threading.RLock()
         super().__init__(*arguments, **named)
-        # Reentrant: within one transaction the stock methods connect several times.
+        # Dagster's own, where it has one, is not reentrant: within one transaction its methods connect several times.
         self._db_lock = threading.RLock()
 
     def _one_transaction(self) -> AbstractContextManager[None]:
         """One transaction for all that is written inside."""
+        raise NotImplementedError
+
+    def _insert(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+        """Writes rows of the event log; returns the ids that others know them by (0 of events that have none)."""
+        raise NotImplementedError
+
+    def _update_planned(self, connection: Connection, run_id: str, updates: Sequence[Mapping[str, Any]]) -> int:
+        """Writes of planned evaluations what came of them (see `_update`); returns how many were planned."""
         raise NotImplementedError
 
     @property
@@ -80,80 +118,64 @@ class GatheringEventLog(SqlEventLogStorage):
             self._store_together(events)
 
     def _store_together(self, events: Sequence[EventLogEntry]) -> None:
+        texts = EventTexts()
         with self._one_transaction():
             self._newest_by_asset = {}
-            for kind, alike in groupby(events, _kind):
-                if kind:
-                    self._store_alike(*kind, list(alike))
-                else:
-                    for event in alike:
-                        super().store_event(event)
-            for by_type in self._newest_by_asset.values():
-                for event, event_id in by_type.values():
-                    with self.index_connection() as connection:
-                        super()._store_asset_event(connection, event, event_id)
+            for run_id, of_run in groupby(events, lambda event: event.run_id):
+                self._store_of_run(run_id, list(of_run), texts)
+            self._store_newest_of_assets()
 
-    def _store_alike(self, run_id: str, event_type: DagsterEventType, events: Sequence[EventLogEntry]) -> None:
-        """As the stock `store_event`, for events of one run and type: a row is made once, a table written once."""
-        rows = [self._event_to_row(event) for event in events]
-        with self.run_connection(run_id) as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
+    def _store_of_run(self, run_id: str, events: Sequence[EventLogEntry], texts: EventTexts) -> None:
+        """As the stock `store_event` for each: a row is made once, a table written once."""
+        rows = [self._row(event, texts) for event in events]
+        stored = [Stored(*each) for each in zip(events, rows, self._insert(run_id, rows), strict=True)]
         with self.index_connection() as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
-            # Nobody else writes while this transaction does, so that the ids follow each other.
-            last = connection.execute(sqlalchemy.text("SELECT last_insert_rowid()")).scalar_one()
-            ids = range(last - len(events) + 1, last + 1)
-            if event_type in ASSET_EVENTS:
-                self._store_asset_event_tags(connection, events, ids)
-                for event, event_id in zip(events, ids, strict=True):
-                    self._store_asset_event(connection, event, event_id)
-            else:
-                self._store_evaluations(connection, run_id, list(zip(events, ids, rows, strict=True)))
+            of_assets = [each for each in stored if each.event_type in ASSET_EVENTS]
+            self._store_asset_event_tags(
+                connection, [each.event for each in of_assets], [each.id for each in of_assets]
+            )
+            for each in of_assets:
+                self._store_asset_event(connection, each.event, each.id)
+            of_checks = [each for each in stored if each.event_type in ASSET_CHECK_EVENTS]
+            for event_type, alike in groupby(of_checks, lambda each: each.event_type):
+                if event_type == DagsterEventType.ASSET_CHECK_EVALUATION and run_id:
+                    self._store_evaluations(connection, run_id, list(alike))
+                else:
+                    for each in alike:
+                        self.store_asset_check_event(each.event, each.id)
 
-    def _store_evaluations(
-        self, connection: Connection, run_id: str, stored: Sequence[tuple[EventLogEntry, int, Mapping[str, Any]]]
-    ) -> None:
+    def _row(self, event: EventLogEntry, texts: EventTexts) -> dict[str, Any]:
+        """As the stock `_event_to_row`."""
+        told = event.dagster_event
+        asset_key = partition = None
+        # That of a check's event stands in its text alone; to hear so takes the stock method as long as all the rest.
+        if told and told.event_type_value not in _CHECK_EVENTS:
+            asset_key, partition = told.asset_key, told.partition
+        return {
+            "run_id": event.run_id,
+            "event": texts.of(event),
+            "dagster_event_type": told.event_type_value if told else None,
+            "timestamp": self._event_insert_timestamp(event),
+            "step_key": told.step_key if told else event.step_key,
+            "asset_key": asset_key.to_string() if asset_key else None,
+            "partition": partition or None,
+        }
+
+    def _store_evaluations(self, connection: Connection, run_id: str, stored: Sequence[Stored]) -> None:
         """As the stock method for one evaluation, which makes a statement of its own for each. What was not planned
-        (a cluster's events are not), or is planned twice, is left to it."""
+        (a cluster's events are not) is left to it."""
+        updates = [_update(each) for each in stored if each.evaluation.partition is not None]
+        if updates and self._update_planned(connection, run_id, updates) == len(stored):
+            return
         table = AssetCheckExecutionsTable.c
-        told = [event.get_dagster_event().asset_check_evaluation_data for event, _, _ in stored]
-        assets = {evaluation.asset_key.to_string() for evaluation in told}  # not all of the run's, for each batch anew
-        of_run = sqlalchemy.select(table.asset_key, table.check_name, table.partition).where(
-            table.run_id == run_id, table.asset_key.in_(assets)
+        assets = {each.evaluation.asset_key.to_string() for each in stored}
+        updated = sqlalchemy.select(table.evaluation_event_storage_id).where(
+            table.run_id == run_id, table.asset_key.in_(assets), table.partition.is_not(None)
         )
-        planned = Counter(tuple(row) for row in connection.execute(of_run))
-        updates = []
-        for evaluation, (event, event_id, row) in zip(told, stored, strict=True):
-            target = evaluation.target_materialization_data
-            key = (evaluation.asset_key.to_string(), evaluation.check_name, evaluation.partition)
-            if evaluation.partition is None or planned[key] != 1:
-                self.store_asset_check_event(event, event_id)
-                continue
-            status = (
-                AssetCheckExecutionRecordStatus.SUCCEEDED
-                if evaluation.passed
-                else (AssetCheckExecutionRecordStatus.FAILED)
-            )
-            updates.append(
-                {
-                    "of_asset": key[0],
-                    "of_check": key[1],
-                    "of_partition": key[2],
-                    "execution_status": status.value,
-                    "evaluation_event": row["event"],
-                    "evaluation_event_timestamp": row["timestamp"],
-                    "evaluation_event_storage_id": event_id,
-                    "materialization_event_storage_id": target.storage_id if target else None,
-                }
-            )
-        if updates:
-            one = AssetCheckExecutionsTable.update().where(
-                table.run_id == run_id,
-                table.asset_key == sqlalchemy.bindparam("of_asset"),
-                table.check_name == sqlalchemy.bindparam("of_check"),
-                table.partition == sqlalchemy.bindparam("of_partition"),
-            )
-            connection.execute(one, updates)
+        done = set(connection.execute(updated).scalars())
+        for each in stored:
+            if each.id not in done:
+                self.store_asset_check_event(each.event, each.id)
 
     def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
         """Keep the event for the asset's own row until the transaction ends: only the last of a type shows.
@@ -169,6 +191,13 @@ class GatheringEventLog(SqlEventLogStorage):
             by_type = self._newest_by_asset.setdefault(dagster_event.asset_key, {})
             by_type.pop(dagster_event.event_type, None)
             by_type[dagster_event.event_type] = (event, event_id)
+
+    def _store_newest_of_assets(self) -> None:
+        # In the order of their keys, so that two writers, each waiting for the other's row, cannot be.
+        for _, by_type in sorted(self._newest_by_asset.items()):
+            for event, event_id in by_type.values():
+                with self.index_connection() as connection:
+                    super()._store_asset_event(connection, event, event_id)
 
     def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
         """As the stock method, which serializes the event and compiles the row anew for every partition."""
@@ -221,13 +250,20 @@ class GatheringEventLog(SqlEventLogStorage):
                 self._store_gathered()
 
 
-def _kind(event: EventLogEntry) -> tuple[str, DagsterEventType] | None:
-    """The run and the type of an event whose like come by the thousand; None of any other."""
-    if not event.run_id or not event.is_dagster_event:
-        return None
-    event_type = event.get_dagster_event().event_type
-    many = event_type in ASSET_EVENTS or event_type == DagsterEventType.ASSET_CHECK_EVALUATION
-    return (event.run_id, event_type) if many else None
+def _update(stored: Stored) -> dict[str, Any]:
+    """Of which asset, check, and partition an evaluation is, and what its row in the table of evaluations becomes."""
+    evaluation = stored.evaluation
+    target, status = evaluation.target_materialization_data, AssetCheckExecutionRecordStatus
+    return {
+        "of_asset": evaluation.asset_key.to_string(),
+        "of_check": evaluation.check_name,
+        "of_partition": evaluation.partition,
+        "execution_status": (status.SUCCEEDED if evaluation.passed else status.FAILED).value,
+        "evaluation_event": stored.row["event"],
+        "evaluation_event_timestamp": stored.row["timestamp"],
+        "evaluation_event_storage_id": stored.id,
+        "materialization_event_storage_id": target.storage_id if target else None,
+    }
 
 
 @contextmanager

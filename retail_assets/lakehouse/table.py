@@ -24,6 +24,7 @@ from dagster import (
     AssetMaterialization,
     AssetsDefinition,
     BackfillPolicy,
+    DagsterEvent,
     DagsterEventType,
     Failure,
     MetadataValue,
@@ -50,6 +51,7 @@ from retail_assets.lakehouse.contracts import (
     unique_key,
     written_schema,
 )
+from retail_assets.lakehouse.dagster_internals import SharedMetadata, recorded
 from retail_assets.lakehouse.delta_tables import Commit
 from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Publication, commit_metadata
@@ -305,7 +307,7 @@ def _evaluations(
     checks: Sequence[TableCheck],
     verdicts: Mapping[str, Mapping[str, Verdict]],
     refused: set[str],
-) -> Iterator[AssetCheckEvaluation | Output]:
+) -> Iterator[DagsterEvent | Output]:
     """One evaluation per check and partition, each pointing at the materialization that this step made.
 
     That of a refused partition points at none: it is not of what readers go on seeing.
@@ -317,29 +319,33 @@ def _evaluations(
     now = time.time()
     outputs = {spec.key.name: output for output, spec in context.assets_def.node_check_specs_by_output_name.items()}
     selected = {check_key.name for check_key in context.selected_asset_check_keys}
+    shared = SharedMetadata()
+
+    def evaluation(check: TableCheck, partition: str, verdict: Verdict) -> AssetCheckEvaluation:
+        target = (
+            AssetCheckEvaluationTargetMaterializationData(
+                storage_id=latest[partition], run_id=context.run_id, timestamp=now
+            )
+            if partition in latest and partition not in refused
+            else None
+        )
+        return AssetCheckEvaluation(
+            asset_key=key,
+            check_name=check.name,
+            passed=verdict.passed,
+            metadata=shared.of(check.told(verdict)),
+            target_materialization_data=target,
+            severity=check.severity_of(verdict) if not verdict.passed else AssetCheckSeverity.ERROR,
+            blocking=check.blocking,
+            partition=partition,
+        )
+
     for check in checks:
         if check.name not in selected:
             continue
         # Dagster wants the check's own output beside evaluations that name their partition.
         yield Output(None, output_name=outputs[check.name])
-        for partition, verdict in verdicts[check.name].items():
-            target = (
-                AssetCheckEvaluationTargetMaterializationData(
-                    storage_id=latest[partition], run_id=context.run_id, timestamp=now
-                )
-                if partition in latest and partition not in refused
-                else None
-            )
-            yield AssetCheckEvaluation(
-                asset_key=key,
-                check_name=check.name,
-                passed=verdict.passed,
-                metadata=check.told(verdict),
-                target_materialization_data=target,
-                severity=check.severity_of(verdict) if not verdict.passed else AssetCheckSeverity.ERROR,
-                blocking=check.blocking,
-                partition=partition,
-            )
+        yield from recorded(context, (evaluation(check, *each) for each in verdicts[check.name].items()))
 
 
 def _explained(

@@ -208,6 +208,7 @@ def catalog(spark: SparkSession, tmp_path: Path) -> Iterator[CatalogTables]:
     spark.sql("DROP SCHEMA shop CASCADE")
 
 
+@pytest.mark.jvm
 def test_tables_are_described_in_the_catalog_once(spark: SparkSession, catalog: CatalogTables):
     rows = conform(frame(spark, [("1", 1, "1.50", "food", "2020-01-30")]), Sales)
     catalog.replace(("shop", "sales"), rows, {PARTITION: "day", DIRECTORY: "month"}, [date(2020, 1, 30)])
@@ -229,6 +230,7 @@ def test_tables_are_described_in_the_catalog_once(spark: SparkSession, catalog: 
     assert shown(describe_tables(spark, "spark_catalog", [sales], ID_COLUMNS, pseudonyms=False)) == (0, "none", "none")
 
 
+@pytest.mark.jvm
 def test_a_table_that_remembers_what_its_rows_were_made_from_keeps_its_log(spark: SparkSession, catalog: CatalogTables):
     rows = conform(frame(spark, [("1", 1, "1.50", "food", "2020-01-30")]), Sales)
     told = {"2020-01-30": "a drop"}
