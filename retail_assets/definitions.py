@@ -31,7 +31,7 @@ from retail_assets.operations.automation import automated, following_sensor, mon
 from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
-from retail_assets.operations.stoppable_executor import stoppable_executor
+from retail_assets.operations.side_by_side_executor import side_by_side_executor
 from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
@@ -89,7 +89,7 @@ def build_definitions(settings: Settings) -> Definitions:
         ],
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
-        executor=multiprocess_executor if settings.databricks else stoppable_executor,
+        executor=multiprocess_executor if settings.databricks else side_by_side_executor,
     )
 
 
