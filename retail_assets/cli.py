@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from retail_assets import inspection, landing_commands, services, table_commands
+from retail_assets import calendar_command, inspection, landing_commands, services, table_commands
 from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
 from retail_assets.settings import SettingError, Settings, project_root
 from retail_assets.table_commands import Refusal, by_name, stored
@@ -401,7 +401,13 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-for command in (*landing_commands.COMMANDS, *table_commands.COMMANDS, *inspection.COMMANDS, *services.COMMANDS):
+for command in (
+    *landing_commands.COMMANDS,
+    *calendar_command.COMMANDS,
+    *table_commands.COMMANDS,
+    *inspection.COMMANDS,
+    *services.COMMANDS,
+):
     main.add_command(command)
 
 

@@ -10,8 +10,9 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from retail_assets.landing.calendar import CALENDAR_FILE
 from retail_assets.landing.drops import MANIFEST, MARK
@@ -248,6 +249,66 @@ def test_a_landing_zone_may_be_given_as_a_file_uri(retail, tmp_path):
     said = output(retail("land", str(tmp_path / "history.csv"), RETAIL_LANDING=f"file://{retail.zone.parent}"))
     assert f"under {retail.zone}" in said
     assert set(drops(retail)) == {"online_retail_2011-01-04.csv"}
+
+
+def test_a_far_date_is_set_aside_and_told(retail):
+    path = trap("25-slipped-year/in.csv")
+    said = output(retail("land", str(path)))
+    assert re.search(r"Set aside: 1 rows of 1974-\d\d-\d\d, far from all others \(in\.csv, line [\d,]+\)\.", said)
+    assert "If the date is right: --far-dates keep." in said
+    assert output(retail("calendar")) == "2011-02-01 to 2011-02-28\n"
+    landed = [row for content in drops(retail).values() for row in content.splitlines()[1:]]
+    assert sorted(landed) == sorted(row.rstrip(b"\r") for row in path.read_bytes().split(b"\n")[1:] if row)
+
+
+def table(retail: RetailCommand, name: str, column: str, days: list[str]) -> None:
+    write_deltalake(
+        str(retail.lakehouse / "online_retail" / name),
+        pa.table({column: pa.array([date.fromisoformat(day) for day in days], pa.date32())}),
+    )
+
+
+def test_a_calendar_that_was_stretched_is_shortened_with_all_that_lies_outside_it(retail, tmp_path):
+    (tmp_path / "history.csv").write_text(
+        "\n".join([HEADER, *(line(when=f"{day} 10:00:00") for day in ("1974-02-11", "2011-02-01", "2011-02-28")), ""])
+    )
+    output(retail("land", str(tmp_path / "history.csv"), "--far-dates", "keep"))
+    before = drops(retail)
+    table(retail, "raw_invoices", "invoice_date", ["1974-02-11", "2011-02-01", "2011-02-28"])
+    table(retail, "customer_rfm", "snapshot_month", ["1974-02-01", "1974-03-01", "2011-02-01"])
+    table(retail, "daily_metrics", "invoice_date", ["2011-02-01"])
+    pages = retail.directory / "dashboards"
+    pages.mkdir()
+    for month in ("1974-02", "2011-02"):
+        (pages / f"online_retail-{month}.html").write_text("x")
+    assert output(retail("calendar")) == "1974-02-11 to 2011-02-28\n"
+    said = output(retail("calendar", "--first-day", "2011-02-01", "--yes"))
+    assert "The calendar becomes: 2011-02-01 to 2011-02-28" in said
+    assert "Drops that go, and are kept: online_retail_1974-02-11.csv" in said
+    assert "Rows of tables that go: 1 of raw_invoices, 2 of customer_rfm" in said
+    assert "Pages of the dashboard that go: online_retail-1974-02.html" in said
+    (number,) = re.findall(r"retail bring-back ([\d-]+)", said)
+    assert output(retail("calendar")) == "2011-02-01 to 2011-02-28\n"
+    lakehouse = retail.lakehouse / "online_retail"
+    left = {name: DeltaTable(str(lakehouse / name)).to_pyarrow_table() for name in ("raw_invoices", "customer_rfm")}
+    assert left["raw_invoices"]["invoice_date"].to_pylist() == [date(2011, 2, 1), date(2011, 2, 28)]
+    assert left["customer_rfm"]["snapshot_month"].to_pylist() == [date(2011, 2, 1)]
+    assert DeltaTable(str(lakehouse / "daily_metrics")).version() == 0
+    assert [page.name for page in pages.iterdir()] == ["online_retail-2011-02.html"]
+    output(retail("bring-back", number, "--yes"))
+    assert drops(retail) == before
+    assert output(retail("calendar")) == "1974-02-11 to 2011-02-28\n"
+
+
+def test_a_calendar_that_cannot_be_is_refused_and_a_spoilt_one_is_mended(retail):
+    assert "would end on 2010-01-01, before it begins on 2011-01-01" in refusal(
+        retail("calendar", "--first-day", "2011-01-01", "--last-day", "2010-01-01", "--yes")
+    )
+    assert "give both --first-day and --last-day" in refusal(retail("calendar", "--first-day", "2011-01-01", "--yes"))
+    (retail.zone / CALENDAR_FILE).write_text('{"first_day": "2011-01-01", "last_day": "9999-12-31"}')
+    assert "retail calendar --first-day DAY --last-day DAY" in refusal(retail("calendar"))
+    output(retail("calendar", "--first-day", "2011-01-01", "--last-day", "open", "--yes"))
+    assert re.search(r"^2011-01-01 to yesterday \(\d{4}-\d\d-\d\d\), open$", output(retail("calendar")))
 
 
 # Generating ----------------------------------------------------------------------------------------------------------

@@ -80,13 +80,20 @@ def keep_calendar(zone_root: str, source: str, first_day: date, last_day: date |
     if kept:
         first_day = min(first_day, kept.first_day)
         last_day = max(last_day, kept.last_day) if last_day and kept.last_day else None
+    calendar = Calendar(first_day, last_day)
+    write_calendar(zone_root, source, calendar)
+    return calendar
+
+
+def write_calendar(zone_root: str, source: str, calendar: Calendar) -> None:
+    """Write the calendar beside the drops, whatever is kept there."""
     path = _path(zone_root, source)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{CALENDAR_FILE}.part")
-    written = {"first_day": first_day.isoformat(), "last_day": last_day.isoformat() if last_day else _OPEN}
+    last_day = calendar.last_day.isoformat() if calendar.last_day else _OPEN
+    written = {"first_day": calendar.first_day.isoformat(), "last_day": last_day}
     unfinished.write_text(json.dumps(written) + "\n", encoding="utf-8")
     unfinished.fs.mv(unfinished.path, path.path)
-    return Calendar(first_day, last_day)
 
 
 def last_day_of(history_ends: date, today: date | None = None) -> date | None:
@@ -108,8 +115,11 @@ def kept_calendar(zone_root: str, source: str) -> Calendar | None:
         isinstance(written.get(name), str) for name in ("first_day", "last_day")
     ):
         raise SettingError(f"{path} must hold first_day and last_day. {_renewed(source)}")
-    first_day = _day(written["first_day"], f"first_day in {path}")
-    last_day = _last(written["last_day"], f"last_day in {path}")
+    try:
+        first_day = _day(written["first_day"], f"first_day in {path}")
+        last_day = _last(written["last_day"], f"last_day in {path}")
+    except SettingError as problem:
+        raise SettingError(f"{problem} {_renewed(source)}") from None
     if last_day and last_day < first_day:
         raise SettingError(f"{path}: last_day {last_day} is before first_day {first_day}. {_renewed(source)}")
     return Calendar(first_day, last_day)
@@ -117,7 +127,7 @@ def kept_calendar(zone_root: str, source: str) -> Calendar | None:
 
 def _renewed(source: str) -> str:
     return (
-        f"Correct it, or remove it and land the files again; "
+        f"Correct it by retail calendar --first-day DAY --last-day DAY; "
         f"RETAIL_{source.upper()}_FIRST_DAY and RETAIL_{source.upper()}_LAST_DAY override it."
     )
 
@@ -147,7 +157,7 @@ def _day(value: str, origin: str) -> date:
     if not is_plausible(day):
         raise SettingError(
             f"{origin}={value!r} is no day of a shop: a calendar lies between {PLAUSIBLE_FROM} and the end of next "
-            "year. Correct it."
+            "year."
         )
     return day
 

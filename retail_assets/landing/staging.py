@@ -138,10 +138,13 @@ class Staging:
     def _move(self, day: date, target: date, shape: int) -> int:
         source, rows = self.directory / f"{day}.{shape}", self._rows.pop((day.toordinal(), shape), 0)
         if source.exists() and rows:
-            # With its header, which is no row: what stands before it may end in an open quote.
+            before, after = (day.toordinal(), shape), (target.toordinal(), shape)
             with source.open("rb") as lines, (self.directory / f"{target}.{shape}").open("ab") as drop:
+                if drop.tell() and after not in self._open:
+                    lines.seek(len(self._headers[shape]))
                 shutil.copyfileobj(lines, drop)
-            self._rows[target.toordinal(), shape] += rows
+            self._open = self._open - {before, after} | ({after} if before in self._open else set())
+            self._rows[after] += rows
         source.unlink(missing_ok=True)
         return rows
 
