@@ -123,7 +123,8 @@ def test_two_writers_of_one_pool_take_turns(tmp_path: Path):
 
 
 def test_a_stop_reaches_every_step_under_way_and_none_goes_on_afterwards(tmp_path: Path):
-    both_at_work, ended = threading.Barrier(2, timeout=60), []
+    both_at_work = threading.Barrier(2, timeout=60)
+    ended: list[str] = []
 
     @asset(retry_policy=TWICE)
     def stopped() -> None:
