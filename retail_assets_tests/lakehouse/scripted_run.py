@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.events import DagsterEventType
+from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.instance.ref import InstanceRef
 
 DAYS = dg.DailyPartitionsDefinition("2009-12-01", end_date="2009-12-13")
@@ -34,6 +34,9 @@ def instance_at(home: Path, monkeypatch: pytest.MonkeyPatch, settings: str = OUR
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
         yield instance
 
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""As the main job has it: nobody but the event log hears of events."""
 
 Told = Callable[[dg.AssetExecutionContext, Sequence[dg.AssetCheckEvaluation]], Iterable[Any]]
 
@@ -91,7 +94,12 @@ def scripted_run(instance: dg.DagsterInstance, together: Callable[[Any], Any], t
     job = dg.Definitions([bronze, silver], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
     for number, tags in enumerate([RANGE, RANGE, {"dagster/partition": "2009-12-01"}]):
         run_id = f"0000000{number}-0000-4000-8000-000000000000"
-        assert job.execute_in_process(instance=instance, tags=tags, run_id=run_id).success
+        assert job.execute_in_process(QUIET, instance=instance, tags=tags, run_id=run_id).success
+    with together(instance):  # as a cluster's: of days that were planned, and of one that was not
+        for day in ("2009-12-02", "2009-12-12", "2009-12-03"):
+            judged = evaluation(dg.AssetKey("bronze"), day)
+            event = DagsterEvent("ASSET_CHECK_EVALUATION", "all", event_specific_data=judged, message="From elsewhere")
+            instance.report_dagster_event(event, "00000000-0000-4000-8000-000000000000")
     instance.report_runless_asset_event(dg.AssetMaterialization("elsewhere", partition="x", tags={"a": "b"}))
     instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(asset_key=dg.AssetKey("silver"), check_name="outside", passed=True)
@@ -147,10 +155,10 @@ def answers(instance: dg.DagsterInstance) -> dict[str, Any]:
             for record in instance.fetch_materializations(bronze, limit=100, ascending=True).records
         ],
         "cursor": instance.fetch_materializations(bronze, limit=7, ascending=True).cursor,
-        "checked": [
-            (info.partition_key, info.latest_execution_status, info.latest_check_event_storage_id)
+        "checked": sorted(
+            (str(info.partition_key), info.latest_execution_status.value, info.latest_check_event_storage_id)
             for info in log.get_asset_check_partition_info([contract])
-        ],
+        ),
         "history": [
             (record.partition, record.status, record.run_id)
             for record in log.get_asset_check_execution_history(contract, limit=100)
