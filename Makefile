@@ -21,11 +21,12 @@ java: # Spark runs on Java 17; say so before anything else happens
 	  echo "Then make sure 'java' is on the PATH (or set JAVA_HOME) and run make again." >&2; exit 1; }
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python 3.11 is missing: '$(PYTHON)' was not found. Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 
-$(READY): requirements/bootstrap.lock requirements/requirements.lock requirements/jars.lock pyproject.toml
+$(READY): requirements/bootstrap.lock requirements/requirements.lock requirements/databricks-judge.lock requirements/jars.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --no-build-isolation -r requirements/requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)/databricks-judge --no-deps --require-hashes -r requirements/databricks-judge.lock
 	$(BIN)/python -m retail_assets.lakehouse.engines.jars requirements/jars.lock 2>$(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
 	$(BIN)/python -m retail_assets.lakehouse.engines.jars record-classes 2>>$(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
 	touch $@
@@ -74,6 +75,7 @@ bench: setup ## measure the main job against its baselines
 lock: $(READY) ## renew the locks of exact versions and hashes
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header requirements/bootstrap.in -o requirements/bootstrap.lock
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -o requirements/requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --no-deps --python-version 3.11 --generate-hashes --no-header requirements/databricks-judge.in -o requirements/databricks-judge.lock
 	cp requirements/requirements.lock requirements/oldest-runtime.lock # whose versions are kept where they can be
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev --override requirements/oldest-runtime.in -o requirements/oldest-runtime.lock
 
