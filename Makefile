@@ -17,11 +17,12 @@ help: ## this list
 python: # say so before anything else happens
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python 3.11 is missing: '$(PYTHON)' was not found. Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 
-$(READY): requirements/bootstrap.lock requirements/requirements.lock pyproject.toml
+$(READY): requirements/bootstrap.lock requirements/requirements.lock requirements/databricks-judge.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --no-build-isolation -r requirements/requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)/databricks-judge --no-deps --require-hashes -r requirements/databricks-judge.lock
 	touch $@
 
 setup: python $(READY) ## install everything into .venv
@@ -72,6 +73,7 @@ bench: setup ## measure the main job against its baselines
 lock: $(READY) ## renew the locks of exact versions and hashes
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header requirements/bootstrap.in -o requirements/bootstrap.lock
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -o requirements/requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --no-deps --python-version 3.11 --generate-hashes --no-header requirements/databricks-judge.in -o requirements/databricks-judge.lock
 	cp requirements/requirements.lock requirements/oldest-runtime.lock # whose versions are kept where they can be
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev --override requirements/oldest-runtime.in -o requirements/oldest-runtime.lock
 
