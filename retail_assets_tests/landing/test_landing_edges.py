@@ -174,12 +174,11 @@ def test_files_whose_ends_meet_in_an_open_quote_keep_their_rows(tmp_path, zone):
 
 
 def test_lines_that_come_to_stand_beside_each_other_by_their_day_keep_their_rows(tmp_path, zone):
-    # Between the two halves lies a row of another day, and a longer row of the first.
-    content = line(1, "2010-12-01") + '2,85048,"open\nno row\n' + line(3, "2010-12-02") + line(4, "2010-12-01")
-    content += 'shut",12,2010-12-01,1,2,3\n' + line(6, "2010-12-02") + 'shut",12,2010-12-01,1,2,3\n'
-    told = lands([file(tmp_path, HEADER + content.replace(line(4, "2010-12-01"), ""))], zone)
-    assert len(rows(zone)) == told.rows
-    assert sum(row["malformed_line"] is not None for row in rows(zone)) == told.malformed == 4
+    # Without the row of another day between them, the open line and the inch mark would be one row of eight fields.
+    content = line(1, "2010-12-01") + '2,85048,"open\n' + line(3, "2010-12-02") + line(4, "2010-12-01", 'PLATE 12"')
+    told = lands([file(tmp_path, HEADER + content)], zone)
+    assert (told.rows, told.malformed) == (4, 1)
+    assert invoices(zone) == {"online_retail_2010-12-01.csv": ["1", None, "4"], "online_retail_2010-12-02.csv": ["3"]}
 
 
 @pytest.mark.parametrize(
