@@ -4,6 +4,7 @@ PySpark is its client. The server listens on the loopback address, on a port of 
 process.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from datetime import date
@@ -56,6 +57,8 @@ def embedded_session() -> SparkSession:
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     from pysail.spark import SparkConnectServer
 
+    # What goes wrong is raised. At its end the client asks for a clean-up of models, of which there are none here.
+    logging.getLogger("pyspark.sql.connect.logging").setLevel(logging.CRITICAL)
     server = SparkConnectServer()
     server.start(background=True)
     _running.append(server)
