@@ -88,7 +88,7 @@ class RetailStepLauncher(StepLauncher):
         self._poll_seconds = poll_seconds
         self._timeout_seconds = timeout_seconds
         self._carried = carried
-        self._pins = pins(libraries, lock or project_root() / "requirements" / "requirements.lock")
+        self._named, self._lock = libraries, lock or project_root() / "requirements" / "requirements.lock"
         self._swept = False
 
     def launch_step(self, step_context: StepExecutionContext) -> Iterator[DagsterEvent]:
@@ -199,6 +199,10 @@ class RetailStepLauncher(StepLauncher):
             f"Staged {account.staged_bytes:,} bytes ({len(self._code):,} of them code) in {where}, "
             f"{account.staging_seconds:.1f} s."
         )
+
+    @cached_property
+    def _pins(self) -> list[str]:
+        return pins(self._named, self._lock)
 
     @cached_property
     def _code(self) -> bytes:

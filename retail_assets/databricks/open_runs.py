@@ -78,7 +78,8 @@ class OpenRuns:
 
     def settle(self, token: str) -> None:
         """Once the run is known to have ended, or never to have begun."""
-        self._change(token, settled=True, request={})
+        if any(run.token == token for run in self._read()):  # a stop may have come before it was written
+            self._change(token, settled=True, request={})
 
     def _change(self, token: str, **changed: Any) -> OpenRun:
         runs = {run.token: run for run in self._read()}

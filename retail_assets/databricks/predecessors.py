@@ -76,12 +76,12 @@ def let_go(step: RemoteStep, poll_seconds: float) -> None:
         forget(step, remote)
         return
     log = step.context.log
-    step.staging.api.patience = STOP_PATIENCE
     try:
-        run_id = _learned(step, remote).run_id
-        if run_id:
-            step.runs.cancel(run_id)
-            log.info(f"Cancelled Databricks run {run_id}.")
+        with step.staging.api.in_a_hurry(STOP_PATIENCE):
+            run_id = _learned(step, remote).run_id
+            if run_id:
+                step.runs.cancel(run_id)
+                log.info(f"Cancelled Databricks run {run_id}.")
         if not run_id or step.runs.await_end(run_id, min(poll_seconds, 1.0), CANCEL_SECONDS):
             forget(step, remote)
         else:
@@ -96,9 +96,9 @@ def let_go(step: RemoteStep, poll_seconds: float) -> None:
 
 def forget(step: RemoteStep, ended: OpenRun) -> None:
     """Of a run that has ended: removes what it was staged with, and takes it from the open runs."""
-    step.staging.api.patience = STOP_PATIENCE
     try:
-        step.staging.remove(ended.directory)
+        with step.staging.api.in_a_hurry(STOP_PATIENCE):
+            step.staging.remove(ended.directory)
     except Exception as error:
         where = step.staging.uri(ended.directory)
         step.context.log.warning(f"{where} could not be removed; a later run will. {step.login.hide(str(error))}")

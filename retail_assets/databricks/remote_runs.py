@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retail_assets.databricks.workspace_api import Refused, WorkspaceApi
+from retail_assets.databricks.workspace_api import Refused, WorkspaceApi, WorkspaceError
 
 _RUNS = "/api/2.2/jobs/runs"
 _ENDED = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
@@ -17,6 +17,9 @@ UNREACHABLE_SECONDS = 900.0
 """How long a run that is waited for may be out of reach before that is given up."""
 
 CANCEL_AGAIN_SECONDS = 60.0
+
+TOLD_SECONDS = 600.0
+"""How often it is told that a run is still waited for."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,12 @@ class RemoteRuns:
 
     def await_end(self, run_id: int, poll_seconds: float, at_most: float = float("inf"), cancel: bool = False) -> bool:
         """Waits for the end of a run, and says whether it came. `cancel`: asks for it, again and again."""
-        began = answered = time.monotonic()
+        began = answered = told = time.monotonic()
         cancelled = float("-inf")
         while True:
+            if time.monotonic() - told > TOLD_SECONDS:
+                told = time.monotonic()
+                self._api.say(f"Databricks run {run_id} has not ended yet, after {told - began:.0f} s.")
             try:
                 run = self.find(run_id, patience=0)
                 if run is None or run.ended:
@@ -105,9 +111,12 @@ class RemoteRuns:
                     self.cancel(run_id)
                     cancelled = time.monotonic()
                 answered = time.monotonic()
-            except Exception as error:
-                if not getattr(error, "passing", False) or time.monotonic() - answered > UNREACHABLE_SECONDS:
+            except WorkspaceError as error:
+                if not error.passing or time.monotonic() - answered > UNREACHABLE_SECONDS:
                     raise
+                self._api.say(
+                    f"The end of Databricks run {run_id} is not known yet. {self._api.login.hide(str(error))}"
+                )
             if time.monotonic() - began > at_most:
                 return False
             time.sleep(poll_seconds)

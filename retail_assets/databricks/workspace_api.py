@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -103,9 +104,18 @@ class WorkspaceApi:
 
     def __init__(self, login: Login, say: Callable[[str], object] = lambda _: None) -> None:
         self.login = login
-        self.patience = PATIENCE
-        self._say = say
+        self.say = say
+        self._patience = PATIENCE
         self._session = requests.Session()
+
+    @contextmanager
+    def in_a_hurry(self, patience: float) -> Iterator[None]:
+        """Calls that say nothing else are tried again for no longer than this."""
+        before, self._patience = self._patience, patience
+        try:
+            yield
+        finally:
+            self._patience = before
 
     def call(
         self,
@@ -139,7 +149,7 @@ class WorkspaceApi:
     def _patiently(
         self, method: str, path: str, content: bytes | None, query: Mapping[str, Any] | None, patience: float | None
     ) -> requests.Response:
-        until = time.monotonic() + (self.patience if patience is None else patience)
+        until = time.monotonic() + (self._patience if patience is None else patience)
         for pause in _pauses():
             try:
                 return self._once(method, path, content, query)
@@ -149,7 +159,7 @@ class WorkspaceApi:
                 if not error.passing or time.monotonic() + wait > until:
                     raise
                 told = self.login.hide(str(error))
-                self._say(f"{method} {path} did not succeed and is tried again in {wait:g} s: {told}")
+                self.say(f"{method} {path} did not succeed and is tried again in {wait:g} s: {told}")
             time.sleep(wait)
         raise AssertionError("pauses never end")
 

@@ -62,7 +62,7 @@ def launcher(shop: Mapping[str, Any]) -> RetailStepLauncher:
         run_fields=shop.get("run_fields"),
         secrets=shop["secrets"],
         poll_seconds=0.2,
-        timeout_seconds=shop.get("timeout", 120),
+        timeout_seconds=shop.get("timeout", 300),
         package=Path(shop["package"]),
         libraries=shop.get("libraries", LIBRARIES),
         carried=(),

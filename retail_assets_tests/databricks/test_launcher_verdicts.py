@@ -86,7 +86,7 @@ def beside(shop: Shop, reached: Callable[[], bool], action: Callable[[], object]
     """Does something, once, when it is time; while the test's own thread makes a run."""
 
     def wait() -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while not reached() and time.monotonic() < until:
             time.sleep(0.05)
         action()
