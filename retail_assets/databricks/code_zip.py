@@ -7,8 +7,9 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 _STAGED_SUFFIXES = {".py", ".properties", ".html", ".css", ".js", ".topojson"}
-_NOT_STAGED = {"rehearsal", "__pycache__"}
-"""Folders that no cluster needs: the rehearsal workspace stands in for the cluster's own side."""
+NOT_STAGED = {"rehearsal", "__pycache__", "sail.py", "run_libraries.py", "postgres_event_log.py"}
+"""What no cluster needs: the rehearsal workspace, which stands in for the cluster's own side; the embedded engine; what
+only the host's runs and storage are made of."""
 
 
 def package_zip(package: Path, carried: Iterable[str] = ()) -> bytes:
@@ -31,7 +32,7 @@ def _own(package: Path) -> Iterator[tuple[str, Path]]:
     for path in package.rglob("*"):
         inside = path.relative_to(package)
         hidden = any(part.startswith(".") for part in inside.parts)
-        if path.suffix in _STAGED_SUFFIXES and not hidden and not _NOT_STAGED & set(inside.parts) and path.is_file():
+        if path.suffix in _STAGED_SUFFIXES and not hidden and not NOT_STAGED & set(inside.parts) and path.is_file():
             yield (package.name / inside).as_posix(), path
 
 
