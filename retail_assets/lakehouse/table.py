@@ -53,7 +53,7 @@ from retail_assets.lakehouse.contracts import (
     table_name,
     unique_key,
 )
-from retail_assets.lakehouse.dagster_internals import SharedMetadata, recorded
+from retail_assets.lakehouse.dagster_internals import SharedMetadata, add_metadata_of_partitions, recorded
 from retail_assets.lakehouse.delta_tables import Commit
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.interrupts import interrupts_kept
@@ -243,8 +243,7 @@ def _materialize(
             if not published:
                 log.keep(None)
         else:
-            for key, metadata in shown.items():
-                context.add_asset_metadata(metadata, partition_key=key)
+            add_metadata_of_partitions(context, shown)
             yield Output(Rows(frame, provenance, log.keep, sum(rows.values())))
         yield from log.told()
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
