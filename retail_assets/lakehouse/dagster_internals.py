@@ -18,6 +18,7 @@ from dagster import AssetCheckEvaluation, AssetExecutionContext, AssetKey, Dagst
 from dagster._core.definitions.dependency import NodeHandle
 from dagster._core.definitions.metadata import MetadataFieldSerializer
 from dagster._core.events.log import EventLogEntry
+from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._core.execution.plan.handle import StepHandle
 from dagster._core.instance.types import _EventListenerLogHandler
 from dagster._core.log_manager import DagsterLogManager
@@ -187,6 +188,19 @@ def _heard_elsewhere(log: DagsterLogManager, level: int) -> bool:
         or any(each.level <= level for each in handlers)
         or any(logger.isEnabledFor(level) for logger in handler._loggers)
     )
+
+
+def add_metadata_of_partitions(context: AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
+    """`context.add_asset_metadata` for each partition key; each call of that copies all that was added before."""
+    strangers = metadata.keys() - set(context.partition_keys)
+    if strangers:
+        raise ValueError(f"metadata is given for partitions that this run does not make: {sorted(strangers)}")
+    step = context.get_step_execution_context()
+    known = dict(step._metadata_accumulator.per_output_metadata)
+    for partition, added in metadata.items():
+        handle = AssetMetadataHandle(asset_key=context.asset_key, partition_key=partition)
+        known[handle] = {**known.get(handle, {}), **added}
+    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=known)
 
 
 class SharedMetadata:

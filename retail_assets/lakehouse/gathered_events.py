@@ -9,9 +9,8 @@ with many rows.
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy
 from dagster import AssetCheckEvaluation, AssetKey, DagsterInstance
@@ -35,11 +34,12 @@ from retail_assets.lakehouse.dagster_internals import EventTexts
 EVENTS_GATHERED_AT_MOST = 1000
 
 
+_ASSET_EVENTS = {event_type.value for event_type in ASSET_EVENTS}
 _CHECK_EVENTS = {event_type.value for event_type in ASSET_CHECK_EVENTS}
+_RUN_STATUS_EVENTS = {event_type.value for event_type in EVENT_TYPE_TO_PIPELINE_RUN_STATUS}
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """An event with its row in the event log, and the id of that."""
 
     event: EventLogEntry
@@ -47,14 +47,16 @@ class Stored:
     id: int
 
     @property
-    def event_type(self) -> DagsterEventType | None:
+    def type(self) -> str | None:
         """None of a line that was logged."""
-        return self.event.dagster_event_type
+        return self.row["dagster_event_type"]
 
     @property
     def evaluation(self) -> AssetCheckEvaluation:
         """What an evaluation's event tells."""
-        return self.event.get_dagster_event().asset_check_evaluation_data
+        evaluation = self.event.get_dagster_event().event_specific_data
+        assert isinstance(evaluation, AssetCheckEvaluation)
+        return evaluation
 
 
 class GatheringEventLog(SqlEventLogStorage):
@@ -107,7 +109,8 @@ class GatheringEventLog(SqlEventLogStorage):
         with self._db_lock:
             self._gathered.append(event)
             # A run's change of status also goes to the run storage, at once: the log must not lag behind it.
-            at_once = event.is_dagster_event and event.dagster_event_type in EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+            told = event.dagster_event
+            at_once = told is not None and told.event_type_value in _RUN_STATUS_EVENTS
             if not self._gathering or at_once or len(self._gathered) >= EVENTS_GATHERED_AT_MOST:
                 self._store_gathered()
 
@@ -130,15 +133,15 @@ class GatheringEventLog(SqlEventLogStorage):
         rows = [self._row(event, texts) for event in events]
         stored = [Stored(*each) for each in zip(events, rows, self._insert(run_id, rows), strict=True)]
         with self.index_connection() as connection:
-            of_assets = [each for each in stored if each.event_type in ASSET_EVENTS]
+            of_assets = [each for each in stored if each.type in _ASSET_EVENTS]
             self._store_asset_event_tags(
                 connection, [each.event for each in of_assets], [each.id for each in of_assets]
             )
             for each in of_assets:
                 self._store_asset_event(connection, each.event, each.id)
-            of_checks = [each for each in stored if each.event_type in ASSET_CHECK_EVENTS]
-            for event_type, alike in groupby(of_checks, lambda each: each.event_type):
-                if event_type == DagsterEventType.ASSET_CHECK_EVALUATION and run_id:
+            of_checks = [each for each in stored if each.type in _CHECK_EVENTS]
+            for event_type, alike in groupby(of_checks, lambda each: each.type):
+                if event_type == DagsterEventType.ASSET_CHECK_EVALUATION.value and run_id:
                     self._store_evaluations(connection, run_id, list(alike))
                 else:
                     for each in alike:

@@ -51,7 +51,7 @@ from retail_assets.lakehouse.contracts import (
     unique_key,
     written_schema,
 )
-from retail_assets.lakehouse.dagster_internals import SharedMetadata, recorded
+from retail_assets.lakehouse.dagster_internals import SharedMetadata, add_metadata_of_partitions, recorded
 from retail_assets.lakehouse.delta_tables import Commit
 from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Publication, commit_metadata
@@ -231,8 +231,7 @@ def _materialize(
             if not published:
                 log.keep(None)
         else:
-            for key, metadata in shown.items():
-                context.add_asset_metadata(metadata, partition_key=key)
+            add_metadata_of_partitions(context, shown)
             yield Output(Publication(staged, provenance, log.keep))
         yield from log.told()
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))

@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +15,13 @@ from dagster._core.events.log import EventLogEntry
 from dagster._serdes import serialize_value
 from dagster_shared.serdes.errors import SerializationError
 
-from retail_assets.lakehouse.dagster_internals import _LAYOUTS, EventTexts, SharedMetadata, recorded
+from retail_assets.lakehouse.dagster_internals import (
+    _LAYOUTS,
+    EventTexts,
+    SharedMetadata,
+    add_metadata_of_partitions,
+    recorded,
+)
 from retail_assets.lakehouse.gathered_events import stored_together
 from retail_assets_tests.lakehouse.scripted_run import (
     DAYS,
@@ -163,6 +169,38 @@ def test_recorded_evaluations_are_met_although_the_step_fails_afterwards() -> No
         result = job.execute_in_process(QUIET, instance=instance, raise_on_error=False)
     assert [event.event_type_value for event in result.all_events].count("ASSET_CHECK_EVALUATION") == 3
     assert not result.success
+
+
+def added_one_by_one(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
+    for partition, added in metadata.items():
+        context.add_asset_metadata(added, partition_key=partition)
+
+
+def test_metadata_of_partitions_is_shown_as_if_it_was_added_one_by_one() -> None:
+    def made(add: Callable[[dg.AssetExecutionContext, Mapping[str, Mapping[str, Any]]], None]) -> dict[str | None, Any]:
+        @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+        def sales(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+            context.add_asset_metadata({"rows": 0, "kept": True}, partition_key="2009-12-03")
+            add(context, {day: {"rows": number} for number, day in enumerate(context.partition_keys)})
+            return dg.MaterializeResult(metadata={"of all": "x"})
+
+        job = dg.Definitions([sales], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
+        found = job.execute_in_process(QUIET, tags=RANGE).asset_materializations_for_node("sales")
+        return {each.partition: each.metadata for each in found}
+
+    expected = made(added_one_by_one)
+    assert made(add_metadata_of_partitions) == expected
+    assert len({str(metadata) for metadata in expected.values()}) == 10
+
+
+def test_metadata_of_a_partition_that_is_not_made_is_refused() -> None:
+    @dg.asset(partitions_def=DAYS)
+    def sales(context: dg.AssetExecutionContext) -> None:
+        with pytest.raises(ValueError, match=r"does not make: \['2009-12-04'\]"):
+            add_metadata_of_partitions(context, {"2009-12-03": {}, "2009-12-04": {}})
+
+    job = dg.Definitions([sales], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
+    assert job.execute_in_process(QUIET, partition_key="2009-12-03").success
 
 
 def test_shared_metadata_is_what_dagster_makes_of_it() -> None:
