@@ -1,10 +1,9 @@
-"""K-means segments of customers by recency, frequency and monetary value: search, choice, names, assignment.
+"""K-means segments of customers by recency, frequency and monetary value: search, choice, names.
 
 Features are held within bounds, transformed and standardised to mean 0 and deviation 1 (`Scaling`): by default the
 logarithm, log1p, as all three measures have long tails (untransformed, a handful of wholesalers make a cluster of their
 own and a silhouette of 0.99); or winsorised, each measure held between two quantiles. Clusters are found by an engine
-(`segment_engines`), scikit-learn or MLlib; the search, the choice and the names are the same for both. Assignment is
-Spark, from the few rows of the model table, and agrees with scikit-learn's `predict`.
+(`segment_engines`), scikit-learn or MLlib; the search, the choice and the names are the same for both.
 """
 
 import warnings
@@ -14,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
 
 from retail_assets.analytics.threads import one_thread
 
@@ -297,39 +294,6 @@ def labels(centres: np.ndarray, taken: Iterable[str] = ()) -> list[str]:
     distances = ((positions[:, None, :] - np.array(list(free.values()))[None, :, :]) ** 2).sum(axis=2)
     _, assigned = linear_sum_assignment(distances)
     return [list(free)[number] for number in assigned]
-
-
-def nearest_cluster(customers: DataFrame, model: DataFrame, on: str, key: str = "customer_id") -> DataFrame:
-    """Adds `cluster`, `label` and `distance` (Euclidean, scaled) of the nearest cluster to each customer.
-
-    `model` holds the rows of `Segmentation.model_rows`, for each value of the column `on` (a snapshot's date, say)
-    its own; `on` and `key` identify a customer's row. Of equally near clusters the lower is taken. All three are
-    null where `model` has no row for the customer's `on`.
-    """
-
-    # In a struct of their own: the model's table names centroids as the customers' table names measures.
-    models = model.select(on, F.struct(*(name for name in model.columns if name != on)).alias("model"))
-
-    def square(dimension: str) -> Column:
-        measure = F.col(DIMENSIONS[dimension]).cast("double")
-        bounded = F.least(F.greatest(measure, f"model.{dimension}_floor"), f"model.{dimension}_cap")
-        value = F.when(F.col("model.transform") == "log", F.log1p(bounded)).otherwise(bounded)
-        scaled = (value - F.col(f"model.{dimension}_mean")) / F.col(f"model.{dimension}_deviation")
-        return F.pow(scaled - F.col(f"model.{dimension}_scaled"), F.lit(2.0))
-
-    return (
-        customers.join(models, on, "left")
-        .select(
-            *customers.columns,
-            F.col("model.cluster").alias("cluster"),
-            F.col("model.label").alias("label"),
-            *([F.col("model.model_month").alias("model_month")] if "model_month" in model.columns else []),
-            F.sqrt(square("recency") + square("frequency") + square("monetary")).alias("distance"),
-        )
-        .withColumn("nearness", F.row_number().over(Window.partitionBy(on, key).orderBy("distance", "cluster")))
-        .where("nearness = 1")
-        .drop("nearness")
-    )
 
 
 def _measure(engine: Engine, fitted: Fitted) -> Candidate:
