@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
+from retail_assets.analytics.clustering_measures import adjusted_rand_index, mean_silhouette, nearest
 from retail_assets.analytics.threads import one_thread
 
 if TYPE_CHECKING:
@@ -194,7 +195,8 @@ def search(engine: Engine, clusters: Iterable[int] = CLUSTERS_SEARCHED) -> Segme
         fits = {number: engine.fit(number) for number in clusters if number <= most}
         # MLlib may find fewer than it was asked for.
         fitted = {number: found for number, found in fits.items() if len(found.centres) == number}
-        candidates = tuple(_measure(engine, found) for found in fitted.values())
+        measured_on = _Sample(engine.sample)
+        candidates = tuple(_measure(engine, found, measured_on) for found in fitted.values())
         chosen, rule = choose(candidates)
         centres = fitted[chosen.clusters].centres if chosen else np.zeros((1, len(FEATURES)))
         value_scores = centres @ np.array([-1.0, 1.0, 1.0]) / 3
@@ -225,10 +227,10 @@ def pipeline(scaling: Scaling, centres: np.ndarray) -> "Pipeline":
     steps: list[tuple[str, Any]] = [("bounds", first)]
     if scaling.transform == "log":
         steps.append(("logarithm", FunctionTransformer(np.log1p)))
-    return Pipeline([*steps, ("standard", standard), ("clusters", nearest(centres))])
+    return Pipeline([*steps, ("standard", standard), ("clusters", _k_means(centres))])
 
 
-def nearest(centres: np.ndarray) -> "KMeans":
+def _k_means(centres: np.ndarray) -> "KMeans":
     """A scikit-learn model whose `predict` gives the nearest of these centres."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -244,6 +246,13 @@ def model_of(rows: pd.DataFrame) -> "Pipeline":
     """The pipeline of a month's model, made of its rows in the model table alone."""
     rows = rows.sort_values("cluster")
     return pipeline(scaling_of(rows), centres_of(rows))
+
+
+def placed(rows: pd.DataFrame, customers: pd.DataFrame) -> np.ndarray:
+    """The cluster of each of the customers (`FEATURES`) by a month's model, made of its rows in the model table alone:
+    what the pipeline predicts."""
+    rows = rows.sort_values("cluster")
+    return nearest(centres_of(rows), scaling_of(rows).scaled(customers[FEATURES].to_numpy("float64")))
 
 
 def centres_of(rows: pd.DataFrame) -> np.ndarray:
@@ -296,21 +305,31 @@ def labels(centres: np.ndarray, taken: Iterable[str] = ()) -> list[str]:
     return [list(free)[number] for number in assigned]
 
 
-def _measure(engine: Engine, fitted: Fitted) -> Candidate:
-    from sklearn.metrics import adjusted_rand_score, calinski_harabasz_score, davies_bouldin_score, silhouette_score
+class _Sample:
+    """What candidates are measured on: scaled features, and of a fixed part of them all distances, worked out once."""
 
-    scaled, clusters = engine.sample, len(fitted.centres)
-    found = nearest(fitted.centres).predict(scaled)
-    sample = np.sort(np.random.default_rng(SEED).permutation(len(scaled))[:SILHOUETTE_SAMPLE])
+    def __init__(self, scaled: np.ndarray) -> None:
+        from sklearn.metrics.pairwise import euclidean_distances
+
+        self.scaled = scaled
+        self.part = np.sort(np.random.default_rng(SEED).permutation(len(scaled))[:SILHOUETTE_SAMPLE])
+        self.distances = euclidean_distances(scaled[self.part])
+
+
+def _measure(engine: Engine, fitted: Fitted, sample: _Sample) -> Candidate:
+    from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
+
+    scaled, clusters = sample.scaled, len(fitted.centres)
+    found = nearest(fitted.centres, scaled)
     # A clustering of which the sample sees one cluster only is as bad as can be.
-    visible = len(np.unique(found[sample])) > 1
+    visible = len(np.unique(found[sample.part])) > 1
     agreements = []
     for seed in range(SEED, SEED + RESAMPLES):
-        again = nearest(engine.fit(clusters, seed, resampled=True).centres).predict(scaled)
-        agreements.append(adjusted_rand_score(found, again))
+        again = nearest(engine.fit(clusters, seed, resampled=True).centres, scaled)
+        agreements.append(adjusted_rand_index(found, again))
     return Candidate(
         clusters=clusters,
-        silhouette=float(silhouette_score(scaled[sample], found[sample])) if visible else -1.0,
+        silhouette=mean_silhouette(sample.distances, found[sample.part]) if visible else -1.0,
         calinski_harabasz=float(calinski_harabasz_score(scaled, found)) if visible else 0.0,
         davies_bouldin=float(davies_bouldin_score(scaled, found)) if visible else float("inf"),
         inertia=fitted.inertia,
