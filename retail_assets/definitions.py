@@ -1,6 +1,7 @@
 """What Dagster loads. Only wires: tables and resources, the same in both deployments."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -16,6 +17,7 @@ from dagster import (
     resource,
 )
 
+from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
@@ -68,6 +70,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 tracking_uri=_tracking_uri(settings),
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,
             ),
+            "fitted_models": FittedModels(directory=fitted_models(settings)),
             "discounting": Discounting(yearly_rate=settings.discount_rate),
             "segment_training": SegmentTraining.model_validate(
                 {
@@ -91,6 +94,11 @@ def build_definitions(settings: Settings) -> Definitions:
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else side_by_side_executor,
     )
+
+
+def fitted_models(settings: Settings) -> str | None:
+    """Where models are kept that need not be fitted again: beside a local lakehouse, else in memory alone."""
+    return str(Path(settings.lakehouse).with_name("fitted-models")) if settings.deployment == "local" else None
 
 
 def _tracking_uri(settings: Settings) -> str:

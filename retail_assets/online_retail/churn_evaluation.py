@@ -32,6 +32,7 @@ from retail_assets.analytics.churn_evaluation import (
     evaluation_rows,
     to_evaluate,
 )
+from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
 from retail_assets.lakehouse.checks import (
     MODEL_QUALITY,
@@ -326,12 +327,13 @@ def build(
     window: PartitionWindow,
     landing: LandingZone,
     mlflow: MlflowTracking,
+    fitted_models: FittedModels,
     context: AssetExecutionContext,
 ) -> Built:
     """Fits on the driver, each snapshot's models once, on features that Spark makes of all at once."""
     days = as_of_dates(window, landing)
     history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_EVALUATE)).toPandas()
-    origin = RollingOrigin(history, CHURN_FEATURES)
+    origin = RollingOrigin(history, CHURN_FEATURES, known=fitted_models)
     evaluated = cache(lambda as_of: evaluate(origin, as_of))
     rows, shown = [], {}
     with mlflow.run(context, "online_retail/churn_evaluation") as tracked:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from dagster import AssetExecutionContext
 from pyspark.sql import DataFrame, SparkSession
@@ -24,6 +25,7 @@ from retail_assets.analytics.churn import (
     with_churn_risk,
 )
 from retail_assets.analytics.churn_evaluation import ALL
+from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
 from retail_assets.lakehouse.checks import (
     MODEL_QUALITY,
@@ -89,9 +91,10 @@ class ChurnScores(Contract):
 
 @dataclass(frozen=True)
 class Scored:
-    """The customers of a month with their `churn_probability`, and what made it."""
+    """The customers of a month with their `churn_probability`, and what made it: of the model's own `probability`."""
 
     rows: pd.DataFrame
+    probability: np.ndarray
     model: ChurnModel
     calibration: Calibration
 
@@ -102,8 +105,9 @@ def score(origin: RollingOrigin, rows: pd.DataFrame, day: date, kind: str, slope
     if model is None:
         return None
     calibration = origin.calibration(kind, day, slope)
-    probability = calibration.apply(model.probability(rows))
-    return Scored(rows.assign(churn_probability=probability, model=kind), model, calibration)
+    probability = model.probability(rows)
+    scored = rows.assign(churn_probability=calibration.apply(probability), model=kind)
+    return Scored(scored, probability, model, calibration)
 
 
 def _track(tracked: TrackedRun, scored: Scored, month: str) -> dict[str, Any]:
@@ -126,7 +130,7 @@ def _track(tracked: TrackedRun, scored: Scored, month: str) -> dict[str, Any]:
                 "mean_probability": float(scored.rows["churn_probability"].mean()),
             },
         )
-        classifier = calibrated_classifier(model, calibration, scored.rows)
+        classifier = calibrated_classifier(model, calibration, scored.rows, scored.probability)
         registered = tracked.register(classifier, MODEL, scored.rows[list(model.features)].head(5))
     return {
         "model": model.kind,
@@ -189,6 +193,7 @@ def build(
     window: PartitionWindow,
     landing: LandingZone,
     mlflow: MlflowTracking,
+    fitted_models: FittedModels,
     context: AssetExecutionContext,
 ) -> Built:
     """Trains on the driver, month by month, on features of the snapshots it learns from, which Spark makes at once."""
@@ -199,7 +204,7 @@ def build(
         for row in evaluation.filter(F.col("scores") & (F.col("population") == ALL)).collect()
     }
     history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_SCORE)).toPandas()
-    origin = RollingOrigin(history, CHURN_FEATURES)
+    origin = RollingOrigin(history, CHURN_FEATURES, known=fitted_models)
     by_month = by_partition(history.sort_values("customer_id", kind="stable"), "snapshot_month")
     parts, shown, learnt_from = [], {}, {}
     with mlflow.run(context, "online_retail/churn_scores") as tracked:

@@ -10,7 +10,8 @@ from retail_assets.analytics.rfm import (
     recommended_action,
     value_engagement_action,
 )
-from retail_assets.analytics.segmentation import FEATURES, LABELS, nearest_cluster
+from retail_assets.analytics.segment_assignment import nearest_cluster
+from retail_assets.analytics.segmentation import FEATURES, LABELS
 from retail_assets.lakehouse.checks import Audit, all_known, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, partition
 from retail_assets.lakehouse.layers import GOLD

@@ -8,8 +8,9 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.champions import AGREEMENT_FLOOR, overlap
+from retail_assets.analytics.clustering_measures import adjusted_rand_index
 from retail_assets.analytics.drift import psi_bound, quantile_psi
-from retail_assets.analytics.segmentation import FEATURES, centres_of, model_of, scaling_of
+from retail_assets.analytics.segmentation import FEATURES, centres_of, placed, scaling_of
 from retail_assets.lakehouse.checks import (
     DISTRIBUTION_DRIFT,
     WARN,
@@ -115,21 +116,19 @@ def changes(
     model: pd.DataFrame, model_before: pd.DataFrame, customers: pd.DataFrame, customers_before: pd.DataFrame
 ) -> pd.DataFrame:
     """The rows about models and features: of a month's own model and customers against those of the month before."""
-    from sklearn.metrics import adjusted_rand_score
-
     model, model_before = model.sort_values("cluster"), model_before.sort_values("cluster")
-    placed, placed_before = (model_of(one).predict(customers[FEATURES]) for one in (model, model_before))
-    agreement = float(adjusted_rand_score(placed_before, placed))
+    now, then = (placed(one, customers) for one in (model, model_before))
+    agreement = adjusted_rand_index(then, now)
     rows = [_row(AGREEMENT, EVERYONE, agreement, AGREEMENT_FLOOR, agreement >= AGREEMENT_FLOOR)]
     for feature in FEATURES:
         index = quantile_psi(customers_before[feature], customers[feature])
         bound = max(PSI_AT_MOST, psi_bound(len(customers_before), len(customers)))
         rows.append(_row(PSI, feature, index, bound, index <= bound))
     # In the units of the month before, so that a change of the scaling itself is seen.
-    now = scaling_of(model_before).scaled(model[FEATURES].to_numpy("float64"))
+    centres = scaling_of(model_before).scaled(model[FEATURES].to_numpy("float64"))
     distance = {
-        (one, other): float(np.linalg.norm(now[one] - centres_of(model_before)[other]))
-        for one, other, _ in overlap(placed, placed_before)
+        (one, other): float(np.linalg.norm(centres[one] - centres_of(model_before)[other]))
+        for one, other, _ in overlap(now, then)
     }
     names = list(model_before["label"])
     rows += [
