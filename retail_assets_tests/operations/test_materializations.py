@@ -83,7 +83,7 @@ def test_it_says_what_dagster_says(instance):
         records = instance.fetch_materializations(AssetRecordsFilter(key), limit=100).records
         by_id = {record.storage_id: record for record in records}
         metadata = said(instance, newest.values(), ("rows", "share", "drops", "note", "unknown"))
-        for partition, made in told[key].items():
+        for made in told[key].values():
             materialization = by_id[made.storage_id].asset_materialization
             assert materialization is not None
             assert made.version == (materialization.tags or {}).get(DATA_VERSION_TAG)
