@@ -1,21 +1,25 @@
 """The `retail` command: land files, make data, run the main job, open the UI."""
 
+import atexit
+import gc
 import json
 import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
 
-from retail_assets import inspection, services, table_commands
+from retail_assets import calendar_command, inspection, landing_commands, services, table_commands
+from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
 from retail_assets.settings import SettingError, Settings, project_root
 from retail_assets.table_commands import Refusal, by_name, stored
 
@@ -28,11 +32,32 @@ if TYPE_CHECKING:
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
-GENERATING = "_generating.json"
-"""Beside the drops while they are being made: what was asked for. What is left of it tells of an interruption."""
-
 REHEARSAL = ".rehearsal"
 """In the directory of a rehearsal: it may be made anew."""
+
+
+OBJECTS_BEFORE_COLLECTING = 100_000
+"""Definitions and plans are many objects that stay: Python's default of 700 looks through them again and again."""
+
+
+def program() -> NoReturn:
+    """The `retail` command as it is installed. Once it is done it ends at once: taking apart all that it loaded, only
+    for the process to end, takes Python more than a second."""
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTING, 50, 100)
+    code: object = 1
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+        if isinstance(code, str):
+            sys.stderr.write(f"{code}\n")
+    except BaseException:
+        traceback.print_exc()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,45 +88,6 @@ def prepare_dagster_home() -> Path:
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.pass_obj
-def land(settings: Settings, files: tuple[Path, ...]) -> None:
-    """Split history files (CSV, gzipped CSV, the published workbook) into daily drops in the landing zone."""
-    from retail_assets.landing.drop_reader import DropRefused
-    from retail_assets.landing.drops import LandingZone
-    from retail_assets.landing.history import land as land_files
-    from retail_assets.online_retail.source import INVOICES
-
-    if _interrupted(settings):
-        raise Refusal(
-            f"{settings.landing}/{INVOICES.name} holds generated data, not all of it: retail generate was interrupted "
-            "there. Run make clean first, or set RETAIL_LANDING to another place."
-        )
-    console = Console(stderr=True)
-    try:
-        with console.status("Reading …") as status:
-            landed = land_files(
-                files,
-                LandingZone(settings.landing),
-                INVOICES,
-                progress=lambda file, rows: status.update(f"Reading {file} … {rows:,} rows"),
-            )
-    except (DropRefused, SettingError) as refusal:
-        raise Refusal(str(refusal)) from None
-    click.echo(
-        f"Landed {landed.rows:,} rows in {len(landed.drops):,} daily drops, {landed.first_day} to {landed.last_day}, "
-        f"under {settings.landing}/{INVOICES.name}. Next: make run (or: retail run)"
-    )
-    if landed.replaced:
-        days = ", ".join(map(str, landed.replaced[:5]))
-        more = f" … ({len(landed.replaced):,} days)" if len(landed.replaced) > 5 else ""
-        click.echo(
-            f"Other rows of an earlier landing were replaced: {days}{more}. "
-            "To add rows to a day, land all of its files together."
-        )
-
-
-@main.command()
 @click.option("--lines", default=120_000, type=click.IntRange(1), show_default=True, help="Lines to make.")
 @click.option(
     "--days", default=500, type=click.IntRange(1), show_default=True, help="Calendar days; the last is yesterday."
@@ -126,7 +112,7 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
     landing zone that is no directory of this machine.
     """
     from retail_assets.landing.calendar import keep_calendar
-    from retail_assets.landing.drops import MANIFEST, LandingZone
+    from retail_assets.landing.drops import MANIFEST
     from retail_assets.online_retail.generate import generate
     from retail_assets.online_retail.source import INVOICES
 
@@ -136,7 +122,7 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
             "RETAIL_LANDING to a directory, or bring files of your own."
         )
     directory = Path(settings.landing) / INVOICES.name
-    drops, marker = LandingZone(settings.landing).drops(INVOICES.name), directory / GENERATING
+    drops, marker = landed_drops(settings), directory / GENERATING
     if drops and not (directory / MANIFEST).exists() and not marker.exists():
         raise Refusal(
             f"{directory} holds drops that were landed. Generated data would mix with them: make clean first."
@@ -154,19 +140,6 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
     keep_calendar(settings.landing, INVOICES.name, last_day - timedelta(days=days - 1), None)
     marker.unlink()
     return f"Made {lines:,} invoice lines over {days} days up to {manifest['last_drop']} in {directory}"
-
-
-def _interrupted(settings: Settings) -> dict[str, Any] | None:
-    """What `retail generate` was asked for when it was interrupted; None if it was not."""
-    from retail_assets.online_retail.source import INVOICES
-
-    marker = Path(settings.landing) / INVOICES.name / GENERATING
-    try:
-        return dict(json.loads(marker.read_text()))
-    except FileNotFoundError:
-        return None
-    except ValueError:  # interrupted before the marker itself was written, and so before anything else
-        return {}
 
 
 @main.command()
@@ -196,7 +169,7 @@ def run(
             f"The landing zone {settings.landing} cannot be listed from here, so what is due is not known. Start a "
             "backfill in the UI (retail ui), or run this where the landing zone is an object store's URI."
         )
-    if settings.deployment == "local":
+    if settings.deployment == "local" and settings.engine == "spark":
         _require_java()
     with _output() as console:
         ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
@@ -204,13 +177,12 @@ def run(
 
 
 def _require_java() -> None:
-    java_home = os.environ.get("JAVA_HOME")  # Spark takes Java from there, if it is set, and from nowhere else
-    if shutil.which(str(Path(java_home, "bin", "java")) if java_home else "java") is None:
-        wrong = f" JAVA_HOME={java_home!r} has none: correct or unset it." if java_home else ""
-        raise Refusal(
-            "Java is missing: Spark needs a Java 17 runtime, on the PATH or in JAVA_HOME (Debian/Ubuntu: sudo apt-get "
-            f"install openjdk-17-jre-headless; macOS: brew install openjdk@17).{wrong}"
-        )
+    from retail_assets.lakehouse.engines.java import JavaMissing, require_java
+
+    try:
+        require_java()
+    except JavaMissing as missing:
+        raise Refusal(str(missing)) from None
 
 
 def _run(
@@ -223,20 +195,18 @@ def _run(
     months: str,
     generate_if_empty: bool,
 ) -> bool:
-    from retail_assets.landing.drops import LandingZone
     from retail_assets.online_retail.source import INVOICES
     from retail_assets.operations.planning import Request
     from retail_assets.partitions.calendar import yesterday
 
-    zone = LandingZone(settings.landing)
-    if not zone.drops(INVOICES.name):
+    if not landed_drops(settings):
         if not generate_if_empty:
             raise Refusal(
                 f"Nothing has landed in {settings.landing}/{INVOICES.name}. Land your files (retail land FILE…), put "
                 "daily drops there (…YYYY-MM-DD….csv), or make data (retail generate)."
             )
         console.print(generate_drops(settings, 120_000, 500, 42, yesterday()), markup=False)
-    elif (asked := _interrupted(settings)) is not None:
+    elif (asked := interrupted_generation(settings)) is not None:
         if not generate_if_empty or not asked:
             raise Refusal(
                 f"{settings.landing}/{INVOICES.name} holds only a part of the generated data: retail generate was "
@@ -265,6 +235,7 @@ def _make_what_is_due(
     """Makes it and reports; whether all of it was made. `landed_at` are the settings by which drops can be listed."""
     from dagster import DagsterInstance
 
+    from retail_assets.landing.drops import ZoneRefused
     from retail_assets.online_retail.arrivals import arrivals
     from retail_assets.operations.binding import NotItsOwn
     from retail_assets.operations.main_job import run_main_job
@@ -293,7 +264,7 @@ def _make_what_is_due(
             )
             if summary.tables:
                 keep_pipeline_metrics(instance, settings.lakehouse)
-    except (AlreadyRunning, NotItsOwn, TableUnreadable, SettingError) as error:
+    except (AlreadyRunning, NotItsOwn, TableUnreadable, SettingError, ZoneRefused) as error:
         raise Refusal(str(error)) from None
     report(console, summary, settings)
     return summary.succeeded
@@ -362,15 +333,13 @@ SHORT_RUN_PARTITIONS = 100
 
 
 def _warm_up(settings: Settings, partitions: int) -> None:
-    """Starts the Spark session, then loads what the models need, while the first tables are being made."""
+    """Starts the engine, then loads what the models need, while the first tables are being made."""
     if settings.databricks:  # both are the cluster's
         return
-    from dagster_pyspark.resources import spark_session_from_config
-
     from retail_assets.analytics.tracking import load
-    from retail_assets.lakehouse.session import spark_config
+    from retail_assets.lakehouse.engines.choice import start
 
-    spark_session_from_config(spark_config(settings, short=partitions <= SHORT_RUN_PARTITIONS))
+    start(settings, short=partitions <= SHORT_RUN_PARTITIONS)
     load(settings.mlflow_tracking_uri)
 
 
@@ -463,7 +432,13 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-for command in (*table_commands.COMMANDS, *inspection.COMMANDS, *services.COMMANDS):
+for command in (
+    *landing_commands.COMMANDS,
+    *calendar_command.COMMANDS,
+    *table_commands.COMMANDS,
+    *inspection.COMMANDS,
+    *services.COMMANDS,
+):
     main.add_command(command)
 
 

@@ -15,13 +15,12 @@ from dagster import (
     multiprocess_executor,
     resource,
 )
-from dagster_pyspark import LazyPySparkResource
 
 from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
-from retail_assets.lakehouse.session import MEANING, spark_config
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
@@ -33,7 +32,8 @@ from retail_assets.operations.binding import Places
 from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
-from retail_assets.operations.stoppable_executor import stoppable_executor
+from retail_assets.operations.side_by_side_executor import side_by_side_executor
+from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
@@ -43,8 +43,7 @@ def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     calendar = calendar_of(settings, online_retail.SOURCE.name)
     maintenance = maintenance_job(settings, [table.key for table in online_retail.STORED])
-    # On a cluster the session is the runtime's own.
-    pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
+    pyspark = pyspark_resource(settings)
     tables = (table.asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES)
     assets: list[AssetsDefinition | AssetSpec] = [
         *with_freshness((automated(table, settings) for table in tables), calendar),
@@ -62,8 +61,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 clustered=settings.clustered,
                 # By name, so that the UI shows the name and not the key.
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
-                id_columns=sorted(online_retail.IDENTIFIERS.columns),
-                pseudonymous_groups=sorted(online_retail.IDENTIFIERS.pseudonyms),
+                id_columns=sorted(online_retail.ID_COLUMNS),
             ),
             "landing": LandingZone(settings.landing, settings.drop_marker, calendar.last_day),
             "pages": Pages(directory=settings.dashboards),
@@ -75,7 +73,8 @@ def build_definitions(settings: Settings) -> Definitions:
             "segment_training": SegmentTraining.model_validate(
                 {
                     "transform": settings.segment_transform,
-                    "engine": settings.segment_engine,
+                    # The embedded engine has no library of models: all stays on the driver.
+                    "engine": "scikit-learn" if settings.engine == "sail" else settings.segment_engine,
                     "driver_customers": settings.segment_driver_customers,
                 }
             ),
@@ -91,7 +90,7 @@ def build_definitions(settings: Settings) -> Definitions:
         ],
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
-        executor=multiprocess_executor if settings.databricks else stoppable_executor,
+        executor=multiprocess_executor if settings.databricks else side_by_side_executor,
     )
 
 
@@ -129,7 +128,8 @@ def governance(settings: Settings) -> list[JobDefinition]:
         return []
     from retail_assets.databricks.unity_catalog import governance_job
 
-    return [governance_job(settings, online_retail.STORED, online_retail.IDENTIFIERS)]
+    return [governance_job(settings, online_retail.STORED, online_retail.ID_COLUMNS)]
 
 
+keep_runs_warm()
 defs = build_definitions(Settings.read())

@@ -28,6 +28,31 @@ class SettingError(ValueError):
     """A setting that cannot be used; the message names the variable, its value and what would do."""
 
 
+def _engine(environment: Mapping[str, str], remote: bool, lakehouse: str) -> str:
+    """Locally what a fresh machine can run; on Databricks what is there."""
+    if remote:
+        return _choice(environment, "RETAIL_ENGINE", ("spark",))
+    engine = _choice(environment, "RETAIL_ENGINE", ("sail", "spark"))
+    if "://" in lakehouse:
+        raise SettingError(
+            f"RETAIL_LAKEHOUSE={lakehouse!r} is no directory of this machine, where tables are kept. Set it to a "
+            "directory, or keep tables in a catalog with RETAIL_DEPLOYMENT=databricks."
+        )
+    return engine
+
+
+def _spark_master(environment: Mapping[str, str]) -> str:
+    value = environment.get("RETAIL_SPARK_MASTER", "local")
+    if value != "local" and not re.fullmatch(r"local\[(\d+|\*)\]|spark://[^\s/:]+:\d+(,[^\s/:]+:\d+)*", value):
+        raise SettingError(
+            f"RETAIL_SPARK_MASTER={value!r} is neither local nor a standalone cluster such as spark://host:7077. "
+            "Unset it for local."
+        )
+    if value != "local" and environment.get("RETAIL_ENGINE") != "spark":
+        raise SettingError("RETAIL_SPARK_MASTER is for Spark: set RETAIL_ENGINE=spark, too, or unset it.")
+    return value
+
+
 def _choice(environment: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
     value = environment.get(variable, choices[0])
     if value not in choices:
@@ -101,6 +126,9 @@ class Settings:
     mlflow_tracking_uri: str
     driver_memory: str
     shuffle_partitions: int
+    spark_master: str
+    """Where Spark runs: in this process (`local`), or on a standalone cluster, spark://host:port."""
+    executor_memory: str
     dashboards: str
     """Where the pages of the dashboard are written: a directory, on Databricks one of a volume."""
     calendars: Mapping[str, str]
@@ -157,13 +185,14 @@ class Settings:
             landing=_remote_landing(environment) if remote else located(environment.get("RETAIL_LANDING", LANDING)),
             lakehouse=lakehouse,
             deployment=deployment,
-            # The other engine joins this choice with the code that serves it.
-            engine=_choice(environment, "RETAIL_ENGINE", ("spark",)),
+            engine=_engine(environment, remote, lakehouse),
             mlflow_tracking_uri=_remote_tracking(environment)
             if remote
             else environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),
             driver_memory=_memory(environment, "RETAIL_SPARK_DRIVER_MEMORY", "6g"),
             shuffle_partitions=positive(environment, "RETAIL_SPARK_SHUFFLE_PARTITIONS", 4),
+            spark_master=_spark_master(environment),
+            executor_memory=_memory(environment, "RETAIL_SPARK_EXECUTOR_MEMORY", "2g"),
             dashboards=_dashboards(environment, lakehouse, _catalog(environment) if remote else None),
             calendars={
                 name: value
@@ -190,6 +219,11 @@ class Settings:
             code_server_port=positive(environment, "RETAIL_CODE_SERVER_PORT", 4000),
             log_format=_choice(environment, "RETAIL_LOG_FORMAT", ("colored", "json")),
         )
+        if settings.engine == "sail" and settings.segment_engine == "mllib":
+            raise SettingError(
+                "RETAIL_SEGMENT_ENGINE=mllib needs Spark, whose library it is, and RETAIL_ENGINE is 'sail'. Set "
+                "RETAIL_ENGINE=spark, or RETAIL_SEGMENT_ENGINE=scikit-learn."
+            )
         if settings.databricks:
             _refuse_key_that_stays_behind(settings.databricks, settings.pseudonym_key)
         return settings
@@ -310,6 +344,7 @@ def project_root() -> Path:
 
 def located(path: str) -> str:
     """A local path made absolute against the project's root, so that every process means the same place."""
+    path = path.removeprefix("file://")
     if "://" in path:
         return path
     return str(project_root() / Path(path).expanduser())

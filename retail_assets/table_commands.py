@@ -148,11 +148,9 @@ def restore(
     It is a new version, with what it replaces still in the history. What reads the table is due afterwards; partitions
     that the version did not have stay as they are.
     """
-    from dagster_pyspark.resources import spark_session_from_config
-
     from retail_assets.lakehouse.asset_metadata import layout
-    from retail_assets.lakehouse.path_tables import DeltaTables
-    from retail_assets.lakehouse.session import spark_config
+    from retail_assets.lakehouse.engines.choice import start
+    from retail_assets.lakehouse.path_tables import PathTables
     from retail_assets.online_retail.tables import TABLES
     from retail_assets.operations import time_travel
     from retail_assets.operations.binding import Places
@@ -171,7 +169,7 @@ def restore(
     laid_out = layout(contract)
     with _instance() as instance, _refusals(), alone(instance, Places.of(settings)):
         clear_dead_runs(instance)  # or a main job that was killed would count as one in progress
-        tables = DeltaTables(spark_session_from_config(spark_config(settings, short=True)), settings.lakehouse)
+        tables = PathTables(start(settings, short=True), settings.lakehouse)
         restoration = time_travel.plan_restoration(tables, found.key.path, laid_out, wanted, partitions)
         name = ".".join(found.key.path)
         if restoration.not_in_version:

@@ -10,12 +10,13 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
-from retail_assets.cli import GENERATING
 from retail_assets.landing.calendar import CALENDAR_FILE
-from retail_assets.landing.drops import MANIFEST
+from retail_assets.landing.drops import MANIFEST, MARK
+from retail_assets.landing_commands import GENERATING
 from retail_assets.online_retail.tables import TABLES
 from retail_assets.settings import project_root
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY
@@ -179,8 +180,135 @@ def test_landing_names_the_days_whose_rows_it_replaced_and_how_to_add_to_them(re
     (tmp_path / "more.csv").write_text("\n".join([HEADER, line("500002", when="2011-02-01 11:00:00"), ""]))
     assert "replaced" not in output(retail("land", str(tmp_path / "2011-01-31.csv"), str(tmp_path / "2011-02-01.csv")))
     said = output(retail("land", str(tmp_path / "more.csv")))
-    assert "Other rows of an earlier landing were replaced: 2011-02-01." in said
+    assert "Other rows that lay there were replaced: 2011-02-01." in said
     assert "land all of its files together" in said
+
+
+def trap(name: str) -> Path:
+    """A file that lies beside the project; what needs it is skipped, visibly, where it is absent."""
+    path = project_root().parent / "shared" / "traps" / name
+    if not path.exists():
+        pytest.skip(f"there is no {path}")
+    return path
+
+
+def test_a_stray_day_at_the_end_of_a_file_replaces_nothing_unasked_and_can_be_brought_back(retail):
+    march, february = (str(trap(f"26-stray-day/{name}.csv")) for name in ("1-march", "2-february"))
+    output(retail("land", march))
+    before = drops(retail)
+    said = refusal(retail("land", february))
+    assert "days would lose more than 20% of their rows: 2011-03-01 from" in said
+    assert "--fewer-rows replace lands the files" in said
+    assert drops(retail) == before
+    said = output(retail("land", february, "--fewer-rows", "replace"))
+    (number,) = re.findall(r"retail bring-back ([\d-]+)\.", said)
+    listed = output(retail("landings", "--day", "2011-03-01")).splitlines()
+    assert [row.split()[0] for row in listed[1:]] == [number]
+    assert listed[1].endswith("online_retail_2011-03-01.csv")
+    assert refusal(retail("bring-back", number, "--day", "2011-02-01", "--yes"))
+    said = output(retail("bring-back", number, "--yes"))
+    assert "Put back: online_retail_2011-03-01.csv." in said
+    assert {name: content for name, content in drops(retail).items() if name in before} == before
+
+
+def test_drops_that_landing_did_not_make_are_named_with_the_options(retail, tmp_path):
+    retail.drop("2011-01-04", [line()])
+    (tmp_path / "history.csv").write_text("\n".join([HEADER, line("500002"), ""]))
+    said = refusal(retail("land", str(tmp_path / "history.csv")))
+    assert "landing did not make: online_retail_2011-01-04.csv" in said
+    assert "--other-drops replace or --other-drops keep" in said
+    output(retail("land", str(tmp_path / "history.csv"), "--other-drops", "keep"))
+    assert set(drops(retail)) == {"online_retail_2011-01-04.csv", "online_retail_2011-01-04_2.csv"}
+
+
+def test_run_respects_a_landing_under_way_and_names_it(retail):
+    retail.drop("2011-01-04", [line()])
+    mark = {"landing": "20261127-230301", "begun": "2026-11-27 23:03:01 UTC", "files": ["history.csv"]}
+    (retail.zone / MARK).write_text(json.dumps(mark | {"put": {}, "taken": {}}))
+    said = refusal(retail("run"))
+    assert "a landing is under way, or was interrupted: of history.csv, begun 2026-11-27 23:03:01 UTC" in said
+    assert "land the same files again, or undo it: retail bring-back" in said
+    output(retail("bring-back", "20261127-230301", "--yes"))
+    assert not (retail.zone / MARK).exists()
+
+
+@pytest.mark.parametrize("command", ["land", "run", "generate"])
+@pytest.mark.parametrize("place", ["a file", "a file/below", "a loop"])
+def test_a_landing_zone_that_cannot_be_one_is_named(retail, tmp_path, command, place):
+    (tmp_path / "a file").write_text("x")
+    (tmp_path / "a loop").symlink_to(tmp_path / "a loop")
+    (tmp_path / "history.csv").write_text("\n".join([HEADER, line(), ""]))
+    files = [str(tmp_path / "history.csv")] if command == "land" else []
+    said = refusal(retail(command, *files, RETAIL_LANDING=str(tmp_path / place)))
+    assert str(tmp_path / place) in said
+    assert "RETAIL_LANDING" in said
+
+
+def test_a_landing_zone_may_be_given_as_a_file_uri(retail, tmp_path):
+    (tmp_path / "history.csv").write_text("\n".join([HEADER, line(), ""]))
+    said = output(retail("land", str(tmp_path / "history.csv"), RETAIL_LANDING=f"file://{retail.zone.parent}"))
+    assert f"under {retail.zone}" in said
+    assert set(drops(retail)) == {"online_retail_2011-01-04.csv"}
+
+
+def test_a_far_date_is_set_aside_and_told(retail):
+    path = trap("25-slipped-year/in.csv")
+    said = output(retail("land", str(path)))
+    assert re.search(r"Set aside: 1 rows of 1974-\d\d-\d\d, far from all others \(in\.csv, line [\d,]+\)\.", said)
+    assert "If the date is right: --far-dates keep." in said
+    assert output(retail("calendar")) == "2011-02-01 to 2011-02-28\n"
+    landed = [row for content in drops(retail).values() for row in content.splitlines()[1:]]
+    assert sorted(landed) == sorted(row.rstrip(b"\r") for row in path.read_bytes().split(b"\n")[1:] if row)
+
+
+def table(retail: RetailCommand, name: str, column: str, days: list[str]) -> None:
+    write_deltalake(
+        str(retail.lakehouse / "online_retail" / name),
+        pa.table({column: pa.array([date.fromisoformat(day) for day in days], pa.date32())}),
+    )
+
+
+def test_a_calendar_that_was_stretched_is_shortened_with_all_that_lies_outside_it(retail, tmp_path):
+    (tmp_path / "history.csv").write_text(
+        "\n".join([HEADER, *(line(when=f"{day} 10:00:00") for day in ("1974-02-11", "2011-02-01", "2011-02-28")), ""])
+    )
+    output(retail("land", str(tmp_path / "history.csv"), "--far-dates", "keep"))
+    before = drops(retail)
+    table(retail, "raw_invoices", "invoice_date", ["1974-02-11", "2011-02-01", "2011-02-28"])
+    table(retail, "customer_rfm", "snapshot_month", ["1974-02-01", "1974-03-01", "2011-02-01"])
+    table(retail, "daily_metrics", "invoice_date", ["2011-02-01"])
+    pages = retail.directory / "dashboards"
+    pages.mkdir()
+    for month in ("1974-02", "2011-02"):
+        (pages / f"online_retail-{month}.html").write_text("x")
+    assert output(retail("calendar")) == "1974-02-11 to 2011-02-28\n"
+    said = output(retail("calendar", "--first-day", "2011-02-01", "--yes"))
+    assert "The calendar becomes: 2011-02-01 to 2011-02-28" in said
+    assert "Drops that go, and are kept: online_retail_1974-02-11.csv" in said
+    assert "Rows of tables that go: 1 of raw_invoices, 2 of customer_rfm" in said
+    assert "Pages of the dashboard that go: online_retail-1974-02.html" in said
+    (number,) = re.findall(r"retail bring-back ([\d-]+)", said)
+    assert output(retail("calendar")) == "2011-02-01 to 2011-02-28\n"
+    lakehouse = retail.lakehouse / "online_retail"
+    left = {name: DeltaTable(str(lakehouse / name)).to_pyarrow_table() for name in ("raw_invoices", "customer_rfm")}
+    assert left["raw_invoices"]["invoice_date"].to_pylist() == [date(2011, 2, 1), date(2011, 2, 28)]
+    assert left["customer_rfm"]["snapshot_month"].to_pylist() == [date(2011, 2, 1)]
+    assert DeltaTable(str(lakehouse / "daily_metrics")).version() == 0
+    assert [page.name for page in pages.iterdir()] == ["online_retail-2011-02.html"]
+    output(retail("bring-back", number, "--yes"))
+    assert drops(retail) == before
+    assert output(retail("calendar")) == "1974-02-11 to 2011-02-28\n"
+
+
+def test_a_calendar_that_cannot_be_is_refused_and_a_spoilt_one_is_mended(retail):
+    assert "would end on 2010-01-01, before it begins on 2011-01-01" in refusal(
+        retail("calendar", "--first-day", "2011-01-01", "--last-day", "2010-01-01", "--yes")
+    )
+    assert "give both --first-day and --last-day" in refusal(retail("calendar", "--first-day", "2011-01-01", "--yes"))
+    (retail.zone / CALENDAR_FILE).write_text('{"first_day": "2011-01-01", "last_day": "9999-12-31"}')
+    assert "retail calendar --first-day DAY --last-day DAY" in refusal(retail("calendar"))
+    output(retail("calendar", "--first-day", "2011-01-01", "--last-day", "open", "--yes"))
+    assert re.search(r"^2011-01-01 to yesterday \(\d{4}-\d\d-\d\d\), open$", output(retail("calendar")))
 
 
 # Generating ----------------------------------------------------------------------------------------------------------

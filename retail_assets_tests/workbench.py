@@ -1,5 +1,6 @@
 """A whole lakehouse in a temporary directory: real landing zone, real Delta tables, real Dagster runs."""
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -29,6 +30,7 @@ class Workbench:
         self.directory = directory
         self.spark = spark
         self.environment = {
+            "RETAIL_ENGINE": os.environ["RETAIL_ENGINE"],
             "RETAIL_LANDING": str(directory / "landing"),
             "RETAIL_LAKEHOUSE": str(directory / "lakehouse"),
             "RETAIL_SPARK_DRIVER_MEMORY": "3g",

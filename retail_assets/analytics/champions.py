@@ -23,6 +23,13 @@ AGREEMENT_FLOOR = 0.5
 two months, 0.70 to 0.96 later, and 0.42 once: a December with three groups instead of four, whose customers would
 have had other labels for a month."""
 
+GATES = {
+    "silhouette": SILHOUETTE_FLOOR,
+    "smallest_share": SMALLEST_SHARE,
+    "agreement_with_champion": AGREEMENT_FLOOR,
+}
+"""Gate -> the least that passes it."""
+
 MONTHS_IN_FORCE = 12
 """A champion that is a year old has seen every season: what then differs from it is change, and may take over."""
 
@@ -100,13 +107,10 @@ def overlap(clusters: np.ndarray, before: np.ndarray) -> list[tuple[int, int, fl
 
 
 def _failed_gates(model: pd.DataFrame, agreement: float | None) -> tuple[str, ...]:
-    silhouette, share = model["silhouette"].iloc[0], model["share"].min()
-    gates = {
-        "silhouette": pd.notna(silhouette) and silhouette >= SILHOUETTE_FLOOR,
-        "smallest_share": share >= SMALLEST_SHARE,
-        "agreement_with_champion": agreement is None or agreement >= AGREEMENT_FLOOR,
-    }
-    return tuple(name for name, passed in gates.items() if not passed)
+    figures = {"silhouette": model["silhouette"].iloc[0], "smallest_share": model["share"].min()}
+    if agreement is not None:
+        figures["agreement_with_champion"] = agreement
+    return tuple(name for name, figure in figures.items() if pd.isna(figure) or figure < GATES[name])
 
 
 def _retired(champion: date, month: date) -> bool:

@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import shutil
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,10 @@ MODEL_PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas", "cloudpickle")
 SQLITE = "sqlite:///"
 WORKSPACE_FOLDER = "/Shared/retail_assets"
 """Where experiments lie in a Databricks workspace."""
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Tables are made side by side, but which experiment MLflow writes to is a setting of the process."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ class MlflowTracking(ConfigurableResource):
         quieten()
         if self.catalog:
             experiment = f"{WORKSPACE_FOLDER}/{experiment}"
-        with _without_password(self.tracking_uri):
+        with _ONE_AT_A_TIME, _without_password(self.tracking_uri):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", BetaWarning)  # known: the version is pinned, and it is tested here
                 mlflow = self._opened(context, experiment, tags)

@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from retail_assets.lakehouse.layers import LAYERS
 from retail_assets.settings import SettingError
 
 VARIABLE = "RETAIL_ACCESS_POLICY"
-TABLE_GROUPS = frozenset({"bronze", "silver", "gold", "ml", "report", "quality"})
+TABLE_GROUPS = frozenset(layer.name for layer in LAYERS)
 EVERYTHING = "all"
 
 

@@ -35,6 +35,12 @@ Origin = tuple[Any, ...]
 """A contract and the names of its columns that a column is made from: `(CleanTransactions, "line_total")`."""
 
 
+Expression = Callable[[], Column]
+"""A rule's condition, or an aggregate that a check measures: a function that makes the Column, and is called where the
+rows are (`evaluate`). A Column belongs to the engine it was made for, Spark's own or a Spark Connect server's, and
+which of them runs is not known while modules load: no Column is made then, here or in a table's module."""
+
+
 class ContractViolation(Exception):
     """A table that does not have the shape its contract states; the message names table, columns and remedy."""
 
@@ -72,14 +78,14 @@ def month_directory(of: str) -> Any:
     return column(f"Month of {of} (yyyy-MM), by which the files are laid out", role="directory")
 
 
-def row_rule(description: str) -> Callable[[Callable[[], Column]], Any]:
+def row_rule(description: str) -> Callable[[Expression], Any]:
     """A rule over several columns of one row: decorates a function that returns the condition rows must meet.
 
     A condition that is NULL counts as met, as in SQL's CHECK constraints and in pandera's own checks.
     """
 
-    def decorate(condition: Callable[[], Column]) -> Any:
-        def holds(cls: type, frame: DataFrame, condition: Callable[[], Column]) -> bool:
+    def decorate(condition: Expression) -> Any:
+        def holds(cls: type, frame: DataFrame, condition: Expression) -> bool:
             return frame.filter(~condition()).isEmpty()
 
         holds.__name__ = condition.__name__
@@ -95,7 +101,7 @@ class Rule:
     name: str
     column: str | None
     description: str
-    condition: Callable[[], Column]
+    condition: Expression
 
 
 _BUILT_IN: dict[str, Callable[[Column, dict[str, Any]], Column]] = {
@@ -152,13 +158,11 @@ def rules(contract: type[Contract]) -> list[Rule]:
     return found
 
 
-def _is_there(name: str) -> Callable[[], Column]:
+def _is_there(name: str) -> Expression:
     return lambda: F.col(name).isNotNull()
 
 
-def _translated(
-    build: Callable[[Column, dict[str, Any]], Column], name: str, statistics: dict[str, Any]
-) -> Callable[[], Column]:
+def _translated(build: Callable[[Column, dict[str, Any]], Column], name: str, statistics: dict[str, Any]) -> Expression:
     return lambda: build(F.col(name), statistics)
 
 
@@ -201,8 +205,8 @@ def spark_schema(contract: type[Contract]) -> T.StructType:
 
 
 def written_schema(contract: type[Contract]) -> T.StructType:
-    """The schema as `conform` gives it to what is written: nullable, as a frame cannot promise more; its metadata says
-    which columns the table must have."""
+    """The schema of what is written: nullable, as a frame cannot promise more; its metadata has the columns' comments,
+    and says which columns the table must have."""
     return T.StructType(
         [
             T.StructField(f.name, f.dataType, True, {**f.metadata, REQUIRED: not f.nullable})
@@ -218,7 +222,7 @@ def described(field: Any) -> str:
 
 
 def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
-    """The frame with exactly the contract's columns, in its order, with its types and comments.
+    """The frame with exactly the contract's columns, in its order, with its types.
 
     Numbers are brought to the contract's precision (an overflow is an error in ANSI mode); any other difference of
     type, a missing or an undeclared column is a ContractViolation. The month directory is filled in.
@@ -240,8 +244,7 @@ def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
             f"{name} does not have the shape of its contract {contract.__name__}: {'; '.join(problems)}. "
             "Change the transform or the contract, so that both say the same."
         )
-    written = written_schema(contract)
-    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in written])
+    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name) for f in wanted])
 
 
 def _fits(have: T.DataType, wanted: T.DataType) -> bool:

@@ -3,19 +3,32 @@
 import json
 from collections.abc import Mapping
 from datetime import date, timedelta
+from itertools import pairwise
 
 from upath import UPath
 
-from retail_assets.landing.drops import LandingZone
+from retail_assets.landing.drops import LandingZone, ZoneRefused
 from retail_assets.partitions.calendar import Calendar, current_day
 from retail_assets.settings import SettingError, Settings
 
 CALENDAR_FILE = "_calendar.json"
 
+PLAUSIBLE_FROM = date(1970, 1, 1)
+"""A year before this, or after the next, is a slip of the pen: it would stretch the calendar to it."""
+
+LONGEST_GAP = 730
+"""Days. A calendar is not stretched over more than these without a row, unless that is asked for: every one of them is
+a partition of every table."""
+
 OPEN_WITHIN = timedelta(days=35)
 """A history that reaches to within this of yesterday is taken for a living one: a month's delivery may be late."""
 
 _OPEN = "open"
+
+
+def is_plausible(day: date, today: date | None = None) -> bool:
+    """Whether a day can be meant: from PLAUSIBLE_FROM to the end of next year."""
+    return PLAUSIBLE_FROM <= day < date((today or current_day()).year + 2, 1, 1)
 
 
 def calendar_of(settings: Settings, source: str) -> Calendar:
@@ -43,7 +56,7 @@ def read_calendar(zone_root: str, source: str, environment: Mapping[str, str], t
     """
     first_variable, last_variable = (f"RETAIL_{source.upper()}_{which}_DAY" for which in ("FIRST", "LAST"))
     first_set, last_set = environment.get(first_variable), environment.get(last_variable)
-    kept = None if first_set and last_set else _kept(zone_root, source)
+    kept = None if first_set and last_set else kept_calendar(zone_root, source)
     origin = " and ".join(name for name in (first_variable, last_variable) if environment.get(name))
     if first_set:
         first_day = _day(first_set, first_variable)
@@ -63,17 +76,24 @@ def keep_calendar(zone_root: str, source: str, first_day: date, last_day: date |
 
     None as the last day means open; an open calendar stays open. Raises SettingError if the kept one cannot be read.
     """
-    kept = _kept(zone_root, source)
+    kept = kept_calendar(zone_root, source)
     if kept:
         first_day = min(first_day, kept.first_day)
         last_day = max(last_day, kept.last_day) if last_day and kept.last_day else None
+    calendar = Calendar(first_day, last_day)
+    write_calendar(zone_root, source, calendar)
+    return calendar
+
+
+def write_calendar(zone_root: str, source: str, calendar: Calendar) -> None:
+    """Write the calendar beside the drops, whatever is kept there."""
     path = _path(zone_root, source)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{CALENDAR_FILE}.part")
-    written = {"first_day": first_day.isoformat(), "last_day": last_day.isoformat() if last_day else _OPEN}
+    last_day = calendar.last_day.isoformat() if calendar.last_day else _OPEN
+    written = {"first_day": calendar.first_day.isoformat(), "last_day": last_day}
     unfinished.write_text(json.dumps(written) + "\n", encoding="utf-8")
     unfinished.fs.mv(unfinished.path, path.path)
-    return Calendar(first_day, last_day)
 
 
 def last_day_of(history_ends: date, today: date | None = None) -> date | None:
@@ -82,7 +102,8 @@ def last_day_of(history_ends: date, today: date | None = None) -> date | None:
     return history_ends if history_ends < newest_day - OPEN_WITHIN else None
 
 
-def _kept(zone_root: str, source: str) -> Calendar | None:
+def kept_calendar(zone_root: str, source: str) -> Calendar | None:
+    """What is kept beside the drops; None if nothing is. Raises SettingError for a file that cannot be gone by."""
     path = _path(zone_root, source)
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
@@ -94,8 +115,11 @@ def _kept(zone_root: str, source: str) -> Calendar | None:
         isinstance(written.get(name), str) for name in ("first_day", "last_day")
     ):
         raise SettingError(f"{path} must hold first_day and last_day. {_renewed(source)}")
-    first_day = _day(written["first_day"], f"first_day in {path}")
-    last_day = _last(written["last_day"], f"last_day in {path}")
+    try:
+        first_day = _day(written["first_day"], f"first_day in {path}")
+        last_day = _last(written["last_day"], f"last_day in {path}")
+    except SettingError as problem:
+        raise SettingError(f"{problem} {_renewed(source)}") from None
     if last_day and last_day < first_day:
         raise SettingError(f"{path}: last_day {last_day} is before first_day {first_day}. {_renewed(source)}")
     return Calendar(first_day, last_day)
@@ -103,7 +127,7 @@ def _kept(zone_root: str, source: str) -> Calendar | None:
 
 def _renewed(source: str) -> str:
     return (
-        f"Correct it, or remove it and land the files again; "
+        f"Correct it by retail calendar --first-day DAY --last-day DAY; "
         f"RETAIL_{source.upper()}_FIRST_DAY and RETAIL_{source.upper()}_LAST_DAY override it."
     )
 
@@ -113,16 +137,29 @@ def _path(zone_root: str, source: str) -> UPath:
 
 
 def _first_landed(zone_root: str, source: str, today: date) -> date:
-    landed = [drop.day for drop in LandingZone(zone_root).drops(source) if drop.day < today]
-    last_month = today.replace(day=1) - timedelta(days=1)
-    return min(landed, default=last_month.replace(day=1))
+    try:
+        drops, _, _ = LandingZone(zone_root).listed(source)
+    except ZoneRefused as refusal:
+        raise SettingError(str(refusal)) from None
+    landed = sorted({drop.day for drop in drops if drop.day < today and is_plausible(drop.day, today)}, reverse=True)
+    if not landed:
+        return (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+    # A drop years before the next one has a slip of the pen in its name: it does not start the calendar.
+    apart = (after for after, before in pairwise(landed) if (after - before).days > LONGEST_GAP)
+    return next(apart, landed[-1])
 
 
 def _day(value: str, origin: str) -> date:
     try:
-        return date.fromisoformat(value.strip())
+        day = date.fromisoformat(value.strip())
     except ValueError:
         raise SettingError(f"{origin}={value!r} is not a date such as 2010-12-01.") from None
+    if not is_plausible(day):
+        raise SettingError(
+            f"{origin}={value!r} is no day of a shop: a calendar lies between {PLAUSIBLE_FROM} and the end of next "
+            "year."
+        )
+    return day
 
 
 def _last(value: str, origin: str) -> date | None:
@@ -130,5 +167,7 @@ def _last(value: str, origin: str) -> date | None:
         return None
     try:
         return _day(value, origin)
-    except SettingError:
+    except SettingError as problem:
+        if "is not a date" not in str(problem):
+            raise
         raise SettingError(f"{origin}={value!r} is neither a date such as 2011-12-09 nor {_OPEN!r}.") from None

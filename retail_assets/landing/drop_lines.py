@@ -16,23 +16,33 @@ PART_BYTES = 64 * 1024
 LONGEST_LINE = 512 * 1024 * 1024
 """Bytes. A line is held in memory as a whole; a file without line ends must not take all of it."""
 
-LINES_IN_A_FIELD = 20
-"""A quoted field may go over so many lines; a quote still open after that is a broken one."""
+LINES_IN_A_FIELD = 32_767
+FIELD_BYTES = 1024 * 1024
+"""A quoted field may go over so many lines and so many bytes of them: a cell of a workbook holds 32,767 characters. A
+quote still open after that is a broken one."""
 
 BLANK = b" \t\r\n\v\f"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # The default of 131,072 characters would refuse long fields. Lines are held to LONGEST_LINE before they get there.
 csv.field_size_limit(LONGEST_LINE)
 
 
 @dataclass(frozen=True)
 class Header:
-    """The columns of one file: our names of those the layout knows, by position, and the headers of the others."""
+    """The columns of one file: our names of those the layout knows, by position, and the headers of the others. `text`
+    is the line as it is written, without its end."""
 
     columns: tuple[str | None, ...]
     headers: tuple[str, ...]
     delimiter: str
     line: int
     lone_carriage_returns: bool
+    text: bytes
+
+    def is_repeated_by(self, line: bytes) -> bool:
+        """Whether a line, without its line feed, is the header once more, as between exports that were put together. It
+        is no row, and no part of one: no field may go on over it."""
+        return line.removesuffix(b"\r").removeprefix(BYTE_ORDER_MARK) == self.text
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
@@ -95,7 +105,7 @@ def _all_sound(data: bytes, header: Header) -> list[pa.Array] | None:
     pyarrow) nor a line whose quotes do not close in it, each row is one line.
     """
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    if not data or b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
+    if not data or b"\0" in data or data.count(b"\r") != data.count(b"\r\n") or header.text in data:
         return None
     if b'"' in data and not _quotes_are_sound(data, header):
         return None
@@ -152,11 +162,15 @@ def _line_by_line(data: bytes, header: Header, first_line: int, at_end: bool) ->
     if not lines[-1]:
         lines.pop()
     nothing: list[str] = [""] * len(header.columns)
-    rows, malformed, starts, numbers = [], [], [], []
+    rows: list[list[str]] = []
+    malformed, starts, numbers = [], [], []
     index = start = 0
     while index < len(lines):
         used = 1
-        if lines[index].strip(BLANK):
+        repeated = header.is_repeated_by(lines[index])
+        if repeated and rows:
+            break  # a block has no such line between its rows: whoever copies these bytes must not copy it
+        if lines[index].strip(BLANK) and not repeated:
             fields = _fields(lines[index], header)
             if fields is None and lines[index].count(b'"') % 2:
                 used, fields = _over_several_lines(lines, index, header)
@@ -188,7 +202,11 @@ def _over_several_lines(lines: list[bytes], index: int, header: Header) -> tuple
     is not taken for a part of a field. The line that ends the field may look like one (`6",…` in the first column):
     it is taken for one only if the first line, but for its quote, has all its fields as well.
     """
+    length = 0
     for last in range(index + 1, min(index + LINES_IN_A_FIELD, len(lines))):
+        length += len(lines[last])
+        if length > FIELD_BYTES or header.is_repeated_by(lines[last]):
+            return 1, None
         ends = lines[last].count(b'"') % 2 == 1
         whole_first = lines[index].count(header.delimiter.encode()) + 1 >= len(header.columns)
         if (whole_first or not ends) and _fields(lines[last], header) is not None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from retail_assets.landing.drop_lines import BLANK, LONGEST_LINE, Block, Header, parsed
+from retail_assets.landing.drop_lines import BLANK, BYTE_ORDER_MARK, LONGEST_LINE, Block, Header, parsed
 from retail_assets.landing.drops import state_of
 from retail_assets.landing.layout import SourceLayout
 
@@ -39,6 +39,11 @@ class DropRefused(ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}. {self.remedy}"
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """Text of a file as a message shows it: no longer than people read."""
+    return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"
 
 
 def raw_schema(layout: SourceLayout) -> pa.Schema:
@@ -86,9 +91,9 @@ def read_drop(
     """The rows of a drop, as `raw_schema`; every data line once, as (part of) a good row or as a malformed one.
 
     Values stay as they are written, spaces included; an empty field is NULL, "NA" and "null" are text. Lines that are
-    blank are no rows. Raises DropRefused as `inspect` does, for a truncated or corrupt gzip, for a line longer than
-    LONGEST_LINE, and, if the listed `size` and `modified_ns` are given, for a file that is no longer the one listed,
-    before reading or after; so rows are only to be trusted once the iterator has ended.
+    blank, or the header once more, are no rows. Raises DropRefused as `inspect` does, for a truncated or corrupt gzip,
+    for a line longer than LONGEST_LINE, and, if the listed `size` and `modified_ns` are given, for a file that is no
+    longer the one listed, before reading or after; so rows are only to be trusted once the iterator has ended.
     """
     schema, name = raw_schema(layout), path.rpartition("/")[2]
     _must_be_as_listed(path, size, modified_ns)
@@ -165,12 +170,12 @@ def _header(stream: Any, path: str, layout: SourceLayout) -> tuple[Header, bytes
     after = head[head.index(line) + len(line) :]
     lone = after[:1] == b"\r" and after[:2] != b"\r\n"
     columns, headers, delimiter = _columns(line, path, layout)
-    return Header(columns, headers, delimiter, lines, lone), rest
+    return Header(columns, headers, delimiter, lines, lone, line), rest
 
 
 def _first_line(head: bytes) -> tuple[bytes, int, bytes]:
     """The first line that is not blank, without its end; its number; and what follows it."""
-    rest, number = head.removeprefix(b"\xef\xbb\xbf"), 0
+    rest, number = head.removeprefix(BYTE_ORDER_MARK), 0
     while rest:
         end = _LINE_END.search(rest)
         line = rest[: end.end()] if end else rest
@@ -190,17 +195,17 @@ def _columns(line: bytes, path: str, layout: SourceLayout) -> tuple[tuple[str | 
     delimiter = max(_DELIMITERS, key=lambda one: sum(layout.recognised(header) is not None for header in split(one)))
     headers = tuple(header.strip() or f"column_{position}" for position, header in enumerate(split(delimiter), start=1))
     columns = tuple(layout.recognised(header) for header in headers)
-    missing = [f"{column} ({' or '.join(names)})" for column, names in layout.columns.items() if column not in columns]
+    missing = layout.missing(headers)
     if missing:
         # A first line of which nothing is known may be a row, and this is mailed.
-        shown = f"Its header is {text[:200]!r}" if any(columns) else "Its first line names none of the columns"
+        shown = f"Its header is {shortened(text)!r}" if any(columns) else "Its first line names none of the columns"
         raise DropRefused(
             path, f"has no column for {', '.join(missing)}", f"{shown}: add the column, or correct its name."
         )
     names = [column or header for column, header in zip(columns, headers, strict=True)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DropRefused(path, f"has more than one column for {', '.join(twice)}", "Keep one of them.")
+        raise DropRefused(path, f"has more than one column for {shortened(', '.join(twice))}", "Keep one of them.")
     return columns, headers, delimiter
 
 

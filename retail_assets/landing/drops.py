@@ -1,5 +1,6 @@
 """The landing zone: which drops lie there, and what lies there that is none."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from upath import UPath
 MANIFEST = "_generated.json"
 """Where this lies beside the drops, they were made by `retail generate`, which counted what it put in."""
 
+MARK = "_landing_under_way.json"
+"""While this lies beside the drops, `retail land` is putting them in place, or was killed over it."""
+
 YOUNG_SECONDS = 5.0
 """A file modified more recently than this may still be written to."""
 
@@ -19,7 +23,23 @@ _DAY = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 _EXTENSION = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 # Hidden files, downloads under way, and our own calendar and manifest.
 _IGNORED = re.compile(r"^[._]|\.(part|tmp|crdownload)$", re.IGNORECASE)
+_CHECK_IT = "Check RETAIL_LANDING and the permissions of this directory."
 _NAME_IT = "name it …YYYY-MM-DD….csv or …YYYY-MM-DD….csv.gz, with the one day whose rows it holds"
+
+
+class ZoneRefused(Exception):
+    """A landing zone that cannot be gone by as it is: the message names it, what is wrong, and what to do."""
+
+    def __init__(self, path: str, problem: str, remedy: str) -> None:
+        super().__init__(path, problem, remedy)
+        self.path, self.problem, self.remedy = path, problem, remedy
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}. {self.remedy}"
+
+
+class LandingUnderWay(ZoneRefused):
+    """Only a part of what is being landed may lie there: its days must not be made of that."""
 
 
 @dataclass(frozen=True)
@@ -67,31 +87,55 @@ class LandingZone:
         return f"{self.root.rstrip('/')}/{source}"
 
     def drops(self, source: str) -> list[Drop]:
-        """Every drop of the source, by day and name, days in the future included: from one listing, nothing is read."""
-        found = (entry for entry in self._entries(source) if isinstance(entry, Drop))
-        return sorted(found, key=lambda drop: (drop.day, drop.name))
+        """Every drop of the source, by day and name, days in the future included: from one listing, nothing is read.
+
+        Raises LandingUnderWay while `retail land` is putting drops in place, or was killed over it, and ZoneRefused for
+        a directory that cannot be listed.
+        """
+        drops, _, under_way = self.listed(source)
+        if under_way:
+            directory = self.directory(source)
+            raise LandingUnderWay(
+                directory,
+                f"a landing is under way, or was interrupted: {_told(UPath(directory) / MARK)}",
+                "Wait for it to end; if it was interrupted, land the same files again, or undo it: retail bring-back.",
+            )
+        return drops
 
     def oddities(self, source: str) -> list[Oddity]:
         """What lies in the source's directory without being a drop, by path; hidden and unfinished files are fine."""
-        found = (entry for entry in self._entries(source) if isinstance(entry, Oddity))
-        return sorted(found, key=lambda oddity: oddity.path)
+        return self.listed(source)[1]
+
+    def listed(self, source: str) -> tuple[list[Drop], list[Oddity], bool]:
+        """What lies there while a landing may be under way: drops, oddities, and whether one is."""
+        entries = list(self._entries(source))
+        drops = sorted((found for found in entries if isinstance(found, Drop)), key=lambda drop: (drop.day, drop.name))
+        oddities = sorted((found for found in entries if isinstance(found, Oddity)), key=lambda oddity: oddity.path)
+        return drops, oddities, MARK in entries
 
     def newest_day(self, source: str, not_after: date | None = None) -> date | None:
         """The day of the newest drop, of those not later than `not_after`; None if nothing has landed."""
         days = (drop.day for drop in self.drops(source) if not_after is None or drop.day <= not_after)
         return max(days, default=None)
 
-    def _entries(self, source: str) -> Iterator[Drop | Oddity]:
+    def _entries(self, source: str) -> Iterator[Drop | Oddity | str]:
+        """Drops, oddities, and the name of the mark."""
         directory = UPath(self.directory(source))
         directory.fs.invalidate_cache(directory.path)
         try:
             listing = directory.fs.ls(directory.path, detail=True)
         except FileNotFoundError:
             return
+        except OSError as problem:
+            # Not an empty zone: days whose drops are gone are made anew, without rows.
+            reason = problem.strerror or str(problem)
+            raise ZoneRefused(str(directory), f"cannot be listed ({reason})", _CHECK_IT) from problem
         if any(entry["type"] == "file" and _is_itself(directory, entry) for entry in listing):
             yield Oddity(str(directory), "is a file where a directory should be", "put the drops in a directory there")
             return
         names = {entry["name"].rstrip("/").rpartition("/")[2]: entry for entry in listing}
+        if MARK in names:
+            yield MARK
         for name, entry in names.items():
             # Some object stores list the directory among its files.
             if _is_itself(directory, entry) or _IGNORED.search(name) or (self.marker and name.endswith(self.marker)):
@@ -128,6 +172,15 @@ def _classified(directory: UPath, name: str, entry: dict[str, Any]) -> Drop | Od
     if day is None:
         return Oddity(path, f"has an impossible date in its name, {written.pop()}", _NAME_IT)
     return Drop(day, path, name, int(entry["size"] or 0), _modified_ns(entry))
+
+
+def _told(mark: UPath) -> str:
+    """Whose landing a mark stands for, as it says itself; gone or spoilt marks say nothing."""
+    try:
+        told = json.loads(mark.read_text(encoding="utf-8"))
+        return f"of {', '.join(told['files'][:3])}, begun {told['begun']} (its number is {told['landing']})"
+    except (OSError, ValueError, LookupError, TypeError):
+        return f"see {mark}"
 
 
 def day_of(name: str) -> date | None:

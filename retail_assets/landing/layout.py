@@ -1,6 +1,6 @@
 """What a source's files look like: the columns they have and the headers these are published under."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -23,3 +23,8 @@ class SourceLayout:
             if any(written == accepted.casefold() for accepted in headers):
                 return column
         return None
+
+    def missing(self, headers: Iterable[str]) -> list[str]:
+        """The columns that none of the headers stands for, each with the headers that would."""
+        found = {self.recognised(header) for header in headers}
+        return [f"{column} ({' or '.join(names)})" for column, names in self.columns.items() if column not in found]

@@ -18,6 +18,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.invoice_rules import (
     INVALID_QUANTITY,
@@ -176,7 +177,7 @@ def _reasons(*reasons: str) -> Column:
 @table(
     BronzeDailyQuality,
     daily,
-    group="quality",
+    layer=QUALITY,
     reads={"raw": (RawInvoices, same_window), "quarantined": (QuarantinedInvoices, same_window)},
 )
 def build(raw: DataFrame, quarantined: DataFrame, window: PartitionWindow) -> DataFrame:

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.categories import CATEGORIES
 from retail_assets.lakehouse.checks import reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, money, partition
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.product_metrics import ProductMetrics, sums_of_products
@@ -110,7 +111,7 @@ def _buyers(products: DataFrame, transactions: DataFrame) -> DataFrame:
 @table(
     CategoryMetrics,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"products": (ProductMetrics, preceding(1)), "transactions": (CleanTransactions, preceding(1))},
     checks=[
         reconciles(

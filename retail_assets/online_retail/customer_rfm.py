@@ -18,6 +18,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -135,7 +136,7 @@ def _months_before(audit: Audit) -> DataFrame:
 @table(
     CustomerRfm,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"activity": (CustomerMonthActivity, months_so_far)},
     checks=[
         reconciles(

@@ -16,6 +16,7 @@ from retail_assets.lakehouse.contracts import (
     month_directory,
     partition,
 )
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.partitions.cadence import daily, preceding
@@ -118,7 +119,7 @@ def _every_day(transactions: DataFrame, days: DataFrame) -> DataFrame:
 @table(
     DailyMetrics,
     daily,
-    group="gold",
+    layer=GOLD,
     reads={"transactions": (CleanTransactions, preceding(DAYS_BEFORE))},
     checks=[
         reconciles(

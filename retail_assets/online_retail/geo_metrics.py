@@ -18,6 +18,7 @@ from retail_assets.lakehouse.contracts import (
     money,
     partition,
 )
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.online_retail.countries import ISO_CODES
@@ -152,7 +153,7 @@ def _revenue_of_the_month(audit: Audit) -> DataFrame:
 @table(
     GeoMetrics,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={
         "transactions": (CleanTransactions, preceding(12)),
         "activity": (CustomerMonthActivity, months_so_far),

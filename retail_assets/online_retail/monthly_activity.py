@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Real, column, money, partition, row_rule
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -141,7 +142,7 @@ def _net_sales(audit: Audit) -> DataFrame:
 @table(
     MonthlyActivity,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={
         "transactions": (CleanTransactions, preceding(1)),
         "activity": (CustomerMonthActivity, months_so_far),

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.categories import CATEGORIES, category
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, money, partition
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, is_product_code, sums_of_lines
 from retail_assets.partitions.cadence import monthly, preceding
@@ -125,7 +126,7 @@ def sums_of_products(audit: Audit) -> DataFrame:
 @table(
     ProductMetrics,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"transactions": (CleanTransactions, preceding(1))},
     checks=[
         reconciles(

@@ -26,6 +26,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
 )
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
+from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.partitions.cadence import monthly, same_window
@@ -151,7 +152,7 @@ def _candidates(segmentation: Segmentation) -> str:
 @table(
     SegmentModel,
     monthly,
-    group="ml",
+    layer=ML,
     kinds=["scikitlearn", "mlflow"],
     reads={"rfm": (CustomerRfm, same_window)},
     checks=[

@@ -1,6 +1,5 @@
 """The tables of Online Retail, in the order of the data."""
 
-from retail_assets.lakehouse.pseudonyms import Identifiers
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail import (
@@ -65,7 +64,7 @@ RESULTS = dq_results.build
 STORED: list[Table | ResultsTable] = [*TABLES, RESULTS]
 """Everything of this source that lies in the lakehouse."""
 
-IDENTIFIERS = Identifiers(frozenset({"customer_id"}), frozenset({"gold", "ml", "report"}))
+ID_COLUMNS = frozenset({"customer_id"})
 """What people read of this source has pseudonyms of its customers."""
 
-__all__ = ["IDENTIFIERS", "RESULTS", "SOURCE", "STORED", "TABLES"]
+__all__ = ["ID_COLUMNS", "RESULTS", "SOURCE", "STORED", "TABLES"]

@@ -160,7 +160,7 @@ def _make(
 
     Tables that were skipped, as one before them failed, are in neither: what they can make is planned anew.
     """
-    from retail_assets.lakehouse.event_log import stored_together  # not while definitions load: sqlalchemy
+    from retail_assets.lakehouse.gathered_events import stored_together  # not while definitions load: sqlalchemy
 
     subset = job.get_subset(asset_selection=frozenset(run.keys))
     definition = subset.get_definition()

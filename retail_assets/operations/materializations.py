@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from dagster import AssetKey, DagsterEventType, DagsterInstance
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 
@@ -91,6 +90,8 @@ def _not_wiped(instance: DagsterInstance, names: Collection[str]) -> list[Any]:
 
 
 def _rows(instance: DagsterInstance, query: Any) -> Iterator[Any]:
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage  # brings sqlalchemy along
+
     storage = instance.event_log_storage
     assert isinstance(storage, SqlEventLogStorage)  # all that Dagster has
     with storage.index_connection() as connection:

@@ -123,7 +123,7 @@ def test_a_volume_serves_as_well_as_dbfs(shop: Shop):
 
 def test_an_oauth_client_serves_as_well_as_a_token(shop: Shop):
     client = {"client_id": shop.workspace.client_id, "client_secret": shop.workspace.client_secret}
-    shop.settings["credentials"] = {"oauth_credentials": client}
+    shop.settings["credentials"] = {"auth_type": "oauth-m2m", **client}
 
     run = shop.run("totals")
 
@@ -214,7 +214,7 @@ def test_what_the_cluster_is_given_is_the_package_and_no_secret(shop: Shop, monk
     assert run.is_failure
     calls = shop.workspace.requests[before:]
     staged = shop.staged_by(calls)
-    assert sorted(staged) == ["code.zip", "config.pkl", "main.py", "step_run_ref.pkl"]
+    assert sorted(staged) == ["code.zip", "config.json", "main.py", "step_run_ref.pkl"]
     assert [name for name, _ in shop.unzipped(staged["code.zip"])] == [
         "shop_assets/__init__.py",
         "shop_assets/automated.py",

@@ -177,7 +177,7 @@ def test_each_fault_breaks_its_own_rule_as_often_as_it_is_there_and_pandera_agre
 
 
 @pytest.mark.parametrize("few_rows", [0, 100], ids=["keys_compared_by_spark", "keys_compared_here"])
-def test_failed_rows_and_sample_keys_are_told_per_partition(
+def test_failed_rows_sample_keys_and_measures_are_told_per_partition_and_check(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, few_rows: int
 ):
     monkeypatch.setattr(evaluation, "HASHED_HERE", few_rows)
@@ -195,9 +195,10 @@ def test_failed_rows_and_sample_keys_are_told_per_partition(
             (None, 1, "1.00", "drink", "2020-02-01"),
         ],
     )
-    found = evaluate(sold, Sales, {"units": F.sum("quantity")})
+    of_two = {"calm": {"units": lambda: F.sum("quantity")}, "busy": {"units": lambda: F.max("quantity")}}
+    found = evaluate(sold, Sales, of_two)
     assert found == {
-        "2020-01-30": PartitionEvaluation(rows=1, measures={"units": 1}),
+        "2020-01-30": PartitionEvaluation(rows=1, measures={"calm": {"units": 1}, "busy": {"units": 1}}),
         "2020-01-31": PartitionEvaluation(
             rows=3,
             failed={"quantity_greater_than_or_equal_to": 1, "quantity_less_than_or_equal_to": 1, "kind_isin": 1},
@@ -206,7 +207,7 @@ def test_failed_rows_and_sample_keys_are_told_per_partition(
                 "quantity_less_than_or_equal_to": ["2020-01-31 | 2"],
                 "kind_isin": ["2020-01-31 | 4"],
             },
-            measures={"units": 103},
+            measures={"calm": {"units": 103}, "busy": {"units": 101}},
         ),
         "2020-02-01": PartitionEvaluation(
             rows=5,
@@ -217,7 +218,7 @@ def test_failed_rows_and_sample_keys_are_told_per_partition(
                 "amount_in_range": ["2020-02-01 | 6"],
                 UNIQUE: ["2020-02-01 | 5"],
             },
-            measures={"units": 7},
+            measures={"calm": {"units": 7}, "busy": {"units": 3}},
         ),
     }
 

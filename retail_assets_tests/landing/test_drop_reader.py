@@ -270,11 +270,42 @@ def test_a_broken_quote_does_not_swallow_an_inch_mark_in_the_next_row(tmp_path):
     assert rows[1]["description"] == 'PLATE 12"'
 
 
-def test_a_field_over_very_many_lines_is_a_broken_quote(tmp_path):
-    content = HEADER + line("1", '"' + "\n".join("x" * 30) + '"') + line("2")
+@pytest.mark.parametrize("lines", [30, 1000, 32_766])
+def test_a_field_goes_over_as_many_lines_as_a_cell_of_a_workbook_can_hold(tmp_path, lines):
+    field = "\n".join("x" * lines)
+    rows = rows_of(landed(tmp_path, HEADER + line("1", f'"{field}"') + line("2")))
+    assert accounted(rows) == [(2, "1", None), (lines + 2, "2", None)]
+    assert rows[0]["description"] == field
+
+
+def test_a_field_over_more_lines_than_that_is_a_broken_quote(tmp_path):
+    content = HEADER + line("1", '"' + "\n".join("x" * 32_768) + '"') + line("2")
     rows = rows_of(landed(tmp_path, content))
-    assert [row["malformed_line"] is None for row in rows] == [False] * 30 + [True]
+    assert [row["malformed_line"] is None for row in rows] == [False] * 32_768 + [True]
     assert rows[-1]["invoice_no"] == "2"
+
+
+def test_an_unclosed_quote_before_megabytes_of_no_rows_costs_its_line_alone(tmp_path):
+    content = HEADER + line("1", '"open') + (b"x" * 9_999 + b"\n") * 200 + line("2")
+    rows = rows_of(landed(tmp_path, content))
+    assert [row["malformed_line"] is None for row in rows] == [False] * 201 + [True]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "with a BOM"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_the_header_once_more_is_no_row(tmp_path, mark, end):
+    content = (HEADER + line("1") + mark + HEADER + line("2") + HEADER + HEADER + line("3")).replace(b"\n", end)
+    path = landed(tmp_path, content + mark + HEADER.rstrip())
+    assert accounted(rows_of(path)) == [(2, "1", None), (4, "2", None), (7, "3", None)]
+
+
+def test_no_field_goes_on_over_the_header(tmp_path):
+    content = HEADER + b'1,2,"open\n' + HEADER + b'shut",4,5,6,7,8\n' + line("3")
+    assert accounted(rows_of(landed(tmp_path, content))) == [
+        (2, None, '1,2,"open'),
+        (4, None, 'shut",4,5,6,7,8'),
+        (5, "3", None),
+    ]
 
 
 def test_only_lines_that_cannot_be_decoded_are_malformed(tmp_path):
@@ -348,13 +379,15 @@ def test_fields_and_lines_are_whole_across_blocks(tmp_path, monkeypatch):
 
 
 def without_blanks(content: bytes) -> list[bytes]:
-    return [one for one in content.split(b"\n") if one.strip(b" \t\r\v\f")]
+    """The lines that are data: neither blank nor the header."""
+    return [one for one in content.split(b"\n") if one.strip(b" \t\r\v\f") and one.rstrip(b"\r") != HEADER.rstrip()]
 
 
 pieces = st.sampled_from(
     [b"a", b",", b",,,,,,,", b'"', b'""', b"\n", b"\r\n", b"\r", b" ", b"\xe9", "é".encode(), b"\0"]
 )
-soups = st.lists(st.one_of(pieces, st.just(line("1")), st.just(line("2", '"x, y"'))), max_size=40).map(b"".join)
+whole_lines = st.sampled_from([line("1"), line("2", '"x, y"'), HEADER])
+soups = st.lists(pieces | whole_lines, max_size=40).map(b"".join)
 
 
 @settings(max_examples=300, deadline=None)
@@ -377,7 +410,10 @@ def test_every_line_of_any_soup_is_accounted_for_once(tmp_path_factory, soup, bl
             assert row["malformed_line"] == drop_lines._as_landed(lines[start])
         else:
             # A good row is its lines and nothing else: parsed strictly, they are one row.
-            text = b"\n".join(lines[start:following]).rstrip(b" \t\r\n\v\f").decode()
+            own = lines[start:following]
+            while own[-1] + b"\n" == HEADER or not own[-1].strip(b" \t\r\v\f"):
+                own.pop()
+            text = b"\n".join(own).rstrip(b" \t\r\n\v\f").decode()
             (parsed,) = csv.reader(io.StringIO(text, newline=""), strict=True)
             values = [row[column] or "" for column in COLUMNS]
             assert [value.rstrip() for value in values] == [value.rstrip() for value in parsed]

@@ -6,23 +6,20 @@ import os
 import shutil
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
-from openpyxl import Workbook
 from upath import UPath
 
-from retail_assets.landing import drop_lines, drop_reader, history
+from retail_assets.landing import drop_lines, drop_reader, exchange, staging
 from retail_assets.landing.calendar import read_calendar
-from retail_assets.landing.drop_reader import DropRefused, read_drop
-from retail_assets.landing.drops import LandingZone
+from retail_assets.landing.consent import Consent
+from retail_assets.landing.drop_reader import read_drop
+from retail_assets.landing.drops import Drop, LandingZone
 from retail_assets.landing.history import land
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.partitions.calendar import Calendar
-
-TODAY = date(2026, 11, 21)
-HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
+from retail_assets_tests.landing.landings import HEADER, TODAY, file, line, refused, snapshot, workbook
 
 
 @pytest.fixture
@@ -30,35 +27,11 @@ def zone(tmp_path) -> LandingZone:
     return LandingZone(str(tmp_path / "landing"))
 
 
-def line(invoice: int | str, written: str, description: str = "MUG") -> str:
-    return f"{invoice},85048,{description},12,{written},6.95,13085.0,United Kingdom\n"
-
-
-def file(directory: Path, content: str | bytes, name: str = "history.csv") -> Path:
-    path = directory / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
 def landed(zone: LandingZone) -> dict[str, str]:
     """The content of each drop without its header, by name."""
     drops = zone.drops("online_retail")
     assert zone.oddities("online_retail") == []
     return {drop.name: UPath(drop.path).read_text("utf-8").partition("\n")[2] for drop in drops}
-
-
-def snapshot(zone: LandingZone) -> dict[str, bytes]:
-    """Every file of the zone, hidden ones too."""
-    return {str(path): path.read_bytes() for path in Path(zone.root).rglob("*") if path.is_file()}
-
-
-def refused(files: list[Path], zone: LandingZone) -> str:
-    before = snapshot(zone)
-    with pytest.raises(DropRefused) as refusal:
-        land(files, zone, INVOICES, today=TODAY)
-    assert snapshot(zone) == before
-    assert refusal.value.remedy
-    return str(refusal.value)
 
 
 def test_interleaved_days_become_one_drop_each_in_the_order_of_their_lines(tmp_path, zone):
@@ -172,7 +145,8 @@ def test_files_of_other_columns_give_a_day_a_second_drop(tmp_path, zone):
         (None, None, "short,by,one,,,,,"),
         ("3", [("Channel", None)], None),
     ]
-    assert land([b], zone, INVOICES, today=TODAY).replaced == [date(2010, 12, 1)]
+    replacing = Consent(fewer_rows="replace")
+    assert land([b], zone, INVOICES, today=TODAY, consent=replacing).replaced == [date(2010, 12, 1)]
     assert list(landed(zone)) == ["online_retail_2010-12-01.csv", "online_retail_2010-12-02.csv"]
     assert "web" in landed(zone)["online_retail_2010-12-01.csv"]
 
@@ -213,17 +187,6 @@ def test_dates_that_contradict_each_other_are_refused(tmp_path, zone):
     problem = refused([file(tmp_path, HEADER + line(1, "12/13/2010") + line(2, "13/12/2010"))], zone)
     assert "history.csv" in problem
     assert "'13/12/2010'" in problem
-
-
-def workbook(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
-    book = Workbook()
-    book.remove(book.active)
-    for name, rows in sheets.items():
-        sheet = book.create_sheet(name)
-        for row in rows:
-            sheet.append(row)
-    book.save(path)
-    return path
 
 
 def test_a_workbook_lands_as_its_csv_would(tmp_path, zone):
@@ -309,6 +272,11 @@ def test_two_landings_at_once_do_not_mix(tmp_path, zone):
     assert land([path], zone, INVOICES, today=TODAY).rows == 1
 
 
+def drops_there(zone: LandingZone) -> list[Drop]:
+    """Also while a landing is under way."""
+    return zone.listed("online_retail")[0]
+
+
 class Killed(BaseException):
     """As sudden as a signal."""
 
@@ -316,21 +284,21 @@ class Killed(BaseException):
 @pytest.mark.parametrize("survived", range(4))
 def test_a_landing_that_was_killed_is_completed_by_landing_again(tmp_path, zone, monkeypatch, survived):
     path = file(tmp_path, HEADER + "".join(line(day, f"2010-12-0{day}") for day in range(1, 5)))
-    put = history._put
+    put = exchange.put
 
-    def put_until_killed(staged: Path, target: UPath) -> bool:
-        if len(zone.drops("online_retail")) == survived:
+    def put_until_killed(staged: Path, target: UPath) -> None:
+        if len(drops_there(zone)) == survived:
             raise Killed
-        return put(staged, target)
+        put(staged, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(history, "_put", put_until_killed)
+        patch.setattr(exchange, "put", put_until_killed)
         # The process that is killed does not tidy up either.
         patch.setattr(shutil, "rmtree", lambda *arguments, **options: None)
         with pytest.raises(Killed):
             land([path], zone, INVOICES, today=TODAY)
     assert list((Path(zone.root) / "online_retail" / ".landing").iterdir()) != []
-    assert all(UPath(drop.path).read_text().startswith(HEADER) for drop in zone.drops("online_retail"))
+    assert all(UPath(drop.path).read_text().startswith(HEADER) for drop in drops_there(zone))
     land([path], zone, INVOICES, today=TODAY)
     expected = {f"online_retail_2010-12-0{day}.csv": line(day, f"2010-12-0{day}") for day in range(1, 5)}
     assert landed(zone) == expected
@@ -341,7 +309,8 @@ def test_the_calendar_is_kept_closed_for_old_history_and_open_for_a_living_one(t
     told = land([file(tmp_path, HEADER + line(1, "2010-12-01") + line(2, "2011-12-09"))], zone, INVOICES, today=TODAY)
     assert told.calendar == Calendar(date(2010, 12, 1), date(2011, 12, 9))
     assert read_calendar(zone.root, "online_retail", {}, TODAY) == told.calendar
-    told = land([file(tmp_path, HEADER + line(1, "2026-11-19"))], zone, INVOICES, today=TODAY)
+    years_later = Consent(far_dates="keep")
+    told = land([file(tmp_path, HEADER + line(1, "2026-11-19"))], zone, INVOICES, today=TODAY, consent=years_later)
     assert read_calendar(zone.root, "online_retail", {}, TODAY) == Calendar(date(2010, 12, 1), None) == told.calendar
 
 
@@ -365,7 +334,7 @@ def test_little_memory_gives_the_same_drops(tmp_path, zone, monkeypatch):
     assert sum(content.count("85048") for content in expected.values()) == 500
     monkeypatch.setattr(drop_reader, "BLOCK_BYTES", 500)
     monkeypatch.setattr(drop_lines, "PART_BYTES", 100)
-    monkeypatch.setattr(history, "BYTES_IN_MEMORY", 1000)
+    monkeypatch.setattr(staging, "BYTES_IN_MEMORY", 1000)
     elsewhere = LandingZone(f"{zone.root}-2")
     land([path], elsewhere, INVOICES, today=TODAY)
     assert landed(elsewhere) == expected

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ Last messages on stderr and stdout:
 
 @dataclass(frozen=True)
 class Ran:
-    """What ran where, and how it ended. `seconds`: the task's own process; `setup_seconds`: cluster and libraries."""
+    """What ran where, and how it ended. `seconds`: the task's own process; `setup_seconds`: cluster and libraries;
+    `began` and `ended` of the process, in seconds of the epoch."""
 
     run_id: int
     run_name: str
@@ -46,6 +47,8 @@ class Ran:
     result_state: str
     setup_seconds: float
     seconds: float
+    began: float
+    ended: float
 
 
 class Run:
@@ -63,6 +66,7 @@ class Run:
         self.error, self.trace = "", ""
         self.started = self.began = self.ended = time.time()
         self.process: subprocess.Popen[bytes] | None = None
+        self.again = False
         self.cancelled = threading.Event()
         self.done = threading.Event()
         self.lock = threading.Lock()
@@ -87,10 +91,11 @@ class Run:
         code, kind = {
             "SUCCESS": ("SUCCESS", "SUCCESS"),
             "CANCELED": ("USER_CANCELED", "SUCCESS"),
-            "TIMEDOUT": ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
+            "TIMEDOUT": ("CANCELED", "CLIENT_ERROR"),
         }.get(self.result_state, ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"))
-        if self.life_cycle == "INTERNAL_ERROR" and self.error:
-            code = "LIBRARY_INSTALLATION_ERROR"
+        if self.life_cycle == "INTERNAL_ERROR":
+            installation = ("LIBRARY_INSTALLATION_ERROR", "CLIENT_ERROR")
+            code, kind = installation if self.error else ("INTERNAL_ERROR", "INTERNAL_ERROR")
         return {"state": "TERMINATED", "termination_details": {"code": code, "type": kind, "message": self.message}}
 
     def described(self) -> dict[str, Any]:
@@ -138,6 +143,8 @@ class Run:
             self.result_state,
             self.began - self.started,
             self.ended - self.began,
+            self.began,
+            self.ended,
         )
 
     def output(self) -> dict[str, Any]:
@@ -161,6 +168,8 @@ class Runs:
         secrets: Mapping[str, Mapping[str, str]],
     ) -> None:
         self.host = ""
+        self.cancel_seconds = 0.0
+        self.not_to_be_had: set[str] = set()
         self._directory = directory
         self._clusters = clusters
         self._local = local
@@ -185,6 +194,10 @@ class Runs:
         """What ran where, of the runs that have ended, in the order of their end."""
         runs = [run for run in list(self._runs.values()) if run.done.is_set()]
         return [run.ran() for run in sorted(runs, key=lambda run: run.ended)]
+
+    def ids(self) -> list[int]:
+        """Of all runs that were submitted."""
+        return list(self._runs)
 
     def knows_job(self, job_id: str) -> bool:
         return any(str(run.job_id) == job_id for run in self._runs.values())
@@ -251,19 +264,24 @@ class Runs:
     def _execute(self, run: Run) -> None:
         task = run.task["spark_python_task"]
         run.cluster.start()
-        run.cluster.install(run.task.get("libraries", []))
+        run.cluster.install(self._listed(run.task.get("libraries", [])))
         name = f"run-{run.run_id}"
         file, parameters = task["python_file"], task.get("parameters", [])
         if not self._local(file).is_file():
             return run.end("INTERNAL_ERROR", "FAILED", f"Cannot read the python file {file}. Please check driver logs.")
+        seen = "/dbfs/" + file.removeprefix("dbfs:").lstrip("/") if file.startswith("dbfs:") else file
+        order = Task(name, seen, parameters, run.logs, run.result, self._secrets)
         with run.lock:
             if not run.cancelled.is_set():
-                seen = "/dbfs/" + file.removeprefix("dbfs:").lstrip("/") if file.startswith("dbfs:") else file
-                run.process = run.cluster.run(Task(name, seen, parameters, run.logs, run.result, self._secrets))
+                run.process = run.cluster.run(order)
                 run.life_cycle, run.began = "RUNNING", time.time()
         if run.process is None:
             return run.end("TERMINATED", "CANCELED", "Run cancelled.")
         try:
+            code = run.process.wait(_timeout(run))
+            with run.lock:
+                if run.again and not run.cancelled.is_set():
+                    run.process = run.cluster.run(order)
             code = run.process.wait(_timeout(run))
         except subprocess.TimeoutExpired:
             self._kill(run)
@@ -272,6 +290,22 @@ class Runs:
             self._kill(run)
             return run.end("TERMINATED", "CANCELED", "Run cancelled.")
         return self._conclude(run, code)
+
+    def _listed(self, libraries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The libraries with those that files of requirements list. Raises LibraryError for a file that is missing."""
+        listed: list[Mapping[str, Any]] = []
+        for library in libraries:
+            if "requirements" not in library:
+                listed.append(library)
+                continue
+            file = self._local(library["requirements"])
+            if not library["requirements"].startswith("/Volumes/") or not file.is_file():
+                raise LibraryError(f"ERROR: Could not open requirements file: {library['requirements']}")
+            listed += [{"pypi": {"package": line}} for line in file.read_text().splitlines() if line]
+        for name in self.not_to_be_had:
+            if any(str(library.get("pypi", {}).get("package")).startswith(f"{name}==") for library in listed):
+                raise LibraryError(f"ERROR: No matching distribution found for {name}")
+        return listed
 
     def _conclude(self, run: Run, code: int) -> None:
         outcome = json.loads(run.result.read_text()) if run.result.exists() else None
@@ -288,20 +322,21 @@ class Runs:
     def _kill(self, run: Run) -> None:
         """Ends the task's process with all it started, and its Spark jobs."""
         assert run.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(run.process.pid, signal.SIGKILL)
+        _end_process(run.process)
         run.process.wait()
         run.cluster.cancel(f"run-{run.run_id}")
 
-    def _end_early(self, run: Run) -> None:
+    def _end_early(self, run: Run, seconds: float = 0.0) -> None:
         with run.lock:
-            if run.life_cycle in ENDED:
+            if run.life_cycle in ENDED or run.cancelled.is_set():
                 return
             run.cancelled.set()
             if run.process is not None:
                 run.life_cycle = "TERMINATING"
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(run.process.pid, signal.SIGKILL)
+                if seconds:
+                    threading.Timer(seconds, _end_process, [run.process]).start()
+                else:
+                    _end_process(run.process)
 
     def _find(self, run_id: int) -> Run:
         run = self._runs.get(run_id) or self._runs.get(run_id - 1)
@@ -325,8 +360,25 @@ class Runs:
     def _cancel(self, request: Request) -> dict[str, Any]:
         body = request.json()
         check_body(JobsAPI.cancel_run, body)
-        self._end_early(self._find(body["run_id"]))
+        self.cancel(body["run_id"])
         return {}
+
+    def cancel(self, run_id: int) -> None:
+        """Asks for the end of a run."""
+        self._end_early(self._find(run_id), self.cancel_seconds)
+
+    def begin_again(self, run_id: int) -> None:
+        """Ends the process of a run's task, and begins the task again in the same run."""
+        run = self._find(run_id)
+        with run.lock:
+            assert run.process is not None
+            run.again = True
+            _end_process(run.process)
+
+
+def _end_process(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _timeout(run: Run) -> float | None:

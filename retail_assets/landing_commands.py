@@ -1,0 +1,195 @@
+"""`retail land`, and what one does about landings."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from retail_assets.settings import SettingError, Settings
+from retail_assets.table_commands import Refusal
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from retail_assets.landing.consent import Question
+    from retail_assets.landing.drops import Drop
+    from retail_assets.landing.history import Landed
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+ASK = "ask"
+"""Asked at a terminal; refused, with the option that would do, where nobody can be asked."""
+
+GENERATING = "_generating.json"
+"""Beside the drops while they are being made: what was asked for. What is left of it tells of an interruption."""
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--other-drops",
+    type=click.Choice([ASK, "replace", "keep"]),
+    show_default=True,
+    default=ASK,
+    help="Drops of the landed days that landing did not make: replace them, or keep them beside the new ones.",
+)
+@click.option(
+    "--fewer-rows",
+    type=click.Choice([ASK, "replace"]),
+    show_default=True,
+    default=ASK,
+    help="Days that would lose more than a fifth of their rows: replace them nevertheless.",
+)
+@click.option(
+    "--far-dates",
+    type=click.Choice([ASK, "keep", "set-aside"]),
+    default=ASK,
+    show_default=True,
+    help="Dates far from all others: keep them as days of their own, or set their rows aside. A few are set aside.",
+)
+@click.pass_obj
+def land(settings: Settings, files: tuple[Path, ...], other_drops: str, fewer_rows: str, far_dates: str) -> None:
+    """Split history files (CSV, gzipped CSV, the published workbook) into daily drops in the landing zone."""
+    from retail_assets.landing.consent import Consent
+    from retail_assets.landing.drops import LandingZone
+    from retail_assets.landing.history import land as land_files
+    from retail_assets.online_retail.source import INVOICES
+
+    if interrupted_generation(settings):
+        raise Refusal(
+            f"{settings.landing}/{INVOICES.name} holds generated data, not all of it: retail generate was interrupted "
+            "there. Run make clean first, or set RETAIL_LANDING to another place."
+        )
+    with _refusals(), Console(stderr=True).status("Reading …") as status:
+        landed = land_files(
+            files,
+            LandingZone(settings.landing, settings.drop_marker),
+            INVOICES,
+            progress=lambda file, rows: status.update(f"Reading {file} … {rows:,} rows"),
+            consent=Consent(other_drops, fewer_rows, far_dates, ask=_asking(status) if sys.stdin.isatty() else None),
+            keep_days=settings.retention_days,
+        )
+    _tell(landed, f"{settings.landing}/{INVOICES.name}")
+
+
+@click.command()
+@click.option("--day", type=DAY, help="Only landings that replaced drops of this day.")
+@click.pass_obj
+def landings(settings: Settings, day: datetime | None) -> None:
+    """The landings whose replaced drops are kept, newest first: what each replaced, to be brought back by number."""
+    from retail_assets.landing.bring_back import landings as kept_landings
+    from retail_assets.landing.drops import LandingZone
+    from retail_assets.online_retail.source import INVOICES
+
+    with _refusals():
+        found = kept_landings(LandingZone(settings.landing), INVOICES.name)
+    click.echo("landing          begun                    day              rows  replaced drop")
+    for landing in found:
+        for name, content in sorted(landing.taken.items(), key=lambda item: (item[1].day, item[0])):
+            if day is None or content.day == str(day.date()):
+                rows = "unknown" if content.rows is None else f"{content.rows:,}"
+                click.echo(f"{landing.landing:<15}  {landing.begun}  {content.day}  {rows:>9}  {name}")
+
+
+@click.command("bring-back")
+@click.argument("landing")
+@click.option("--day", "days", type=DAY, multiple=True, help="Only this day; may be repeated.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def bring_back(settings: Settings, landing: str, days: tuple[datetime, ...], yes: bool) -> None:
+    """Put back the drops that LANDING replaced, or undo a landing that was interrupted (retail landings lists them)."""
+    from retail_assets.landing.bring_back import bring_back as bring_back_drops
+    from retail_assets.landing.consent import listed
+    from retail_assets.landing.drops import LandingZone
+    from retail_assets.online_retail.source import INVOICES
+
+    if not yes:
+        click.confirm(f"Put back what landing {landing} replaced?", abort=True)
+    with _refusals():
+        zone = LandingZone(settings.landing, settings.drop_marker)
+        done = bring_back_drops(zone, INVOICES, landing, [day.date() for day in days])
+    if not done.put and not done.taken:
+        click.echo("The same rows lie there already: nothing was changed.")
+        return
+    click.echo(
+        f"Put back: {listed(sorted(done.put)) or 'nothing'}. Taken away: {listed(sorted(done.taken)) or 'nothing'}."
+    )
+    click.echo("Next: make run (or: retail run)")
+
+
+def _tell(landed: "Landed", place: str) -> None:
+    from retail_assets.landing.consent import listed
+
+    click.echo(
+        f"Landed {landed.rows:,} rows in {len(landed.drops):,} daily drops, {landed.first_day} to {landed.last_day}, "
+        f"under {place}. Next: make run (or: retail run)"
+    )
+    for left_out in landed.left_out:
+        click.echo(f"Left out: {left_out}.")
+    for aside in landed.set_aside:
+        click.echo(
+            f"Set aside: {aside.rows:,} rows of {aside.day}, far from all others ({aside.name}, line {aside.line:,}). "
+            f"They lie in the drop of {aside.target}, and go to quarantine. If the date is right: --far-dates keep."
+        )
+    if landed.replaced:
+        click.echo(
+            f"Other rows that lay there were replaced: {listed(landed.replaced)}. To add rows to a day, land all of "
+            f"its files together. What was replaced is kept: retail bring-back {landed.landing}."
+        )
+
+
+def _asking(status: "Status") -> "Callable[[Question], str | None]":
+    """Asks at the terminal, where a spinner turns meanwhile."""
+
+    def ask(question: "Question") -> str | None:
+        status.stop()
+        nothing = "nothing"
+        choice = click.Choice([*question.answers, nothing])
+        answer = click.prompt(f"{question.about}: {question.problem}. What shall be done", type=choice, default=nothing)
+        status.start()
+        return None if answer == nothing else str(answer)
+
+    return ask
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    from retail_assets.landing.drop_reader import DropRefused
+
+    try:
+        yield
+    except (DropRefused, SettingError) as refusal:
+        raise Refusal(str(refusal)) from None
+
+
+def landed_drops(settings: Settings) -> "list[Drop]":
+    """The drops that lie there. Refuses a zone that cannot be listed, or in which a landing is under way."""
+    from retail_assets.landing.drops import LandingZone, ZoneRefused
+    from retail_assets.online_retail.source import INVOICES
+
+    try:
+        return LandingZone(settings.landing).drops(INVOICES.name)
+    except ZoneRefused as refusal:
+        raise Refusal(str(refusal)) from None
+
+
+def interrupted_generation(settings: Settings) -> dict[str, Any] | None:
+    """What `retail generate` was asked for when it was interrupted; None if it was not."""
+    from retail_assets.online_retail.source import INVOICES
+
+    marker = Path(settings.landing) / INVOICES.name / GENERATING
+    try:
+        return dict(json.loads(marker.read_text()))
+    except OSError:  # what is wrong with the place is said by what is to read or to write there
+        return None
+    except ValueError:  # interrupted before the marker itself was written, and so before anything else
+        return {}
+
+
+COMMANDS = [land, landings, bring_back]
