@@ -237,9 +237,12 @@ def _make_what_is_due(
 
     from retail_assets.landing.drops import ZoneRefused
     from retail_assets.online_retail.arrivals import arrivals
-    from retail_assets.operations.main_job import AlreadyRunning, run_main_job
+    from retail_assets.operations.binding import NotItsOwn
+    from retail_assets.operations.main_job import run_main_job
+    from retail_assets.operations.main_job_lock import AlreadyRunning
     from retail_assets.operations.pipeline_metrics import keep_pipeline_metrics
     from retail_assets.operations.progress import Progress, report
+    from retail_assets.operations.stored import TableUnreadable
 
     try:
         from retail_assets.definitions import defs  # read when it is imported: the calendar may be wrong
@@ -257,10 +260,11 @@ def _make_what_is_due(
                 Progress(console),
                 warm_up=lambda partitions: _warm_up(settings, partitions),
                 whole=_whole_job() if settings.databricks else None,
+                places=arrived.places,
             )
             if summary.tables:
                 keep_pipeline_metrics(instance, settings.lakehouse)
-    except (AlreadyRunning, SettingError, ZoneRefused) as error:
+    except (AlreadyRunning, NotItsOwn, TableUnreadable, SettingError, ZoneRefused) as error:
         raise Refusal(str(error)) from None
     report(console, summary, settings)
     return summary.succeeded

@@ -30,6 +30,7 @@ from retail_assets.online_retail.arrivals import inbox
 from retail_assets.operations.alerts.sensor import alert_sensors
 from retail_assets.operations.arrival_sensor import arrival_sensor
 from retail_assets.operations.automation import automated, following_sensor, month_end
+from retail_assets.operations.binding import Places
 from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
@@ -83,7 +84,7 @@ def build_definitions(settings: Settings) -> Definitions:
             "step_launcher": step_launcher(settings),
         },
         jobs=[*governance(settings), maintenance],
-        schedules=[month_end(), maintenance_schedule(maintenance)],
+        schedules=[month_end(settings), maintenance_schedule(maintenance)],
         sensors=[
             *arrival_sensors(settings, calendar),
             following_sensor(settings),
@@ -125,7 +126,8 @@ def arrival_sensors(settings: Settings, calendar: Calendar) -> list[SensorDefini
     """The sensor of each source's landing zone; none where only the cluster can list it."""
     if settings.only_cluster_sees_landing:
         return []
-    return [arrival_sensor(inbox(settings, calendar), settings.days_per_run, settings.tick_seconds)]
+    places = Places.of(settings)
+    return [arrival_sensor(inbox(settings, calendar), places, settings.days_per_run, settings.tick_seconds)]
 
 
 def governance(settings: Settings) -> list[JobDefinition]:

@@ -64,7 +64,9 @@ class Workbench:
         keys = frozenset(AssetKey(["online_retail", table]) for table in tables) if tables else None
         request = Request(_day(first), _day(last), keys, everything, newest_month_only)
         arrived = arrivals(self.settings, self.instance)
-        return run_main_job(self.definitions(), self.instance, arrived.landed, request, Observer())
+        return run_main_job(
+            self.definitions(), self.instance, arrived.landed, request, Observer(), places=arrived.places
+        )
 
     def path(self, table: str) -> Path:
         """Where a table lies."""

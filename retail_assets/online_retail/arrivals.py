@@ -1,7 +1,7 @@
 """Where the invoices arrive, and what `retail run` finds there: which days' drops changed, and what is left alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagster import AssetKey, DagsterInstance
 
@@ -10,7 +10,8 @@ from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone, settled
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.online_retail.source import INVOICES
-from retail_assets.operations.arrival import Arrived, Inbox, ingested
+from retail_assets.operations.arrival import Arrived, Inbox, ingested, missing_drops
+from retail_assets.operations.binding import Places
 from retail_assets.operations.planning import Landed
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
@@ -18,10 +19,12 @@ from retail_assets.settings import Settings
 
 @dataclass(frozen=True)
 class Arrivals:
-    """For the planner: what changed in the landing zone. For people: what lies there and is left alone, and why."""
+    """For the planner: what changed in the landing zone. For people: what lies there and is left alone, and why. For
+    the main job: where it works."""
 
     landed: Mapping[AssetKey, Landed]
     notices: list[str]
+    places: Places
 
 
 def inbox(settings: Settings, calendar: Calendar) -> Inbox:
@@ -41,4 +44,5 @@ def arrivals(settings: Settings, instance: DagsterInstance) -> Arrivals:
     settled_days = {day: found for day, found in by_day.items() if day not in held_back}
     arrived = Arrived(settled_days, held_back)
     landed = arrived.landed(lambda made: ingested(instance, made))
-    return Arrivals({invoices.table: landed}, notices)
+    places = replace(Places.of(settings), missing_drops=lambda: missing_drops(instance, invoices))
+    return Arrivals({invoices.table: landed}, notices, places)

@@ -12,7 +12,7 @@ from dagster import AssetKey, DagsterInstance
 
 from retail_assets.landing.drop_reader import DropRefused, content_hash
 from retail_assets.landing.drops import Drop, LandingZone
-from retail_assets.operations.materializations import said
+from retail_assets.operations.materializations import newest_materializations, said
 from retail_assets.operations.planning import Landed
 from retail_assets.partitions.calendar import Calendar
 
@@ -88,6 +88,15 @@ def ingested(instance: DagsterInstance, made: Mapping[str, int]) -> dict[str, In
     told = said(instance, made.values(), (DROPS, CONTENTS))
     found = {day: told.get(number, {}) for day, number in made.items()}
     return {day: Ingested(of[DROPS], of.get(CONTENTS, [])) for day, of in found.items() if DROPS in of}
+
+
+def missing_drops(instance: DagsterInstance, inbox: Inbox) -> list[str]:
+    """The names of the drops that the table was made from and that do not lie in the landing zone, of the same size."""
+    newest = newest_materializations(instance, [inbox.table])[inbox.table]
+    made_from = ingested(instance, {day: found.storage_id for day, found in newest.items()})
+    there = {(drop.name, str(drop.size)) for drop in inbox.zone.drops(inbox.source)}
+    names = [tuple(of.rsplit(":", 2)[:2]) for found in made_from.values() for of in found.fingerprints]
+    return sorted(name for name, size in names if (name, size) not in there)
 
 
 @dataclass(frozen=True)

@@ -76,24 +76,33 @@ class Look:
 
     `states`: of the drops of each day that has some; `partitions`: the days that the table can have, in order;
     `under_way`: the first and the last day of each run, by its id; `newest`: the storage id of the table's newest
-    materialization; `contents`: what is in the drops of the days that were compared, None where that cannot be read.
+    materialization; `gone`: the days that the table no longer has, with the materialization by which it had them;
+    `contents`: what is in the drops
+    of the days that were compared, None where that cannot be read.
     """
 
     states: Mapping[str, str]
     partitions: Sequence[str]
     under_way: Mapping[str, tuple[str, str]]
-    newest: int
+    newest: int = 0
+    gone: Mapping[str, int] = field(default_factory=dict)
     contents: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
 
     @property
     def mark(self) -> str:
         """Changes when anything does that was seen before drops were compared."""
         days = [f"{day} {found}" for day, found in sorted(self.states.items())]
-        return state([*days, *sorted(self.under_way), str(self.newest), *self.partitions[:1]])
+        return state(
+            [*days, *sorted(self.under_way), str(self.newest), *self.partitions[:1], *map(str, self.gone.items())]
+        )
 
     def state(self, day: str) -> str:
         """Of the day's drops."""
         return self.states.get(day, _NOTHING)
+
+    def asked_for(self, day: str) -> str:
+        """What a run for the day would be asked to bring: other drops, or once more what is gone."""
+        return f"{self.state(day)} for {self.gone[day]}" if day in self.gone else self.state(day)
 
     def is_under_way(self, day: str) -> bool:
         """Whether a run of the sensor is to make the day, or is making it."""
@@ -140,7 +149,7 @@ def decide(memory: Memory, look: Look, known: Known, rules: Rules) -> tuple[Memo
     due = _due(look, known, arrived, waiting)
     requested = _still_open(memory, look, {*due, *waiting})
     asked = {day: found for days in requested.values() for day, found in days.items()}
-    fresh = [day for day in due if asked.get(day) != look.state(day) and not look.is_under_way(day)]
+    fresh = [day for day in due if asked.get(day) != look.asked_for(day) and not look.is_under_way(day)]
     runs = _ranges(fresh, look.partitions, rules.days_per_run)
     now = [_asking(days, memory, look, rules) for days in runs[: max(0, rules.runs_at_once - len(look.under_way))]]
     nothing_left = not waiting and len(now) == len(runs)
@@ -148,7 +157,7 @@ def decide(memory: Memory, look: Look, known: Known, rules: Rules) -> tuple[Memo
         memory,
         mark=look.mark if nothing_left else "",
         seen=differing,
-        requested={**requested, **{run.key: {day: look.state(day) for day in run.days} for run in now}},
+        requested={**requested, **{run.key: {day: look.asked_for(day) for day in run.days} for run in now}},
         unchanged=unchanged,
         changed=changed,
     )
@@ -188,15 +197,16 @@ def _still(remembered: Mapping[str, str], differing: Mapping[str, str]) -> dict[
 
 
 def _due(look: Look, known: Known, arrived: Collection[str], waiting: Collection[str]) -> list[str]:
-    """The days to make, in order: those with new or changed drops, and those never made up to the newest landed."""
+    """The days to make, in order: those with new or changed drops, and those never made or gone, up to the newest."""
     newest = newest_landed({*look.states, *known.made}, set(waiting) - set(known.made))
-    return [day for day in look.partitions if day <= newest and (day not in known.made or day in arrived)]
+    current = set(known.made) - set(look.gone) - set(arrived)
+    return [day for day in look.partitions if day <= newest and day not in current]
 
 
 def _still_open(memory: Memory, look: Look, days: Collection[str]) -> dict[str, dict[str, str]]:
-    """Of what was asked for, the days that are not made yet and whose drops are still as they were."""
+    """Of what was asked for, the days that are not made yet and that the same would be asked of again."""
     left = {
-        key: {day: found for day, found in states.items() if day in days and look.state(day) == found}
+        key: {day: found for day, found in states.items() if day in days and look.asked_for(day) == found}
         for key, states in memory.requested.items()
     }
     return {key: states for key, states in left.items() if states}
@@ -215,6 +225,6 @@ def _ranges(days: Iterable[str], partitions: Sequence[str], longest: int) -> lis
 
 
 def _asking(days: Sequence[str], memory: Memory, look: Look, rules: Rules) -> Asked:
-    told = [memory.after, look.newest, *((day, look.state(day)) for day in days)]
+    told = [memory.after, look.newest, *((day, look.asked_for(day)) for day in days)]
     digest = hashlib.sha256(repr(told).encode()).hexdigest()[:12]
     return Asked(f"{rules.table} {days[0]}..{days[-1]} {digest}", days)

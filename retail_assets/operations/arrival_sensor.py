@@ -41,10 +41,12 @@ from dagster._core.storage.tags import (
 )
 
 from retail_assets.landing.drops import Drop
-from retail_assets.operations.arrival import Inbox, contents, fingerprints, ingested, state
+from retail_assets.operations.arrival import Inbox, contents, fingerprints, ingested, missing_drops, state
 from retail_assets.operations.arrival_decision import Asked, Known, Look, Memory, Rules, decide, to_compare
-from retail_assets.operations.main_job import is_under_way
+from retail_assets.operations.binding import NotItsOwn, Places, bind, unattended
+from retail_assets.operations.main_job_lock import is_under_way
 from retail_assets.operations.materializations import newest_materializations
+from retail_assets.operations.stored import Stored
 
 _NOT_OVER = [
     DagsterRunStatus.QUEUED,
@@ -55,21 +57,28 @@ _NOT_OVER = [
 ]
 
 
-def arrival_sensor(inbox: Inbox, days_per_run: int, tick_seconds: int) -> SensorDefinition:
-    """The sensor of one source's drops; on as soon as a daemon runs."""
+def arrival_sensor(inbox: Inbox, places: Places, days_per_run: int, tick_seconds: int) -> SensorDefinition:
+    """The sensor of one source's drops; on as soon as a daemon runs. `places` are where the work of its home lies."""
     name = f"{inbox.source}_arrivals"
     rules = Rules(inbox.table.to_user_string(), days_per_run, marked=inbox.zone.marker is not None)
+    stored = Stored(places.tables)
 
     def tick(context: SensorEvaluationContext) -> SensorResult | SkipReason:
-        if is_under_way(context.instance):
+        if is_under_way(context.instance, places):
             return SkipReason("retail run is at work: it makes whatever has landed.")
+        problem = _not_ready(context.instance, inbox, places)
+        if problem:
+            return SkipReason(problem)
         memory = _remembering(context.instance, context.cursor, name)
         drops = inbox.zone.drops(inbox.source)
         by_day = inbox.by_day(drops)
-        look = _look(context, inbox, by_day, name)
+        made = newest_materializations(context.instance, [inbox.table])
+        numbers = {day: found.storage_id for day, found in made[inbox.table].items()}
+        gone = {day: numbers[day] for missing in stored.gone(made) for day in missing.partitions}
+        look = replace(_look(context, inbox, by_day, name), newest=max(numbers.values(), default=0), gone=gone)
         asked: list[Asked] = []
         if memory.mark != look.mark:
-            known = _known(context.instance, inbox)
+            known = Known(numbers.keys(), ingested(context.instance, numbers))
             compared = {day: contents(by_day.get(day, [])) for day in to_compare(memory, look, known, rules)}
             memory, asked = decide(memory, replace(look, contents=compared), known, rules)
         return SensorResult(
@@ -86,6 +95,17 @@ def arrival_sensor(inbox: Inbox, days_per_run: int, tick_seconds: int) -> Sensor
         minimum_interval_seconds=tick_seconds,
         default_status=DefaultSensorStatus.RUNNING,
     )
+
+
+def _not_ready(instance: DagsterInstance, inbox: Inbox, places: Places) -> str | None:
+    """Why nothing can be asked for: the lakehouse or the landing zone is not there, or is not the Dagster home's."""
+    try:
+        problem = unattended(instance, places)
+        if not problem:
+            bind(instance, replace(places, missing_drops=lambda: missing_drops(instance, inbox)))
+    except NotItsOwn as refusal:
+        return str(refusal)
+    return problem
 
 
 def _remembering(instance: DagsterInstance, cursor: str | None, sensor: str) -> Memory:
@@ -105,25 +125,16 @@ def _look(context: SensorEvaluationContext, inbox: Inbox, by_day: Mapping[str, l
     partitions = context.repository_def.asset_graph.get(inbox.table).partitions_def
     assert partitions is not None
     under_way = context.instance.get_runs(RunsFilter(statuses=_NOT_OVER, tags={SENSOR_NAME_TAG: sensor}))
-    records = context.instance.get_asset_records([inbox.table])
-    newest = [record.asset_entry.last_materialization_storage_id or 0 for record in records]
     return Look(
         {day: state(fingerprints(drops)) for day, drops in by_day.items()},
         partitions.get_partition_keys(),
         {run.run_id: _span(run) for run in under_way},
-        max(newest, default=0),
     )
 
 
 def _span(run: DagsterRun) -> tuple[str, str]:
     one = run.tags.get(PARTITION_NAME_TAG, "")
     return run.tags.get(ASSET_PARTITION_RANGE_START_TAG, one), run.tags.get(ASSET_PARTITION_RANGE_END_TAG, one)
-
-
-def _known(instance: DagsterInstance, inbox: Inbox) -> Known:
-    newest = newest_materializations(instance, [inbox.table])[inbox.table]
-    made = {day: found.storage_id for day, found in newest.items()}
-    return Known(made.keys(), ingested(instance, made))
 
 
 def _request(run: Asked) -> RunRequest:

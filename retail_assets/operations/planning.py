@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 from dagster import (
     AssetKey,
@@ -20,7 +21,8 @@ from dagster import (
 )
 
 from retail_assets.lakehouse.table import HISTORY
-from retail_assets.operations.materializations import newest_materializations
+from retail_assets.operations.materializations import Made, newest_materializations
+from retail_assets.operations.stored import Gone, Stored
 
 Partition = tuple[AssetKey, str]
 
@@ -138,41 +140,73 @@ def _in_order(assets: Mapping[AssetKey, AssetsDefinition]) -> list[AssetKey]:
     return order
 
 
+@dataclass(frozen=True)
+class Past:
+    """What was made, by the event log, and what of it is no longer there."""
+
+    made: Mapping[AssetKey, Mapping[str, Made]]
+    gone: Sequence[Gone] = ()
+
+    @cached_property
+    def storage_ids(self) -> dict[AssetKey, dict[str, int]]:
+        """Table -> partition -> when it was made."""
+        return {key: {p: found.storage_id for p, found in made.items()} for key, made in self.made.items()}
+
+    def missing(self, key: AssetKey) -> set[str]:
+        """The table's partitions that are gone."""
+        return {partition for gone in self.gone if gone.key == key for partition in gone.partitions}
+
+
+def looked_back(graph: Graph, instance: DagsterInstance, stored: Stored | None) -> Past:
+    """What the event log says, held against what is `stored`, where that can be looked at from here."""
+    made = newest_materializations(instance, graph.assets)
+    return Past(made, stored.gone(made) if stored else ())
+
+
 def due_partitions(
     graph: Graph,
     instance: DagsterInstance,
     request: Request,
     landed: Mapping[AssetKey, Landed],
+    stored: Stored | None = None,
 ) -> dict[AssetKey, list[str]]:
     """Table -> its due partitions, in order of time.
 
     `landed` says for each table that reads the landing zone which of its partitions changed there since they were made
     (given the storage id of each partition's newest materialization) and the newest landed day; what lies after that
-    day is not due, as nothing has landed for it.
+    day is not due, as nothing has landed for it. Where tables are `stored`, what is no longer there is due as well.
     """
-    newest = newest_materializations(instance, graph.assets)
-    made = {key: {p: found.storage_id for p, found in partitions.items()} for key, partitions in newest.items()}
-    return what_is_due(graph, made, {key: landed[key](made[key]) for key in graph.assets if key in landed}, request)
+    past = looked_back(graph, instance, stored)
+    return what_is_due(graph, past, arrivals_since(past, landed), request)
+
+
+def arrivals_since(past: Past, landed: Mapping[AssetKey, Landed]) -> dict[AssetKey, tuple[set[str], str | None]]:
+    """Table -> the partitions whose drops changed since they were made, and the newest landed day."""
+    return {key: changed(past.storage_ids[key]) for key, changed in landed.items() if key in past.made}
 
 
 def what_is_due(
     graph: Graph,
-    made: Mapping[AssetKey, Mapping[str, int]],
+    past: Past,
     arrived: Mapping[AssetKey, tuple[set[str], str | None]],
     request: Request,
 ) -> dict[AssetKey, list[str]]:
-    """Table -> its due partitions, in order of time; by what was `made` (table -> partition -> storage id) and what
-    `arrived` (table -> the partitions that changed in the landing zone, and the newest landed day)."""
+    """Table -> its due partitions, in order of time; by what is known of the `past`, and by what `arrived` (table ->
+    the partitions that changed in the landing zone, and the newest landed day)."""
     due: dict[AssetKey, list[str]] = {}
+    coming: dict[AssetKey, set[str]] = {}
     newest: dict[AssetKey, str] = {}
     for key in graph.assets:
         if key in arrived:
             changed, landed_up_to = arrived[key]
         else:
-            changed, landed_up_to = _outdated(graph, key, made, due), _upstream(graph, key, newest)
+            changed, landed_up_to = _outdated(graph, key, past, coming), _upstream(graph, key, newest)
         newest[key] = landed_up_to or ""
-        current = set() if request.everything else made[key].keys() - changed
-        due[key] = [p for p in _asked_for(graph, key, request, newest[key]) if p not in current]
+        current = set() if request.everything else past.made[key].keys() - changed
+        there = current - past.missing(key)
+        due[key] = [p for p in _asked_for(graph, key, request, newest[key]) if p not in there]
+        # What is gone comes back as it was. Whether what reads it is due is known once it is made.
+        coming[key] = set(due[key]) - current
     if request.newest_month_only:
         due = _within(due, _newest_months(graph, newest))
     return {key: partitions for key, partitions in due.items() if partitions}
@@ -195,17 +229,12 @@ def _asked_for(graph: Graph, key: AssetKey, request: Request, newest: str) -> li
     return [p for p in graph.partitions(key) if p <= newest and request.covers(p, monthly)]
 
 
-def _outdated(
-    graph: Graph,
-    key: AssetKey,
-    made: Mapping[AssetKey, Mapping[str, int]],
-    due: Mapping[AssetKey, Sequence[str]],
-) -> set[str]:
-    """The partitions that read something that was made after them, or is due itself."""
+def _outdated(graph: Graph, key: AssetKey, past: Past, coming: Mapping[AssetKey, set[str]]) -> set[str]:
+    """The partitions that read something that was made after them, or is about to be."""
     found: set[str] = set()
     for parent in graph.parents(key):
-        fresh = {**made[parent], **dict.fromkeys(due[parent], math.inf)}
-        found |= _reading(graph, key, parent, fresh, made[key])
+        fresh = {**past.storage_ids[parent], **dict.fromkeys(coming[parent], math.inf)}
+        found |= _reading(graph, key, parent, fresh, past.storage_ids[key])
     return found
 
 

@@ -32,6 +32,8 @@ class Shop:
     launched: dict[str, str] = field(default_factory=dict)
     """Run key -> the run: Dagster makes no second one."""
     cursor: str | None = None
+    gone: dict[str, int] = field(default_factory=dict)
+    """The days that the table has lost, with the number of their making."""
     compared: list[str] = field(default_factory=list)
     """The days whose drops were read at the last tick."""
 
@@ -45,7 +47,7 @@ class Shop:
     def look(self) -> Look:
         states = {of: state(self.fingerprints(of)) for of in self.drops if of in self.partitions}
         runs = {run: (asked.days[0], asked.days[-1]) for run, asked in self.under_way.items()}
-        return Look(states, self.partitions, runs, self.newest)
+        return Look(states, self.partitions, runs, self.newest, self.gone)
 
     def tick(self, made: bool = True, kept: bool = True) -> list[str]:
         """The days that are asked for; a kill may come before the runs are `made`, or before the cursor is `kept`."""
@@ -78,6 +80,7 @@ class Shop:
             found = self.contents(of)
             if well and found is not None:
                 self.newest += 1
+                self.gone.pop(of, None)
                 self.table[of] = Ingested(self.fingerprints(of), found)
 
     def settle(self) -> list[str]:
@@ -145,6 +148,22 @@ def test_a_drop_that_changes_while_its_day_is_made_is_asked_for_once_that_has_en
     for run_id in list(shop.under_way):
         shop.end(run_id, well=False)
     assert shop.settle() == [day(1)]
+
+
+def test_a_day_that_the_table_has_lost_is_asked_for_as_often_as_it_is_lost():
+    shop = Shop(drops={day(1): ("drop", "rows"), day(2): ("drop", "rows")})
+    shop.settle()
+    for _ in range(3):
+        shop.gone = {day(2): shop.newest}
+        assert shop.tick() == [day(2)]
+        assert shop.tick() == []
+        for run_id in list(shop.under_way):
+            shop.end(run_id)
+    shop.gone = {day(2): shop.newest}
+    assert shop.tick() == [day(2)]
+    (run_id,) = shop.under_way
+    shop.end(run_id, well=False)
+    assert [shop.tick(), shop.tick()] == [[], []]
 
 
 def test_a_drop_that_says_itself_that_it_is_complete_is_asked_for_at_the_first_look():

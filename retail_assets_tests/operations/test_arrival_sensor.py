@@ -27,6 +27,7 @@ from upath import UPath
 
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.asset_metadata import asset_key
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.operations import arrival_sensor
@@ -62,6 +63,7 @@ class Landing:
         self.cursor: str | None = None
         self.said = ""
         self.moment = 1_700_000_000
+        self.made_by_version: int | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -106,7 +108,9 @@ class Landing:
                     DROPS: MetadataValue.json(fingerprints(of_day)),
                     CONTENTS: MetadataValue.json(contents(of_day) or []),
                 }
-                self.instance.report_runless_asset_event(AssetMaterialization(RAW, partition=day, metadata=metadata))
+                tags = {DATA_VERSION_TAG: str(self.made_by_version)} if self.made_by_version else None
+                made = AssetMaterialization(RAW, partition=day, metadata=metadata, tags=tags)
+                self.instance.report_runless_asset_event(made)
         end(self.instance, run, not leaving_out)
 
     def settle(self) -> list[str]:
@@ -168,9 +172,9 @@ def test_new_changed_and_gone_drops_are_asked_for_and_nothing_else(landing):
     assert [landing.tick(), landing.tick()] == [[], []]
 
 
-def test_a_tick_with_nothing_new_lists_the_landing_zone_and_reads_no_history(landing, monkeypatch):
+def test_a_tick_with_nothing_new_lists_the_landing_zone_and_reads_no_event(landing, monkeypatch):
     assert landing.tick() == []
-    monkeypatch.setattr(arrival_sensor, "newest_materializations", None)
+    monkeypatch.setattr(arrival_sensor, "ingested", None)
     assert landing.tick() == []
     assert landing.said == "3 drops, nothing new."
 

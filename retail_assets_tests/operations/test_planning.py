@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.asset_metadata import asset_key
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import daily_metrics, day_anomalies
 from retail_assets.online_retail.arrivals import arrivals
@@ -22,10 +24,14 @@ from retail_assets.operations.planning import (
     Graph,
     PlannedRun,
     Request,
+    arrivals_since,
     due_partitions,
+    looked_back,
     next_run,
+    what_is_due,
     without_blocked,
 )
+from retail_assets.operations.stored import Gone, Stored
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
 
@@ -245,6 +251,43 @@ def test_a_drop_of_a_day_in_the_future_or_outside_the_calendar_is_left_alone_and
     assert len(arrived.notices) == 1
     assert "online_retail_2009-12-24.csv, online_retail_2010-12-24.csv" in arrived.notices[0]
     assert named(ledger.due())["raw_invoices"] == days("2010-01-15", "2010-03-10")
+
+
+def test_what_is_gone_is_due_and_what_reads_it_is_once_that_was_made_anew(ledger):
+    ledger.make_all()
+    every_day = days("2010-01-15", "2010-03-10")
+    gone = [
+        Gone(key("clean_transactions"), every_day, "there is no table"),
+        Gone(key("daily_metrics"), ["2010-02-01"], ""),
+    ]
+    past = replace(looked_back(ledger.graph, ledger.instance, None), gone=gone)
+    arrived = arrivals_since(past, arrivals(ledger.settings, ledger.instance).landed)
+    due = what_is_due(ledger.graph, past, arrived, Request())
+    assert named(due) == {"clean_transactions": every_day, "daily_metrics": ["2010-02-01"]}
+    ledger.make({key("clean_transactions"): every_day})
+    assert "daily_metrics" in named(ledger.due())
+
+
+def test_what_is_gone_and_out_of_date_brings_along_what_reads_it(ledger):
+    ledger.make_all()
+    ledger.make({key("raw_invoices"): ["2010-02-01"]})
+    before = named(ledger.due())
+    gone = [Gone(key("clean_transactions"), ["2010-02-01"], "")]
+    past = replace(looked_back(ledger.graph, ledger.instance, None), gone=gone)
+    arrived = arrivals_since(past, arrivals(ledger.settings, ledger.instance).landed)
+    assert named(what_is_due(ledger.graph, past, arrived, Request())) == before
+
+
+def test_a_table_that_is_not_where_it_was_made_is_due(ledger):
+    ledger.make_all()
+    tags = {DATA_VERSION_TAG: "3"}
+    ledger.instance.report_runless_asset_event(
+        AssetMaterialization(key("daily_metrics"), partition="2010-02-01", tags=tags)
+    )
+    stored = Stored(ledger.settings.lakehouse)
+    landed = arrivals(ledger.settings, ledger.instance).landed
+    due = due_partitions(ledger.graph, ledger.instance, Request(), landed, stored)
+    assert named(due)["daily_metrics"] == ["2010-02-01"]
 
 
 # Requests -----------------------------------------------------------------------------------------------------------
