@@ -193,27 +193,28 @@ def what_is_due(
 ) -> dict[AssetKey, list[str]]:
     """Table -> its due partitions, in order of time; by what is known of the `past`, and by what `arrived` (table ->
     the partitions that changed in the landing zone, and the newest landed day)."""
+    newest = _newest(graph, arrived)
+    # What is not asked for is not about to be made: nothing that reads it waits for it.
+    wanted = _newest_months(graph, newest) if request.newest_month_only else None
     due: dict[AssetKey, list[str]] = {}
     coming: dict[AssetKey, set[str]] = {}
-    newest: dict[AssetKey, str] = {}
     for key in graph.assets:
-        if key in arrived:
-            changed, landed_up_to = arrived[key]
-        else:
-            changed, landed_up_to = _outdated(graph, key, past, coming), _upstream(graph, key, newest)
-        newest[key] = landed_up_to or ""
+        changed = arrived[key][0] if key in arrived else _outdated(graph, key, past, coming)
         current = set() if request.everything else past.made[key].keys() - changed
         there = current - past.missing(key)
-        due[key] = [p for p in _asked_for(graph, key, request, newest[key]) if p not in there]
+        asked = _asked_for(graph, key, request, newest[key])
+        due[key] = [p for p in asked if p not in there and (wanted is None or p in wanted[key])]
         # What is gone comes back as it was. Whether what reads it is due is known once it is made.
         coming[key] = set(due[key]) - current
-    if request.newest_month_only:
-        due = _within(due, _newest_months(graph, newest))
     return {key: partitions for key, partitions in due.items() if partitions}
 
 
-def _within(due: Mapping[AssetKey, list[str]], wanted: Mapping[AssetKey, set[str]]) -> dict[AssetKey, list[str]]:
-    return {key: [p for p in partitions if p in wanted[key]] for key, partitions in due.items()}
+def _newest(graph: Graph, arrived: Mapping[AssetKey, tuple[set[str], str | None]]) -> dict[AssetKey, str]:
+    """Up to where each table can be made, from the newest landed day on; empty where nothing has landed."""
+    newest: dict[AssetKey, str] = {}
+    for key in graph.assets:
+        newest[key] = (arrived[key][1] if key in arrived else _upstream(graph, key, newest)) or ""
+    return newest
 
 
 def _upstream(graph: Graph, key: AssetKey, newest: Mapping[AssetKey, str]) -> str | None:

@@ -321,6 +321,12 @@ def test_newest_month_leaves_older_snapshots_out_but_nothing_that_the_newest_rea
     }
 
 
+def test_what_was_made_of_the_newest_month_is_not_made_again_for_older_months_that_nobody_asked_for(ledger):
+    newest = Request(newest_month_only=True)
+    ledger.make(ledger.due(newest))
+    assert ledger.due(newest) == {}
+
+
 # Failures -----------------------------------------------------------------------------------------------------------
 
 
