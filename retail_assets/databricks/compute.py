@@ -1,13 +1,23 @@
-"""What a step runs on: an existing cluster, or a new one for each step; from the environment."""
+"""What a step runs on, in the words of a run's request: an existing cluster, a new one for each step, or serverless.
 
-import re
+Clusters are in dedicated or in standard access mode. Which setting works with which of the three is said once, in
+WORKS_WITH: the reader refuses by it, and the table in docs/databricks.md is made of it.
+"""
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from retail_assets.databricks.setting_values import PREFIX, json_value, texts
-from retail_assets.settings import SettingError, required
+DEDICATED, STANDARD, SERVERLESS = "dedicated", "standard", "serverless"
+KINDS = (DEDICATED, STANDARD, SERVERLESS)
+ON_CLUSTERS = frozenset({DEDICATED, STANDARD})
+
+_SECURITY_MODES = {DEDICATED: "SINGLE_USER", STANDARD: "USER_ISOLATION"}
+
+# What makes a cluster without workers run on its driver.
+_SINGLE_NODE_CONF = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"}
+_SINGLE_NODE_TAG = {"ResourceClass": "SingleNode"}
 
 
 @dataclass(frozen=True)
@@ -26,19 +36,73 @@ RUNTIMES = (
 )
 """The long-term-support runtimes that new clusters may have, with what they carry."""
 
-_NEW_CLUSTER = ("SPARK_VERSION", "NODE_TYPE", "WORKERS", "POLICY_ID", "POOL_ID", "SPARK_CONF", "INIT_SCRIPTS", "TAGS")
-_INIT_SCRIPT_PLACES = {"/Volumes/": "volumes", "/Workspace/": "workspace", "abfss://": "abfss", "gs://": "gcs"}
-# What makes a cluster without workers run on its driver.
-_SINGLE_NODE_CONF = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"}
-_SINGLE_NODE_TAG = {"ResourceClass": "SingleNode"}
+ENVIRONMENTS = ("3", "4", "5")
+"""Versions of serverless compute's environment with a Python that the project runs on (3.12)."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """With which kinds of compute a setting, or a value of one, works; `why` not with the others."""
+
+    setting: str
+    kinds: frozenset[str]
+    why: str
+
+
+WORKS_WITH = (
+    Rule("RETAIL_DATABRICKS_CLUSTER_ID", ON_CLUSTERS, "serverless compute has no cluster"),
+    Rule("RETAIL_DATABRICKS_SPARK_VERSION", ON_CLUSTERS, "serverless compute has environment versions instead"),
+    Rule("RETAIL_DATABRICKS_NODE_TYPE", ON_CLUSTERS, "serverless compute chooses its machines"),
+    Rule("RETAIL_DATABRICKS_POOL_ID", ON_CLUSTERS, "serverless compute chooses its machines"),
+    Rule("RETAIL_DATABRICKS_WORKERS", ON_CLUSTERS, "serverless compute scales by itself"),
+    Rule("RETAIL_DATABRICKS_POLICY_ID", ON_CLUSTERS, "policies are for clusters"),
+    Rule("RETAIL_DATABRICKS_SPARK_CONF", ON_CLUSTERS, "serverless compute takes no Spark properties from a run"),
+    Rule("RETAIL_DATABRICKS_INIT_SCRIPTS", ON_CLUSTERS, "serverless compute runs no init scripts"),
+    Rule("RETAIL_DATABRICKS_TAGS", ON_CLUSTERS, "serverless compute is tagged by its budget policy"),
+    Rule("RETAIL_DATABRICKS_ENVIRONMENT_VERSION", frozenset({SERVERLESS}), "clusters have runtimes instead"),
+    Rule("RETAIL_DATABRICKS_PERFORMANCE_TARGET", frozenset({SERVERLESS}), "clusters are as fast as they are"),
+    Rule("RETAIL_DATABRICKS_STAGING in dbfs:/", frozenset({DEDICATED}), "its files are not to be seen there"),
+    Rule("RETAIL_CATALOG before Unity Catalog", frozenset({DEDICATED}), "only Unity Catalog is to be had there"),
+    Rule("an ML runtime", frozenset({DEDICATED}), "Databricks has it for dedicated clusters alone"),
+    Rule("RETAIL_SEGMENT_ENGINE=mllib", ON_CLUSTERS, "serverless compute has no MLlib"),
+)
+
+
+def rule(setting: str) -> Rule | None:
+    """The rule of a setting, or of a value of one; None for what works everywhere."""
+    return next((rule for rule in WORKS_WITH if rule.setting == setting), None)
+
+
+def what_works_where() -> list[str]:
+    """WORKS_WITH as the lines of a table in Markdown."""
+    head = ["| setting | dedicated | standard | serverless | otherwise |", "| --- | --- | --- | --- | --- |"]
+    return head + [
+        f"| {_code(one.setting)} | {' | '.join('yes' if kind in one.kinds else 'no' for kind in KINDS)} | {one.why} |"
+        for one in WORKS_WITH
+    ]
+
+
+def _code(setting: str) -> str:
+    name, _, rest = setting.partition(" ")
+    return " ".join(filter(None, (f"`{name}`", rest))) if name.startswith("RETAIL_") else setting
 
 
 class Compute(ABC):
-    """What a step runs on, as the request of its run says it; a new dictionary each time."""
+    """What a step runs on, as the request of its run says it; new dictionaries each time."""
+
+    installs_files = True
+    """Whether it takes its libraries from a file of requirements."""
+
+    falls_back: Mapping[str, str] = {}
+    """What the environment of a step says instead of what cannot be had there."""
 
     @abstractmethod
     def task_fields(self, libraries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """What the task says: the compute, and the libraries in the form that `as_libraries` gives them."""
+        """What the task says: the compute, with its libraries in the form that `as_libraries` gives them."""
+
+    def run_fields(self, pins: Sequence[str]) -> dict[str, Any]:
+        """What the run says beside its task. `pins`: the libraries, as pip takes them."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -65,6 +129,7 @@ class NewCluster(Compute):
     spark_conf: Mapping[str, str] = field(repr=False)
     init_scripts: Sequence[Mapping[str, Any]]
     tags: Mapping[str, str]
+    kind: str = DEDICATED
 
     def task_fields(self, libraries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """See Compute."""
@@ -91,97 +156,30 @@ class NewCluster(Compute):
         return {
             "spark_version": self.spark_version,
             **size,
-            # The step's session is the cluster's own, for one identity: a classic cluster.
-            "data_security_mode": "SINGLE_USER",
+            "data_security_mode": _SECURITY_MODES[self.kind],
             "custom_tags": tags,
             **{name: value for name, value in optional.items() if value},
         }
 
 
-def read_compute(given: Mapping[str, str]) -> Compute:
-    existing_variable = PREFIX + "CLUSTER_ID"
-    existing = given.get(existing_variable)
-    new = [PREFIX + name for name in _NEW_CLUSTER if PREFIX + name in given]
-    if existing and new:
-        raise SettingError(
-            f"{existing_variable}={existing!r} names an existing cluster, but {', '.join(new)} describe a new one. "
-            f"Unset {existing_variable} for a new cluster, or the others for the existing one."
-        )
-    if existing:
-        return ExistingCluster(existing)
-    if not new:
-        raise SettingError(
-            f"No cluster is set. Set {existing_variable} for an existing one, or {PREFIX}SPARK_VERSION with "
-            f"{PREFIX}NODE_TYPE or {PREFIX}POOL_ID for a new one for each step."
-        )
-    node_type, pool_id = given.get(PREFIX + "NODE_TYPE"), given.get(PREFIX + "POOL_ID")
-    if bool(node_type) == bool(pool_id):
-        both = f"{PREFIX}NODE_TYPE and {PREFIX}POOL_ID"
-        raise SettingError(
-            f"{both} are both set; a pool has its own node type. Unset one of them."
-            if node_type
-            else f"A new cluster needs one of {both}: its nodes' type, such as i3.xlarge or Standard_DS3_v2, or a pool."
-        )
-    return NewCluster(
-        spark_version=_spark_version(given),
-        node_type=node_type,
-        pool_id=pool_id,
-        workers=_workers(given),
-        policy_id=given.get(PREFIX + "POLICY_ID"),
-        spark_conf=texts(given, PREFIX + "SPARK_CONF", '{"spark.sql.shuffle.partitions": "8"}'),
-        init_scripts=_init_scripts(given),
-        tags=texts(given, PREFIX + "TAGS", '{"team": "retail"}'),
-    )
+@dataclass(frozen=True)
+class Serverless(Compute):
+    """Serverless jobs compute: an environment with the libraries, instead of a cluster."""
 
+    environment_version: str
+    performance_target: str | None = None
+    """None leaves it to the workspace; only newer versions of the API know it."""
 
-def _spark_version(given: Mapping[str, str]) -> str:
-    variable = PREFIX + "SPARK_VERSION"
-    supported = "; ".join(f"{r.version} LTS (Spark {r.spark}, Python {r.python})" for r in RUNTIMES)
-    value = required(given, variable, f"a runtime such as 17.3.x-scala2.13. Supported are {supported}")
-    form = re.fullmatch(r"(?P<version>\d+(?:\.\d+)?)\.x-(?:[a-z0-9]+-)*scala2\.1[23]", value)
-    # From 18 on a runtime's releases share one name and differ after the point.
-    named = {form["version"], form["version"].partition(".")[0]} if form else set()
-    if not named & {runtime.version for runtime in RUNTIMES}:
-        raise SettingError(
-            f"{variable}={value!r} is not a supported Databricks Runtime. Supported are {supported}; "
-            "they are written like 17.3.x-scala2.13."
-        )
-    return value
+    installs_files = False
+    falls_back = {"RETAIL_SEGMENT_ENGINE": "scikit-learn"}
 
+    def task_fields(self, libraries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """See Compute. The libraries are the environment's."""
+        return {"environment_key": "step"}
 
-def _workers(given: Mapping[str, str]) -> int | tuple[int, int]:
-    variable = PREFIX + "WORKERS"
-    value = given.get(variable, "0")
-    if re.fullmatch(r"[0-9]+", value):
-        return int(value)
-    bounds = re.fullmatch(r"([0-9]+) ?- ?([0-9]+)", value)
-    if not bounds or not 0 < int(bounds[1]) < int(bounds[2]):
-        raise SettingError(
-            f"{variable}={value!r} is neither a number of workers nor a range such as 2-8. "
-            "Unset it for 0: the driver alone."
-        )
-    return int(bounds[1]), int(bounds[2])
-
-
-def _init_scripts(given: Mapping[str, str]) -> list[dict[str, Any]]:
-    variable = PREFIX + "INIT_SCRIPTS"
-    value = given.get(variable, "")
-    example = '/Volumes/retail/operations/scripts/init.sh or [{"s3": {"destination": "s3://…", "region": "eu-west-1"}}]'
-    scripts = (
-        json_value(value, variable, list, example)
-        if value.startswith("[")
-        else [p.strip() for p in value.split(",") if p]
-    )
-    found: list[dict[str, Any]] = []
-    for script in scripts:
-        if isinstance(script, dict) and len(script) == 1 and set(script) <= {"s3", *_INIT_SCRIPT_PLACES.values()}:
-            found.append(script)
-            continue
-        places = [place for start, place in _INIT_SCRIPT_PLACES.items() if str(script).startswith(start)]
-        if not isinstance(script, str) or not places:
-            raise SettingError(
-                f"{variable}={value!r}: {script!r} is not an init script in a volume, the workspace or an object "
-                f"store. Set it to paths, separated by commas, or a JSON list: {example}."
-            )
-        found.append({places[0]: {"destination": script}})
-    return found
+    def run_fields(self, pins: Sequence[str]) -> dict[str, Any]:
+        """See Compute."""
+        specification = {"environment_version": self.environment_version, "dependencies": list(pins)}
+        environments = [{"environment_key": "step", "spec": specification}]
+        target = {"performance_target": self.performance_target} if self.performance_target else {}
+        return {"environments": environments, **target}

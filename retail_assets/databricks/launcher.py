@@ -124,7 +124,7 @@ class RetailStepLauncher(StepLauncher):
         api = WorkspaceApi(self._login, say=context.log.warning)
         given = {
             **self._config,
-            "compute": self._compute.task_fields([]),
+            "compute": [self._compute.task_fields([]), self._compute.run_fields([])],
             "run": self._run_fields,
             "libraries": self._pins,
         }
@@ -175,6 +175,7 @@ class RetailStepLauncher(StepLauncher):
             # An answer may be lost on its way: asked again, Databricks names the same run instead of starting another.
             "idempotency_token": step.remote.token,
             "tasks": [self._task(step, self._libraries(step.staging))],
+            **self._compute.run_fields(self._pins),
             **self._run_fields,
         }
         step.remote = step.open_runs.requested(step.remote.token, request)
@@ -211,7 +212,7 @@ class RetailStepLauncher(StepLauncher):
     def _libraries(self, staging: StagingArea) -> list[dict[str, Any]]:
         """The libraries as a task names them. In a volume they are a file named after what it says, and stay there: a
         cluster takes another name for other libraries, and would install them anew."""
-        if not staging.holds_requirements:
+        if not (staging.holds_requirements and self._compute.installs_files):
             return as_libraries(self._pins, None)
         content = "".join(f"{pin}\n" for pin in self._pins).encode()
         name = f"libraries/{sha256(content).hexdigest()[:16]}.txt"
@@ -240,7 +241,7 @@ def make_launcher(settings: "Settings") -> RetailStepLauncher:
         credentials=databricks.credentials.client_arguments,
         compute=databricks.compute,
         staging=databricks.staging,
-        environment=settings.remote_environment,
+        environment={**settings.remote_environment, **databricks.compute.falls_back},
         run_fields=databricks.run_fields,
         secrets=databricks.secrets,
         poll_seconds=databricks.poll_seconds,

@@ -139,7 +139,17 @@ class Report:
                 self._written[name] = content
 
 
-def import_from(code_zip: Path, unpacked: str, spark_context: Any, spark: Any) -> None:
+def session(given: dict[str, Any]) -> Any:
+    """The session that is there: a global of the task, or else the one that asking for one gives. None where the
+    task's own global is."""
+    if "spark" in given:
+        return given["spark"]
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.getOrCreate()
+
+
+def import_from(code_zip: Path, unpacked: str, spark: Any) -> None:
     """Makes the staged packages importable here, from the directory `unpacked`, and in Spark's Python workers."""
     content = code_zip.read_bytes()
     name = f"retail_assets_{hashlib.sha256(content).hexdigest()[:16]}"
@@ -153,10 +163,12 @@ def import_from(code_zip: Path, unpacked: str, spark_context: Any, spark: Any) -
         archive.extractall(unpacked)
     # Not in the first place, which Dagster leaves out while it imports a module of definitions.
     sys.path.insert(1, unpacked)
-    if spark_context is not None:
-        spark_context.addPyFile(str(kept))
-    elif spark is not None:
+    if spark is None:
+        return
+    if type(spark).__module__.startswith("pyspark.sql.connect"):  # where there is no Spark context
         spark.addArtifacts(str(kept), pyfile=True)
+    else:
+        spark.sparkContext.addPyFile(str(kept))
 
 
 def begun_before(directory: Path) -> bool:
@@ -198,7 +210,7 @@ def run_step(reference: bytes, report: Report) -> None:
 
 def main(step_run_ref_path: str, config_path: str, code_path: str) -> None:
     """Runs the step of the pickled reference. A step that fails says so in its events; an error here fails the run."""
-    given, secrets = globals(), Secrets()  # Databricks puts dbutils, spark and sc there
+    given, secrets = globals(), Secrets()  # a cluster puts dbutils and spark there
     directory = Path(step_run_ref_path).parent
     if begun_before(directory):
         told = "This step was begun here before and its process died. Databricks' second try leaves it as it is: "
@@ -207,7 +219,7 @@ def main(step_run_ref_path: str, config_path: str, code_path: str) -> None:
         raise SystemExit(f"{told}whether it is made again is for Dagster to say.")
     with Report(directory, secrets) as report, tempfile.TemporaryDirectory() as unpacked:
         try:
-            import_from(Path(code_path), unpacked, given.get("sc"), given.get("spark"))
+            import_from(Path(code_path), unpacked, session(given))
             set_up(json.loads(Path(config_path).read_text(encoding="utf-8")), given, secrets)
             run_step(Path(step_run_ref_path).read_bytes(), report)
         except BaseException:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from retail_assets.databricks.access import Access, read_policy
-from retail_assets.databricks.compute import Compute, read_compute
+from retail_assets.databricks.compute import Compute
+from retail_assets.databricks.compute_settings import read_compute, read_kind, refuse_what_does_not_work
 from retail_assets.databricks.credentials import Credentials, read_credentials, read_host
 from retail_assets.databricks.setting_values import PREFIX, json_value, seconds
 from retail_assets.settings import SettingError, positive, required
@@ -41,13 +42,22 @@ class DatabricksSettings:
         """Raises SettingError, naming the variable, for what is missing or cannot be used."""
         # An empty variable is what a shell script leaves where it has nothing to say.
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
-        catalog = read_catalog(given)
+        catalog, kind = read_catalog(given), read_kind(given)
+        staging = _staging(given, catalog)
+        refuse_what_does_not_work(
+            kind,
+            {
+                "RETAIL_CATALOG before Unity Catalog": not is_unity_catalog(catalog),
+                "RETAIL_DATABRICKS_STAGING in dbfs:/": staging.startswith("dbfs:"),
+                "RETAIL_SEGMENT_ENGINE=mllib": given.get("RETAIL_SEGMENT_ENGINE") == "mllib",
+            },
+        )
         return DatabricksSettings(
             host=read_host(given),
             credentials=read_credentials(given),
             compute=read_compute(given),
             catalog=catalog,
-            staging=_staging(given, catalog),
+            staging=staging,
             secrets=_secrets(given),
             run_fields=_run_fields(given),
             access_policy=read_policy(given.get("RETAIL_ACCESS_POLICY")),

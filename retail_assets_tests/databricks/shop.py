@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
-from retail_assets.databricks.compute import ExistingCluster
+from retail_assets.databricks.compute import Compute, ExistingCluster, NewCluster, Serverless
 from retail_assets.databricks.launcher import RetailStepLauncher
-from retail_assets.databricks.rehearsal.runs import Ran
+from retail_assets.databricks.rehearsal.run import Ran
 from retail_assets.databricks.rehearsal.server import Received
 from retail_assets.databricks.rehearsal.workspace import Workspace
 
@@ -50,13 +50,34 @@ with DagsterInstance.get() as instance, capture_interrupts():
 DBFS, VOLUME = "dbfs:/staging of the shop", "/Volumes/retail/operations/staging/shop"
 
 
+COMPUTE: dict[str, Callable[[str], Compute]] = {
+    "existing": ExistingCluster,
+    "serverless": lambda _: Serverless("4"),
+    **{
+        kind: lambda _, kind=kind: NewCluster(  # type: ignore[misc]
+            spark_version="17.3.x-scala2.13",
+            node_type="i3.xlarge",
+            pool_id=None,
+            workers=(1, 2),
+            policy_id="policy-1",
+            spark_conf={"spark.sql.shuffle.partitions": "8"},
+            init_scripts=[{"volumes": {"destination": "/Volumes/retail/operations/scripts/i.sh"}}],
+            tags={"team": "retail"},
+            kind=kind,
+        )
+        for kind in ("dedicated", "standard")
+    },
+}
+"""What a step of the shop may run on, by name; given the warm cluster's id."""
+
+
 def launcher(shop: Mapping[str, Any]) -> RetailStepLauncher:
     """The launcher as SHOP describes it; also made by the shop's own definitions, in any process of the host."""
     behaviour = {name: value for name, value in shop.items() if name not in ("host", "credentials")}
     return RetailStepLauncher(
         host=shop["host"],
         credentials=shop["credentials"],
-        compute=ExistingCluster(shop["cluster_id"]),
+        compute=COMPUTE[shop.get("compute", "existing")](shop["cluster_id"]),
         staging=shop["staging"],
         environment={"RETAIL_ON_CLUSTER": "1", "SHOP": json.dumps(behaviour)},
         run_fields=shop.get("run_fields"),

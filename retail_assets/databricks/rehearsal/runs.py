@@ -9,7 +9,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,8 @@ from databricks.sdk.service.jobs import JobsAPI
 from retail_assets.databricks.rehearsal.clusters import Cluster, Clusters, Task
 from retail_assets.databricks.rehearsal.environment import LibraryError
 from retail_assets.databricks.rehearsal.rest import Request, Route, does_not_exist, invalid
+from retail_assets.databricks.rehearsal.run import ENDED, Ran, Run
 from retail_assets.databricks.rehearsal.signatures import check_body, read_query
-
-KEPT_OUTPUT = 5 * 1024**2
-ENDED = ("TERMINATED", "INTERNAL_ERROR", "SKIPPED")
 
 INSTALLATION_FAILED = """Library installation failed for library due to user error. Error messages:
 Library installation attempted on the driver node of cluster {cluster} and failed. Please refer to the following error \
@@ -33,128 +30,6 @@ The last 10 KB of the process's stderr and stdout can be found below. See driver
 ---------------------------------------------------------------------------
 Last messages on stderr and stdout:
 {last}"""
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What ran where, and how it ended. `seconds`: the task's own process; `setup_seconds`: cluster and libraries;
-    `began` and `ended` of the process, in seconds of the epoch."""
-
-    run_id: int
-    run_name: str
-    cluster_id: str
-    python_file: str
-    result_state: str
-    setup_seconds: float
-    seconds: float
-    began: float
-    ended: float
-
-
-class Run:
-    """One submitted run. `run_id` is the run's, `run_id + 1` its task's, as a run of tasks has both."""
-
-    def __init__(self, run_id: int, body: Mapping[str, Any], cluster: Cluster, host: str, directory: Path) -> None:
-        self.run_id, self.task_run_id, self.job_id = run_id, run_id + 1, run_id + 2
-        self.body = body
-        self.task: Mapping[str, Any] = body["tasks"][0]
-        self.cluster = cluster
-        self.page = f"{host}/?o=0#job/{self.job_id}/run/{run_id}"
-        self.logs = directory / f"{run_id}.log"
-        self.result = directory / f"{run_id}.json"
-        self.life_cycle, self.result_state, self.message = "PENDING", "", ""
-        self.error, self.trace = "", ""
-        self.started = self.began = self.ended = time.time()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.again = False
-        self.cancelled = threading.Event()
-        self.done = threading.Event()
-        self.lock = threading.Lock()
-
-    def end(self, life_cycle: str, result_state: str, message: str) -> None:
-        with self.lock:
-            self.ended = time.time()
-            self.began = self.ended if self.process is None else self.began
-            self.life_cycle, self.result_state, self.message = life_cycle, result_state, message
-        self.done.set()
-
-    def state(self) -> dict[str, Any]:
-        with self.lock:
-            state = {"life_cycle_state": self.life_cycle, "state_message": self.message}
-            state["user_cancelled_or_timedout"] = self.result_state in ("CANCELED", "TIMEDOUT")  # type: ignore[assignment]
-            return state | ({"result_state": self.result_state} if self.result_state else {})
-
-    def status(self) -> dict[str, Any]:
-        """The newer form of the state, with a code and type of termination."""
-        if self.life_cycle not in ENDED:
-            return {"state": {"TERMINATING": "TERMINATING", "PENDING": "PENDING"}.get(self.life_cycle, "RUNNING")}
-        code, kind = {
-            "SUCCESS": ("SUCCESS", "SUCCESS"),
-            "CANCELED": ("USER_CANCELED", "SUCCESS"),
-            "TIMEDOUT": ("CANCELED", "CLIENT_ERROR"),
-        }.get(self.result_state, ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"))
-        if self.life_cycle == "INTERNAL_ERROR":
-            installation = ("LIBRARY_INSTALLATION_ERROR", "CLIENT_ERROR")
-            code, kind = installation if self.error else ("INTERNAL_ERROR", "INTERNAL_ERROR")
-        return {"state": "TERMINATED", "termination_details": {"code": code, "type": kind, "message": self.message}}
-
-    def described(self) -> dict[str, Any]:
-        """As runs/get answers it."""
-        ended = self.life_cycle in ENDED
-        times = {
-            "start_time": _milliseconds(self.started),
-            "setup_duration": _milliseconds(self.began - self.started),
-            "execution_duration": _milliseconds(self.ended - self.began) if ended else 0,
-            "cleanup_duration": 0,
-            "end_time": _milliseconds(self.ended) if ended else 0,
-        }
-        common = {"state": self.state(), "status": self.status(), "run_page_url": self.page, **times}
-        where = {name: self.task[name] for name in ("existing_cluster_id", "new_cluster") if name in self.task}
-        task = {
-            "run_id": self.task_run_id,
-            "task_key": self.task["task_key"],
-            "spark_python_task": self.task["spark_python_task"],
-            "libraries": self.task.get("libraries", []),
-            "attempt_number": 0,
-            **where,
-            **common,
-        }
-        if self.life_cycle != "PENDING" or "existing_cluster_id" in self.task:
-            task["cluster_instance"] = {"cluster_id": self.cluster.cluster_id, "spark_context_id": str(self.job_id)}
-        return {
-            "job_id": self.job_id,
-            "run_id": self.run_id,
-            "number_in_job": self.run_id,
-            "original_attempt_run_id": self.run_id,
-            "run_name": self.body.get("run_name") or "Untitled",
-            "run_type": "SUBMIT_RUN",
-            "format": "MULTI_TASK",
-            "creator_user_name": "rehearsal@example.com",
-            "tasks": [task],
-            **common,
-        }
-
-    def ran(self) -> Ran:
-        return Ran(
-            self.run_id,
-            str(self.body.get("run_name") or "Untitled"),
-            self.cluster.cluster_id,
-            self.task["spark_python_task"]["python_file"],
-            self.result_state,
-            self.began - self.started,
-            self.ended - self.began,
-            self.began,
-            self.ended,
-        )
-
-    def output(self) -> dict[str, Any]:
-        """As runs/get-output answers it, for the task's run."""
-        text = self.logs.read_bytes() if self.logs.exists() else b""
-        metadata = self.described()["tasks"][0] | {"job_id": self.job_id, "run_name": self.described()["run_name"]}
-        output = {"metadata": metadata, "logs": text[-KEPT_OUTPUT:].decode(errors="replace")}
-        output["logs_truncated"] = len(text) > KEPT_OUTPUT
-        errors = {"error": self.error, "error_trace": self.trace}
-        return output | {name: text for name, text in errors.items() if text}
 
 
 class Runs:
@@ -235,8 +110,10 @@ class Runs:
         file = task["spark_python_task"]["python_file"]
         if not file.startswith(("dbfs:/", "/Volumes/")):
             raise invalid(f"python_file must be on dbfs:/ or on /Volumes/: {file}")
-        if ("existing_cluster_id" in task) == ("new_cluster" in task):
-            raise invalid(f"Task {task['task_key']} needs one of existing_cluster_id and new_cluster")
+        if len({"existing_cluster_id", "new_cluster", "environment_key"} & set(task)) != 1:
+            raise invalid(f"Task {task['task_key']} needs one of existing_cluster_id, new_cluster and environment_key")
+        if "environment_key" in task:
+            return self._serverless_for(task, body.get("environments") or [])
         if "existing_cluster_id" in task:
             return self._clusters.find(task["existing_cluster_id"])
         spec = task["new_cluster"]
@@ -248,6 +125,16 @@ class Runs:
             raise invalid("new_cluster needs a node_type_id or an instance_pool_id")
         return self._clusters.make({**spec, "cluster_source": "JOB"})
 
+    def _serverless_for(self, task: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> Cluster:
+        specifications = [one["spec"] for one in environments if one["environment_key"] == task["environment_key"]]
+        if len(specifications) != 1 or "environment_version" not in specifications[0]:
+            raise invalid(f"Task {task['task_key']}: no environment {task['environment_key']} with its version")
+        if task.get("libraries"):
+            raise invalid("Libraries field is not supported for serverless task, specify them in the environment.")
+        if not task["spark_python_task"]["python_file"].startswith("/Volumes/"):
+            raise invalid("Serverless compute sees no DBFS: python_file must be on /Volumes/")
+        return self._clusters.serverless(specifications[0].get("dependencies", []))
+
     def _follow(self, run: Run) -> None:
         """A run from its submission to its end, in a thread of its own."""
         try:
@@ -258,13 +145,13 @@ class Runs:
         except Exception as error:
             run.end("INTERNAL_ERROR", "FAILED", f"Unexpected failure of the rehearsal's cluster: {error}")
         finally:
-            if "new_cluster" in run.task:
+            if "existing_cluster_id" not in run.task:
                 run.cluster.stop()
 
     def _execute(self, run: Run) -> None:
         task = run.task["spark_python_task"]
         run.cluster.start()
-        run.cluster.install(self._listed(run.task.get("libraries", [])))
+        run.cluster.install(self._listed([*run.cluster.brought, *run.task.get("libraries", [])]))
         name = f"run-{run.run_id}"
         file, parameters = task["python_file"], task.get("parameters", [])
         if not self._local(file).is_file():
@@ -385,7 +272,3 @@ def _timeout(run: Run) -> float | None:
     """The shorter of the run's and the task's limits; zero is none."""
     limits = [limit for limit in (run.body.get("timeout_seconds"), run.task.get("timeout_seconds")) if limit]
     return min(limits) if limits else None
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)

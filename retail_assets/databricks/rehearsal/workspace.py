@@ -11,7 +11,8 @@ from retail_assets.databricks.rehearsal.dbfs import Dbfs, absolute
 from retail_assets.databricks.rehearsal.faults import Break, Faults
 from retail_assets.databricks.rehearsal.grants import Grants
 from retail_assets.databricks.rehearsal.metastore import Metastore
-from retail_assets.databricks.rehearsal.runs import Ran, Runs
+from retail_assets.databricks.rehearsal.run import Ran
+from retail_assets.databricks.rehearsal.runs import Runs
 from retail_assets.databricks.rehearsal.server import Received, RestServer
 from retail_assets.databricks.rehearsal.spark_configuration import cluster_configuration
 from retail_assets.databricks.rehearsal.spark_driver import SparkDriver
