@@ -29,7 +29,7 @@ from retail_assets.databricks.unity_catalog import (
 )
 from retail_assets.databricks.workspace_api import Login, WorkspaceApi
 from retail_assets.lakehouse.catalog_tables import CatalogTables
-from retail_assets.lakehouse.contracts import conform
+from retail_assets.lakehouse.contracts import conform, written_schema
 from retail_assets.lakehouse.layers import GOLD, SILVER
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.tables import ID_COLUMNS
@@ -211,7 +211,8 @@ def catalog(spark: SparkSession, tmp_path: Path) -> Iterator[CatalogTables]:
 @pytest.mark.jvm
 def test_tables_are_described_in_the_catalog_once(spark: SparkSession, catalog: CatalogTables):
     rows = conform(frame(spark, [("1", 1, "1.50", "food", "2020-01-30")]), Sales)
-    catalog.replace(("shop", "sales"), rows, {PARTITION: "day", DIRECTORY: "month"}, [date(2020, 1, 30)])
+    by_month, day = {PARTITION: "day", DIRECTORY: "month"}, [date(2020, 1, 30)]
+    catalog.replace(("shop", "sales"), rows, by_month, day, schema=written_schema(Sales))
     spark.sql("ALTER TABLE shop.sales ALTER COLUMN kind COMMENT 'changed by hand'")
 
     changes, told, absent = shown(
