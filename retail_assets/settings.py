@@ -104,14 +104,14 @@ def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
     return value
 
 
-def _cron(environment: Mapping[str, str], variable: str, default: str) -> str:
-    value = environment.get(variable, default)
-    if value == default:
-        return value
+def _cron(environment: Mapping[str, str], variable: str) -> str | None:
+    value = environment.get(variable)
+    if value is None:
+        return None
     from dagster._utils.schedules import is_valid_cron_string  # Dagster takes a second to import
 
     if not is_valid_cron_string(value):
-        raise SettingError(f"{variable}={value!r} is no cron schedule such as 0 3 * * *. Unset it for {default!r}.")
+        raise SettingError(f"{variable}={value!r} is no cron schedule such as 0 3 * * *. Unset it for no schedule.")
     return value
 
 
@@ -137,13 +137,14 @@ class Settings:
     """What a customer's purchases are worth less for each year that they are away."""
     drop_marker: str | None = None
     """What a file beside a drop is called, after the drop's own name, to say that the drop is complete."""
-    tick_seconds: int = 30
+    tick_seconds: int = 5
     """How often the daemon looks at the landing zone, and at what follows what."""
     days_per_run: int = 366
     months_per_run: int = 24
     """How many partitions one run of an arrival or of a backfill makes at most: it bounds memory."""
-    snapshots_cron: str = "*/10 * * * *"
-    """Between two of its ticks, in UTC, a month's snapshot is made by itself at most once."""
+    snapshots_cron: str | None = None
+    """Between two of its ticks, in UTC, a month's snapshot is made by itself at most once; without one, whenever
+    something that it reads has changed."""
     on_cluster: bool = False
     """Whether this process runs a step on the Databricks cluster: no credentials there, and nothing is launched."""
     catalog: str | None = None
@@ -201,10 +202,10 @@ class Settings:
             },
             discount_rate=_rate(environment, "RETAIL_DISCOUNT_RATE", 0.1),
             drop_marker=environment.get("RETAIL_DROP_MARKER"),
-            tick_seconds=positive(environment, "RETAIL_TICK_SECONDS", 30),
+            tick_seconds=positive(environment, "RETAIL_TICK_SECONDS", 5),
             days_per_run=positive(environment, "RETAIL_DAYS_PER_RUN", 366),
             months_per_run=positive(environment, "RETAIL_MONTHS_PER_RUN", 24),
-            snapshots_cron=_cron(environment, "RETAIL_SNAPSHOTS_CRON", "*/10 * * * *"),
+            snapshots_cron=_cron(environment, "RETAIL_SNAPSHOTS_CRON"),
             on_cluster=on_cluster,
             catalog=_catalog(environment) if remote else None,
             clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",

@@ -242,7 +242,8 @@ def automated(asset: AssetsDefinition, settings: Settings) -> AssetsDefinition:
     if not asset.asset_deps[asset.key]:
         return bounded
     places = Places.of(settings)
-    condition = follows_at_most_once_a(settings.snapshots_cron, places) if monthly else follows(places)
+    cron = settings.snapshots_cron
+    condition = follows_at_most_once_a(cron, places) if monthly and cron else follows(places)
     return bounded.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
 
 
