@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 from dagster import AssetCheckSeverity
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.champions import AGREEMENT_FLOOR, overlap
@@ -150,13 +150,17 @@ def _row(
     }
 
 
+def _shown(figures: Row) -> str:
+    return f"{figures['measure']} of {figures['item']}: {figures['value']:.3f}, bound {figures['bound']:.3f}"
+
+
 def _within_bounds(name: str, description: str, *measures: str) -> TableCheck:
     def out_of_bounds() -> Column:
-        told = F.format_string("%s of %s: %.3f, bound %.3f", "measure", "item", "value", "bound")
-        return F.array_sort(F.collect_list(F.when(F.col("measure").isin(*measures) & ~F.col("within_bound"), told)))
+        figures = F.struct("measure", "item", "value", "bound")
+        return F.collect_list(F.when(F.col("measure").isin(*measures) & ~F.col("within_bound"), figures))
 
     def verdicts(audit: Audit) -> dict[str, Verdict]:
-        found = {key: audit.measure(key, name) or [] for key in audit.keys}
+        found = {key: sorted(map(_shown, audit.measure(key, name) or [])) for key in audit.keys}
         return {key: Verdict(not figures, {"out_of_bounds": figures}) for key, figures in found.items()}
 
     return TableCheck(
