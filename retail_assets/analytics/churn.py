@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.threads import one_thread
+from retail_assets.lakehouse.contracts import days_between
 
 WINDOW_DAYS = 90
 SEED = 42
@@ -125,12 +126,12 @@ def churn_feature_frame(activity: DataFrame, snapshots: DataFrame) -> DataFrame:
         .where("frequency > 0")
     )
     return (
-        totals.withColumn("recency_days", F.date_diff("as_of_date", "last"))
-        .withColumn("tenure_days", F.date_diff("as_of_date", "first"))
+        totals.withColumn("recency_days", days_between("last", "as_of_date"))
+        .withColumn("tenure_days", days_between("first", "as_of_date"))
         .withColumn("average_order_value", F.col("monetary") / F.col("frequency"))
         .withColumn(
             "mean_days_between_orders",
-            F.when(F.col("frequency") > 1, F.date_diff("last", "first") / (F.col("frequency") - 1)).otherwise(0.0),
+            F.when(F.col("frequency") > 1, days_between("first", "last") / (F.col("frequency") - 1)).otherwise(0.0),
         )
         .withColumn("return_share", F.when(F.col("monetary") > 0, F.col("returns") / F.col("monetary")).otherwise(0.0))
         .select(*keys, *CHURN_FEATURES, "purchase_days", "next_purchase_date")

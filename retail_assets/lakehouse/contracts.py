@@ -122,14 +122,35 @@ _BUILT_IN: dict[str, Callable[[Column, dict[str, Any]], Column]] = {
 
 
 def _anchored(pattern: Any) -> str:
-    """pandera matches from the start of the text, as Python's re.match does; Spark searches anywhere."""
+    """pandera matches from the start of the text, as Python's re.match does; Spark searches anywhere. A text ends where
+    it ends: by `$` it might end, on a JVM, before a line end."""
     text = getattr(pattern, "pattern", pattern)
+    if text.endswith("$") and not text.endswith("\\$"):
+        text = f"{text[:-1]}\\z"
     return text if text.startswith("^") else f"^(?:{text})"
 
 
 def money(amount: Column) -> Column:
     """An amount as Money; NULL, as the sum over no rows is, as 0."""
     return F.coalesce(amount, F.lit(0)).cast("decimal(18,3)")
+
+
+def ratio(part: Column, whole: Column) -> Column:
+    """What part is of a whole, DOUBLE. Amounts are divided as doubles: how many decimals the quotient of two has, and
+    whether the last is rounded, differs from engine to engine."""
+    return part.cast("double") / whole.cast("double")
+
+
+def days_between(earlier: str | Column, later: str | Column) -> Column:
+    """Days from one date to another, INT: engines give whole numbers of different widths, which would change the
+    precision of a decimal that is divided by them."""
+    return F.datediff(later, earlier).cast("int")  # noqa: TID251
+
+
+def money_of_real(amount: Column) -> Column:
+    """An amount in doubles, below a billion, as Money; halves away from 0. By way of more decimals: what is written
+    1.0005 lies below it as a double, and engines differ over which of the two they round."""
+    return amount.cast("decimal(24,6)").cast("decimal(18,3)")
 
 
 def rules(contract: type[Contract]) -> list[Rule]:
@@ -244,7 +265,13 @@ def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
             f"{name} does not have the shape of its contract {contract.__name__}: {'; '.join(problems)}. "
             "Change the transform or the contract, so that both say the same."
         )
-    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name) for f in wanted])
+    return frame.select([_brought(f.name, have[f.name], f.dataType).alias(f.name) for f in wanted])
+
+
+def _brought(name: str, have: T.DataType, wanted: T.DataType) -> Column:
+    value = F.col(name)
+    real_as_money = isinstance(have, T.DoubleType) and isinstance(wanted, T.DecimalType)
+    return (money_of_real(value) if real_as_money else value).cast(wanted)
 
 
 def _fits(have: T.DataType, wanted: T.DataType) -> bool:

@@ -152,7 +152,7 @@ def sums_of_lines(transactions: DataFrame, name: str, group: Column, *measures: 
 
 def is_product_code() -> Column:
     """Whether a line's stock code is that of a product, and not of postage, fees or the like."""
-    return F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*$") | (F.col("stock_code") == "PADS")
+    return F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*\z") | (F.col("stock_code") == "PADS")
 
 
 def _line_type() -> Column:

@@ -15,6 +15,7 @@ from retail_assets.lakehouse.contracts import (
     Money,
     Text,
     column,
+    days_between,
     partition,
     row_rule,
 )
@@ -107,8 +108,8 @@ def customer_rfm(activity: DataFrame, of: DataFrame) -> DataFrame:
     )
     measured = sums.join(_distinct_products(activity, of), ["snapshot_month", "customer_id"]).withColumns(
         {
-            "recency_days": F.datediff("as_of_date", "last_purchase_date"),
-            "tenure_days": F.datediff("as_of_date", "first_purchase_date"),
+            "recency_days": days_between("last_purchase_date", "as_of_date"),
+            "tenure_days": days_between("first_purchase_date", "as_of_date"),
             "avg_order_value": (F.col("monetary") / F.col("frequency")).cast("decimal(18,3)"),
         }
     )

@@ -27,6 +27,12 @@ REASONS = {
 
 # Day and month may stand in either order, with dots as well: the day of the drop says which is meant. Whatever date
 # `retail land` goes by must be read here.
+_WRITTEN_DATE = r"^[0-9]{1,2}[/.][0-9]{1,2}[/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?\z"
+"""What these forms may be held against: beyond it engines differ in what they forgive."""
+
+_WRITTEN_PRICE = r"^ *[+-]?[0-9.]+ *\z"
+"""What may be cast to a decimal: engines read exponents and other scripts' digits differently."""
+
 _WRITTEN_DATES = ("M/d/yyyy[ H:mm[:ss]]", "d/M/yyyy[ H:mm[:ss]]")
 
 
@@ -39,16 +45,18 @@ def read_rows(raw: DataFrame) -> DataFrame:
         {
             "typed_invoice_no": invoice_no,
             "typed_stock_code": F.when(F.trim(code) != "", code),
-            "typed_quantity": _number("quantity", r"^[+-]?\d+$", "int"),
-            "typed_unit_price": _number("unit_price", r"^[+-]?(\d+(\.\d{0,3}0*)?|\.\d{1,3}0*)$", "decimal(12,3)"),
+            "typed_quantity": _number("quantity", r"^[+-]?[0-9]+\z", "int"),
+            "typed_unit_price": _number(
+                "unit_price", r"^[+-]?([0-9]+(\.[0-9]{0,3}0*)?|\.[0-9]{1,3}0*)\z", "decimal(12,3)"
+            ),
             "typed_invoice_ts": _timestamp(),
-            "typed_customer_id": _present(F.regexp_replace(F.trim("customer_id"), r"\.0+$", "")),
+            "typed_customer_id": _present(F.regexp_replace(F.trim("customer_id"), r"\.0+\z", "")),
         }
     )
     quantity = F.col("typed_quantity")
     cancelled = F.coalesce(F.col("typed_invoice_no").startswith("C"), F.lit(False))
     reasons = {
-        INVALID_INVOICE_NO: ~_holds(F.col("typed_invoice_no").rlike(r"^[A-Z]?[0-9]{6}$")),
+        INVALID_INVOICE_NO: ~_holds(F.col("typed_invoice_no").rlike(r"^[A-Z]?[0-9]{6}\z")),
         MISSING_STOCK_CODE: F.col("typed_stock_code").isNull(),
         INVALID_QUANTITY: ~_holds((quantity != 0) & quantity.between(-LARGEST_QUANTITY, LARGEST_QUANTITY)),
         INVALID_UNIT_PRICE: ~_holds(F.col("typed_unit_price") >= 0),
@@ -63,7 +71,8 @@ def read_rows(raw: DataFrame) -> DataFrame:
 def landed_money() -> Column:
     """What a landed row is worth: quantity × unit price where both can be read and the product held, else 0."""
     product = "try_cast(quantity AS int) * try_cast(unit_price AS decimal(12,3))"
-    return F.coalesce(_try_cast(product, "decimal(18,3)"), F.lit(0))
+    written = F.col("unit_price").rlike(_WRITTEN_PRICE)
+    return F.coalesce(F.when(written, _try_cast(product, "decimal(18,3)")), F.lit(0))
 
 
 def _try_cast(expression: str, kind: str) -> Column:
@@ -78,10 +87,10 @@ def _number(name: str, pattern: str, kind: str) -> Column:
 def _timestamp() -> Column:
     """ISO dates and times by a cast; other written forms where they give the drop's own day."""
     text = F.trim("invoice_ts")
-    iso = F.when(text.rlike(r"^\d{4}-\d{2}-\d{2}"), _try_cast("trim(invoice_ts)", "timestamp"))
+    iso = F.when(text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}"), _try_cast("trim(invoice_ts)", "timestamp"))
     written = [F.try_to_timestamp(F.translate(text, ".", "/"), F.lit(form)) for form in _WRITTEN_DATES]
     own_day = [F.when(F.to_date(moment) == F.col("invoice_date"), moment) for moment in written]
-    return F.coalesce(iso, F.when(text.rlike(r"^\d{1,2}[/.]"), F.coalesce(*own_day)))
+    return F.coalesce(iso, F.when(text.rlike(_WRITTEN_DATE), F.coalesce(*own_day)))
 
 
 def _present(text: Column) -> Column:
