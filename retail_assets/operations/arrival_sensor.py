@@ -17,7 +17,7 @@ Nothing is skipped and nothing repeated, whatever is killed in between:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dagster import (
     AssetSelection,
@@ -40,13 +40,14 @@ from dagster._core.storage.tags import (
     SENSOR_NAME_TAG,
 )
 
-from retail_assets.landing.drops import Drop
+from retail_assets.landing.drops import Drop, ZoneRefused
 from retail_assets.operations.arrival import Inbox, contents, fingerprints, ingested, missing_drops, state
 from retail_assets.operations.arrival_decision import Asked, Known, Look, Memory, Rules, decide, to_compare
 from retail_assets.operations.binding import NotItsOwn, Places, bind, unattended
 from retail_assets.operations.main_job_lock import is_under_way
 from retail_assets.operations.materializations import newest_materializations
 from retail_assets.operations.stored import Stored
+from retail_assets.partitions.keys import PARTITION
 
 _NOT_OVER = [
     DagsterRunStatus.QUEUED,
@@ -61,51 +62,76 @@ def arrival_sensor(inbox: Inbox, places: Places, days_per_run: int, tick_seconds
     """The sensor of one source's drops; on as soon as a daemon runs. `places` are where the work of its home lies."""
     name = f"{inbox.source}_arrivals"
     rules = Rules(inbox.table.to_user_string(), days_per_run, marked=inbox.zone.marker is not None)
-    stored = Stored(places.tables)
-
-    def tick(context: SensorEvaluationContext) -> SensorResult | SkipReason:
-        if is_under_way(context.instance, places):
-            return SkipReason("retail run is at work: it makes whatever has landed.")
-        problem = _not_ready(context.instance, inbox, places)
-        if problem:
-            return SkipReason(problem)
-        memory = _remembering(context.instance, context.cursor, name)
-        drops = inbox.zone.drops(inbox.source)
-        by_day = inbox.by_day(drops)
-        made = newest_materializations(context.instance, [inbox.table])
-        numbers = {day: found.storage_id for day, found in made[inbox.table].items()}
-        gone = {day: numbers[day] for missing in stored.gone(made) for day in missing.partitions}
-        look = replace(_look(context, inbox, by_day, name), newest=max(numbers.values(), default=0), gone=gone)
-        asked: list[Asked] = []
-        if memory.mark != look.mark:
-            known = Known(numbers.keys(), ingested(context.instance, numbers))
-            compared = {day: contents(by_day.get(day, [])) for day in to_compare(memory, look, known, rules)}
-            memory, asked = decide(memory, replace(look, contents=compared), known, rules)
-        return SensorResult(
-            run_requests=[_request(run) for run in asked],
-            cursor=memory.cursor(),
-            skip_reason=None if asked else _why_nothing(inbox, drops, look, memory),
-        )
-
     return SensorDefinition(
         name=name,
         description=f"Asks for the days of {inbox.table.to_user_string()} whose drops are new, changed or gone.",
         target=AssetSelection.assets(inbox.table),
-        evaluation_fn=tick,
+        evaluation_fn=_Watch(name, inbox, places, rules, Stored(places.tables)).tick,
         minimum_interval_seconds=tick_seconds,
         default_status=DefaultSensorStatus.RUNNING,
     )
 
 
-def _not_ready(instance: DagsterInstance, inbox: Inbox, places: Places) -> str | None:
-    """Why nothing can be asked for: the lakehouse or the landing zone is not there, or is not the Dagster home's."""
-    try:
-        problem = unattended(instance, places)
+@dataclass(frozen=True)
+class _Watch:
+    """A landing zone, watched for the table that ingests its drops."""
+
+    sensor: str
+    inbox: Inbox
+    places: Places
+    rules: Rules
+    stored: Stored
+
+    def tick(self, context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        """What to ask for now, or why nothing."""
+        try:
+            problem = self._not_ready(context.instance)
+            if problem:
+                return SkipReason(problem)
+            drops = self.inbox.zone.drops(self.inbox.source)
+        except (NotItsOwn, ZoneRefused) as refusal:  # such as a landing that is under way
+            return SkipReason(str(refusal))
+        memory, by_day = _remembering(context.instance, context.cursor, self.sensor), self.inbox.by_day(drops)
+        look, numbers = self._look(context, by_day)
+        asked: list[Asked] = []
+        if memory.mark != look.mark:
+            known = Known(numbers.keys(), ingested(context.instance, numbers))
+            compared = {day: contents(by_day.get(day, [])) for day in to_compare(memory, look, known, self.rules)}
+            memory, asked = decide(memory, replace(look, contents=compared), known, self.rules)
+        return SensorResult(
+            run_requests=[_request(run) for run in asked],
+            cursor=memory.cursor(),
+            skip_reason=None if asked else _why_nothing(self.inbox, drops, look, memory),
+        )
+
+    def _not_ready(self, instance: DagsterInstance) -> str | None:
+        """Why nothing can be asked for: `retail run` makes it, or the lakehouse is not there. Raises NotItsOwn."""
+        if is_under_way(instance, self.places):
+            return "retail run is at work: it makes whatever has landed."
+        problem = unattended(instance, self.places)
         if not problem:
-            bind(instance, replace(places, missing_drops=lambda: missing_drops(instance, inbox)))
-    except NotItsOwn as refusal:
-        return str(refusal)
-    return problem
+            bind(instance, replace(self.places, missing_drops=lambda: missing_drops(instance, self.inbox)))
+        return problem
+
+    def _look(self, context: SensorEvaluationContext, by_day: Mapping[str, list[Drop]]) -> tuple[Look, dict[str, int]]:
+        """What is the case now, and the days that were made, with the number of their newest materialization."""
+        assert context.repository_def is not None
+        table, instance = context.repository_def.asset_graph.get(self.inbox.table), context.instance
+        assert table.partitions_def is not None
+        days, every = table.partitions_def.get_partition_keys(), newest_materializations(instance, [table.key])
+        made = {table.key: {day: every[table.key][day] for day in days if day in every[table.key]}}
+        numbers = {day: found.storage_id for day, found in made[table.key].items()}
+        under_way = instance.get_runs(RunsFilter(statuses=_NOT_OVER, tags={SENSOR_NAME_TAG: self.sensor}))
+        columns = {table.key: table.metadata[PARTITION]} if PARTITION in table.metadata else {}
+        missing = self.stored.gone(instance, made, columns)
+        look = Look(
+            {day: state(fingerprints(drops)) for day, drops in by_day.items()},
+            days,
+            {run.run_id: _span(run) for run in under_way},
+            max(numbers.values(), default=0),
+            {day: numbers[day] for gone in missing for day in gone.partitions},
+        )
+        return look, numbers
 
 
 def _remembering(instance: DagsterInstance, cursor: str | None, sensor: str) -> Memory:
@@ -118,18 +144,6 @@ def _remembering(instance: DagsterInstance, cursor: str | None, sensor: str) -> 
     keys = list(memory.requested)
     runs = instance.get_runs(RunsFilter(tags={RUN_KEY_TAG: keys})) if keys else []
     return memory.without(set(keys) - {run.tags[RUN_KEY_TAG] for run in runs})
-
-
-def _look(context: SensorEvaluationContext, inbox: Inbox, by_day: Mapping[str, list[Drop]], sensor: str) -> Look:
-    assert context.repository_def is not None
-    partitions = context.repository_def.asset_graph.get(inbox.table).partitions_def
-    assert partitions is not None
-    under_way = context.instance.get_runs(RunsFilter(statuses=_NOT_OVER, tags={SENSOR_NAME_TAG: sensor}))
-    return Look(
-        {day: state(fingerprints(drops)) for day, drops in by_day.items()},
-        partitions.get_partition_keys(),
-        {run.run_id: _span(run) for run in under_way},
-    )
 
 
 def _span(run: DagsterRun) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from dagster import (
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
+    DagsterRun,
     DagsterRunStatus,
     Definitions,
     RunsFilter,
@@ -160,9 +161,33 @@ def _make(
 
     Tables that were skipped, as one before them failed, are in neither: what they can make is planned anew.
     """
+    subset = job.get_subset(asset_selection=frozenset(run.keys))
+    dagster_run = _created(run, subset, instance)
+    made: set[Partition] = set()
+    begun: set[AssetKey] = set()
+    interrupted = False
+    failures_before = len(summary.failures)
+    tables = {"__".join(key.path): key for key in run.keys}
+    for event in execute_run_iterator(subset, dagster_run, instance):
+        key = tables.get(event.step_key or "")
+        if key is not None:
+            _account(event, key, summary.tables.setdefault(key, TableSummary()), made)
+            _pass_on(event, key, run, observer, summary)
+            begun |= {key} if event.event_type == DagsterEventType.STEP_START else set()
+            continue
+        interrupted |= _was_interrupted(event)
+        if event.event_type == DagsterEventType.PIPELINE_FAILURE and len(summary.failures) == failures_before:
+            cause = _innermost(event.job_failure_data.error)
+            summary.failures.append(cause or event.message or "the run failed")
+    if interrupted:  # Dagster ends the run and says no more; the job would go on with the next
+        raise KeyboardInterrupt
+    # A run that ends before its first table would do so again.
+    return made, {(key, partition) for key in begun or run.keys for partition in run.partitions} - made
+
+
+def _created(run: PlannedRun, subset: IJob, instance: DagsterInstance) -> DagsterRun:
     from retail_assets.lakehouse.gathered_events import stored_together  # not while definitions load: sqlalchemy
 
-    subset = job.get_subset(asset_selection=frozenset(run.keys))
     definition = subset.get_definition()
     # Planned anew by the next main job, not tried again by a daemon that may be running beside it.
     tags = {PROCESS_TAG: str(os.getpid()), MAX_RETRIES_TAG: "0"}
@@ -171,42 +196,26 @@ def _make(
     else:
         tags |= {ASSET_PARTITION_RANGE_START_TAG: run.first, ASSET_PARTITION_RANGE_END_TAG: run.last}
     with stored_together(instance):  # what is planned is an event for each partition
-        dagster_run = instance.create_run_for_job(
+        return instance.create_run_for_job(
             job_def=definition,
             asset_selection=frozenset(run.keys),
             tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             remote_job_origin=_origin().get_job_origin(definition.name),
         )
-    made: set[Partition] = set()
-    begun: set[AssetKey] = set()
-    interrupted = False
-    failures_before = len(summary.failures)
-    tables = {"__".join(key.path): key for key in run.keys}
-    for event in execute_run_iterator(subset, dagster_run, instance):
-        key = tables.get(event.step_key or "")
-        if key is None:
-            interrupted |= _was_interrupted(event)
-            if event.event_type == DagsterEventType.PIPELINE_FAILURE and len(summary.failures) == failures_before:
-                cause = _innermost(event.job_failure_data.error)
-                summary.failures.append(cause or event.message or "the run failed")
-            continue
-        table = summary.tables.setdefault(key, TableSummary())
-        _account(event, key, table, made)
-        if event.event_type == DagsterEventType.STEP_START:
-            begun.add(key)
-            observer.started(key, run)
-        elif event.event_type == DagsterEventType.STEP_SUCCESS:
-            seconds = event.step_success_data.duration_ms / 1000
-            table.seconds += seconds
-            observer.finished(key, run, table, True, seconds)
-        elif event.event_type == DagsterEventType.STEP_FAILURE:
-            observer.finished(key, run, table, False, 0.0)
-            summary.failures.append(_reason(event))
-    if interrupted:  # Dagster ends the run and says no more; the job would go on with the next
-        raise KeyboardInterrupt
-    # A run that ends before its first table would do so again.
-    return made, {(key, partition) for key in begun or run.keys for partition in run.partitions} - made
+
+
+def _pass_on(event: DagsterEvent, key: AssetKey, run: PlannedRun, observer: Observer, summary: Summary) -> None:
+    """Tells the observer, and the summary, when a table begins and how it ends."""
+    if event.event_type == DagsterEventType.STEP_START:
+        observer.started(key, run)
+    elif event.event_type == DagsterEventType.STEP_SUCCESS:
+        seconds = event.step_success_data.duration_ms / 1000
+        summary.tables[key].seconds += seconds
+        observer.finished(key, run, summary.tables[key], True, seconds)
+    elif event.event_type == DagsterEventType.STEP_FAILURE:
+        observer.finished(key, run, summary.tables[key], False, 0.0)
+        summary.failures.append(_reason(event))
 
 
 def _was_interrupted(event: DagsterEvent) -> bool:

@@ -23,6 +23,7 @@ from dagster import (
 from retail_assets.lakehouse.table import HISTORY
 from retail_assets.operations.materializations import Made, newest_materializations
 from retail_assets.operations.stored import Gone, Stored
+from retail_assets.partitions.keys import PARTITION
 
 Partition = tuple[AssetKey, str]
 
@@ -84,6 +85,12 @@ class Graph:
         found = self.assets[key].partitions_def
         assert isinstance(found, TimeWindowPartitionsDefinition)
         return found
+
+    @property
+    def columns(self) -> dict[AssetKey, str]:
+        """Table -> the column that holds its partition, where it says so."""
+        said = {key: asset.metadata_by_key[key].get(PARTITION) for key, asset in self.assets.items()}
+        return {key: column for key, column in said.items() if column}
 
     def partitions(self, key: AssetKey) -> Sequence[str]:
         """All partition keys of the table, in order of time."""
@@ -159,8 +166,10 @@ class Past:
 
 def looked_back(graph: Graph, instance: DagsterInstance, stored: Stored | None) -> Past:
     """What the event log says, held against what is `stored`, where that can be looked at from here."""
-    made = newest_materializations(instance, graph.assets)
-    return Past(made, stored.gone(made) if stored else ())
+    every = newest_materializations(instance, graph.assets)
+    # A calendar may have become shorter.
+    made = {key: {p: every[key][p] for p in graph.partitions(key) if p in every[key]} for key in graph.assets}
+    return Past(made, stored.gone(instance, made, graph.columns) if stored else ())
 
 
 def due_partitions(

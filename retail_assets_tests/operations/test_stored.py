@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from dagster import AssetKey
+from dagster import AssetKey, AssetMaterialization, DagsterInstance
 from deltalake import DeltaTable, write_deltalake
 
-from retail_assets.operations.materializations import Made
-from retail_assets.operations.stored import CLOCKS_APART, FEW_TABLES, Gone, Stored, TableUnreadable, told
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
+from retail_assets.operations.materializations import Made, newest_materializations
+from retail_assets.operations.stored import CLOCKS_APART, FEW_TABLES, ROWS, Gone, Stored, TableUnreadable, told
 
 SALES, STOCK = AssetKey(["shop", "sales"]), AssetKey(["shop", "stock"])
 DAYS = [f"2011-01-{number:02}" for number in range(4, 8)]
@@ -22,6 +23,7 @@ class Shop:
     def __init__(self, directory: Path) -> None:
         self.root = directory / "lakehouse"
         self.stored = Stored(str(self.root))
+        self.instance = DagsterInstance.ephemeral()
         self.made: dict[AssetKey, dict[str, Made]] = {SALES: {}, STOCK: {}}
         self.numbers = 0
 
@@ -35,9 +37,14 @@ class Shop:
             write_deltalake(str(self.place(key)), rows, mode="overwrite", predicate=predicate)
             self.tell(key, day, DeltaTable(str(self.place(key))).version(), at)
 
-    def tell(self, key: AssetKey, day: str, version: int | str | None, at: datetime | None = None) -> None:
-        self.numbers += 1
+    def tell(
+        self, key: AssetKey, day: str, version: int | str | None, at: datetime | None = None, rows: int = 1
+    ) -> None:
         said = None if version is None else str(version)
+        tags = {DATA_VERSION_TAG: said} if said else None
+        told = AssetMaterialization(key, partition=day, metadata={ROWS: rows}, tags=tags)
+        self.instance.report_runless_asset_event(told)
+        self.numbers = newest_materializations(self.instance, [key])[key][day].storage_id
         self.made[key][day] = Made(self.numbers, said, at or datetime.now(tz=UTC).replace(tzinfo=None))
 
     def back_up(self, key: AssetKey) -> Path:
@@ -48,7 +55,10 @@ class Shop:
         shutil.move(backup, self.place(key))
 
     def gone(self) -> dict[AssetKey, list[str]]:
-        return {gone.key: list(gone.partitions) for gone in self.stored.gone(self.made)}
+        return {gone.key: list(gone.partitions) for gone in self.looked()}
+
+    def looked(self) -> list[Gone]:
+        return self.stored.gone(self.instance, self.made, dict.fromkeys(self.made, "day"))
 
 
 @pytest.fixture
@@ -64,7 +74,7 @@ def shop(tmp_path: Path) -> Shop:
 def test_a_table_that_was_removed_is_gone_and_no_other(shop):
     shutil.rmtree(shop.place(SALES))
     assert shop.gone() == {SALES: DAYS}
-    assert str(shop.stored.gone(shop.made)[0]) == (
+    assert str(shop.looked()[0]) == (
         "shop.sales: 2011-01-04 … 2011-01-07 (4 partitions) was made once and is no longer there: "
         f"there is no table at {shop.place(SALES)}."
     )
@@ -115,7 +125,20 @@ def test_what_names_no_version_is_taken_as_it_was_told(shop):
     shop.tell(SALES, "2011-02-01", None)
     shop.tell(SALES, "2011-02-02", "a5f3")
     assert shop.gone() == {}
-    assert Stored(None).gone(shop.made) == []
+    shutil.rmtree(shop.root)
+    shop.stored = Stored(None)
+    assert shop.gone() == {}
+
+
+def test_rows_that_were_deleted_are_gone_and_days_without_rows_are_not(shop):
+    shop.tell(SALES, "2011-01-01", DeltaTable(str(shop.place(SALES))).version(), rows=0)
+    shop.tell(SALES, "2011-03-01", DeltaTable(str(shop.place(SALES))).version(), rows=0)
+    assert shop.gone() == {}
+    DeltaTable(str(shop.place(SALES))).delete(f"day > DATE'{DAYS[2]}'")
+    assert shop.gone() == {SALES: DAYS[3:]}
+    assert str(shop.looked()[0]).endswith(f"{shop.place(SALES)} has no rows of it any more.")
+    shop.make(SALES, DAYS[3])
+    assert shop.gone() == {}
 
 
 def test_a_table_that_has_not_changed_is_not_read_again(shop, monkeypatch):
@@ -130,8 +153,9 @@ def test_a_table_that_has_not_changed_is_not_read_again(shop, monkeypatch):
 def test_a_log_that_cannot_be_read_is_named_with_what_to_do(shop):
     newest = max(shop.place(SALES).joinpath("_delta_log").glob("*.json"))
     newest.write_text("{")
+    shop.stored = Stored(str(shop.root))
     with pytest.raises(TableUnreadable, match=f"{shop.place(SALES)} cannot be read: .*move it away"):
-        Stored(str(shop.root)).gone(shop.made)
+        shop.gone()
 
 
 def test_a_whole_lakehouse_that_is_gone_is_told_in_one_line_with_what_to_do():
