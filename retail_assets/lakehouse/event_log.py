@@ -110,15 +110,28 @@ class OpenSqliteEventLogStorage(GatheringEventLog, SqliteEventLogStorage):
         The run's file comes before the index, as in the stock storage: what the index shows, the run has.
         """
         with self._db_lock:
-            self._transaction = {}
+            self._transaction, self._committed = {}, False
             try:
                 yield
-                for connection in self._transaction.values():
-                    connection.commit()
+                self._commit(list(self._transaction.values()))
             finally:
                 for connection in self._transaction.values():
                     connection.close()  # rolls back what was not committed
                 self._transaction = None
+
+    def _commit(self, connections: Sequence[Connection]) -> None:
+        """What the first file has, the others must have, too: an interrupt waits for them."""
+        try:
+            for connection in connections:
+                connection.commit()
+        except Exception:
+            raise
+        except BaseException:
+            for connection in connections:
+                connection.commit()  # of one that is committed, nothing
+            raise
+        finally:
+            self._committed = not any(connection.in_transaction() for connection in connections)
 
     def _engine(self, shard: str) -> Engine:
         """The engine of a file, opened at first use and again when the file was removed meanwhile."""

@@ -65,6 +65,7 @@ class GatheringEventLog(SqlEventLogStorage):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._gathered: list[EventLogEntry] = []
         self._gathering = 0
+        self._committed = False
         self._newest_by_asset: dict[AssetKey, dict[DagsterEventType, tuple[EventLogEntry, int]]] = {}
         self._tables_seen: set[str] = set()
         self._asset_key_columns_seen: set[str] = set()
@@ -74,7 +75,7 @@ class GatheringEventLog(SqlEventLogStorage):
         self._db_lock = threading.RLock()
 
     def _one_transaction(self) -> AbstractContextManager[None]:
-        """One transaction for all that is written inside."""
+        """One transaction for all that is written inside; `_committed` says whether an interrupt left it so."""
         raise NotImplementedError
 
     def _insert(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
@@ -117,6 +118,9 @@ class GatheringEventLog(SqlEventLogStorage):
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """All of the events or, with the error raised, none: Dagster then stores them one by one."""
         with self._db_lock:
+            if self._gathering:  # written with what comes next: an error of theirs would have Dagster store all again
+                self._gathered += events
+                return
             self._store_gathered()
             self._store_together(events)
 
@@ -239,6 +243,10 @@ class GatheringEventLog(SqlEventLogStorage):
                     errors.append(error)
             if errors:
                 raise errors[0] from None
+        except BaseException:  # an interrupt: what was done before it is told all the same, with what is told next
+            if not self._committed:
+                self._gathered = [*events, *self._gathered]
+            raise
 
     @contextmanager
     def gathering(self) -> Iterator[None]:

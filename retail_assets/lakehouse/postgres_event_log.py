@@ -79,13 +79,18 @@ class GatheringPostgresEventLogStorage(GatheringEventLog, PostgresEventLogStorag
     @contextmanager
     def _one_transaction(self) -> Iterator[None]:
         with self._db_lock, super()._connect() as connection:
+            self._committed = False
             connection = connection.execution_options(isolation_level="READ COMMITTED")
-            with connection.begin():
+            with connection.begin() as transaction:
                 self._writing.connection = connection
                 try:
                     yield
                 finally:
                     self._writing.connection = None
+                try:
+                    transaction.commit()
+                finally:
+                    self._committed = not connection.in_transaction()
 
     def _insert(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
         table = SqlEventLogStorageTable

@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy
 from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.events.log import EventLogEntry
 
@@ -26,6 +27,7 @@ from retail_assets_tests.lakehouse.scripted_run import (
     Told,
     answers,
     as_they_are,
+    evaluation,
     instance_at,
     rows,
     scripted_run,
@@ -169,6 +171,77 @@ def test_a_batch_is_stored_whole_or_not_at_all(instance: dg.DagsterInstance) -> 
     with pytest.raises(TypeError):
         instance.event_log_storage.store_event_batch([line("before"), broken])
     assert messages(instance) == []
+
+
+class Once:
+    """Interrupts the first call, before or after what it is to do, and leaves the others alone."""
+
+    def __init__(self, original: Callable[..., Any], before: bool) -> None:
+        self.original, self.before, self.calls = original, before, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls += 1
+        if self.calls == 1 and self.before:
+            raise dg.DagsterExecutionInterruptedError
+        answer = self.original(*arguments)
+        if self.calls == 1:
+            raise dg.DagsterExecutionInterruptedError
+        return answer
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    "method", ["_insert", "_store_newest_of_assets", "_commit", "_store_together", "_update_planned"]
+)
+def test_an_interrupt_while_events_are_written_loses_none_and_writes_none_twice(
+    method: str, before: bool, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, interrupted = log_of(instance), Once(getattr(log_of(instance), method), before)
+
+    def step() -> None:
+        with stored_together(instance):
+            for number in range(5):
+                storage.store_event(line(str(number)))
+            judged = evaluation(dg.AssetKey("sales"), "2009-12-01")
+            instance.report_dagster_event(
+                DagsterEvent("ASSET_CHECK_EVALUATION", "job", event_specific_data=judged, message="judged"), RUN_ID
+            )
+            monkeypatch.setattr(storage, method, interrupted)
+            storage.get_logs_for_run(RUN_ID)
+
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        step()
+    assert interrupted.calls > 0
+    assert messages(instance) == ["0", "1", "2", "3", "4", ""]
+    with sqlite3.connect(storage.path_for_shard("index")) as index:
+        assert index.execute("SELECT count(*) FROM event_logs").fetchone() == (1,)
+        assert index.execute("SELECT count(*) FROM asset_check_executions").fetchone() == (1,)
+
+
+def test_an_interrupt_between_the_two_files_waits_for_the_second(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = sqlalchemy.engine.Connection.commit
+    interrupted = Once(commit, before=False)
+    monkeypatch.setattr(sqlalchemy.engine.Connection, "commit", lambda connection: interrupted(connection))
+    judged = evaluation(dg.AssetKey("sales"), "2009-12-01")
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        instance.report_dagster_event(
+            DagsterEvent("ASSET_CHECK_EVALUATION", "job", event_specific_data=judged, message="judged"), RUN_ID
+        )
+    assert len(messages(instance)) == 1
+    with sqlite3.connect(log_of(instance).path_for_shard("index")) as index:
+        assert index.execute("SELECT count(*) FROM event_logs").fetchone() == (1,)
+
+
+def test_a_batch_of_dagsters_waits_with_what_is_gathered(instance: dg.DagsterInstance) -> None:
+    other = OpenSqliteEventLogStorage(str(Path(log_of(instance).path_for_shard("index")).parent))
+    with stored_together(instance):
+        instance.event_log_storage.store_event(line("0"))
+        instance.event_log_storage.store_event_batch([line("1"), line("2")])
+        assert other.get_logs_for_run(RUN_ID) == []
+    assert messages(instance) == ["0", "1", "2"]
+    other.dispose()
 
 
 def test_with_another_event_log_nothing_is_gathered() -> None:

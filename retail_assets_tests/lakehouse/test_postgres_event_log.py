@@ -27,7 +27,7 @@ from retail_assets_tests.lakehouse.scripted_run import (
     instance_at,
     scripted_run,
 )
-from retail_assets_tests.lakehouse.test_event_log import RUN_ID, line, messages
+from retail_assets_tests.lakehouse.test_event_log import RUN_ID, Once, line, messages
 from retail_assets_tests.operations.postgres import Postgres
 
 OURS = yaml.safe_load((project_root() / "deploy" / "dagster.yaml").read_text())["storage"]
@@ -150,3 +150,23 @@ def test_a_batch_is_stored_whole_or_not_at_all(instance: dg.DagsterInstance) -> 
     with pytest.raises(ValueError, match="NUL"):
         instance.event_log_storage.store_event_batch([line("before"), line("broken", "\x00")])
     assert messages(instance) == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("method", ["_insert", "_store_newest_of_assets"])
+def test_an_interrupt_while_events_are_written_loses_none_and_writes_none_twice(
+    method: str, before: bool, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = instance.event_log_storage
+    interrupted = Once(getattr(storage, method), before)
+
+    def step() -> None:
+        with stored_together(instance):
+            storage.store_event(line("done"))
+            monkeypatch.setattr(storage, method, interrupted)
+            storage.get_logs_for_run(RUN_ID)
+
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        step()
+    assert interrupted.calls == 2
+    assert messages(instance) == ["done"]
