@@ -61,11 +61,16 @@ def column(
     origin: Origin | list[Origin] = (),
     unit: str | None = None,
     role: str = "value",
+    of_the_writing: bool = False,
     **rules: Any,
 ) -> Any:
-    """A column: what it means, what it is made from, its unit, and pandera's rules (nullable, ge, le, isin …)."""
+    """A column: what it means, what it is made from, its unit, and pandera's rules (nullable, ge, le, isin …).
+
+    `of_the_writing`: it differs each time that the same rows are written, such as the moment of it.
+    """
     origins = origin if isinstance(origin, list) else [origin] if origin else []
-    return pa.Field(description=description, metadata={"origin": origins, "unit": unit, "role": role}, **rules)
+    metadata = {"origin": origins, "unit": unit, "role": role, "of_the_writing": of_the_writing}
+    return pa.Field(description=description, metadata=metadata, **rules)
 
 
 def partition(description: str, **options: Any) -> Any:

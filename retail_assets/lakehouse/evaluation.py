@@ -12,6 +12,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.lakehouse.content import NO_ROWS, content_hash, content_sum
 from retail_assets.lakehouse.contracts import Contract, Expression, partition_column, rules, unique_key
 
 SAMPLES = 5
@@ -23,10 +24,11 @@ HASHED_HERE = 5_000_000
 
 @dataclass
 class PartitionEvaluation:
-    """One partition against its contract: rows, failed rows per rule, sample keys per failed rule, and by check what
-    it measures."""
+    """One partition against its contract: rows, failed rows per rule, sample keys per failed rule, by check what it
+    measures, and what its rows are (see content.py)."""
 
     rows: int = 0
+    content: str = NO_ROWS
     failed: dict[str, int] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -45,9 +47,11 @@ def evaluate(
     counted = [F.count_if(~rule.condition()).alias(f"failed_{i}") for i, rule in enumerate(checked)]
     measured = [make().alias(f"measure_{i}") for i, (_, _, make) in enumerate(wanted)]
     found = {}
-    for row in frame.groupBy(partition).agg(F.count("*").alias("rows"), *counted, *measured).collect():
+    always = [F.count("*").alias("rows"), content_sum(contract).alias("content")]
+    for row in frame.groupBy(partition).agg(*always, *counted, *measured).collect():
         found[str(row[partition])] = of_day = PartitionEvaluation(
             rows=row["rows"],
+            content=content_hash(row["rows"], row["content"]),
             failed={rule.name: row[f"failed_{i}"] for i, rule in enumerate(checked) if row[f"failed_{i}"]},
         )
         for i, (check, name, _) in enumerate(wanted):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame, Row
 
 from retail_assets.lakehouse.checks import Audit, Evidence, TableCheck, Verdict
+from retail_assets.lakehouse.content import NO_ROWS
 from retail_assets.lakehouse.contracts import Contract
 from retail_assets.lakehouse.evaluation import PartitionEvaluation, evaluate
 from retail_assets.partitions.keys import within
@@ -29,6 +30,10 @@ class Judged:
     def rows(self, key: str) -> int:
         """The partition's rows."""
         return self.evaluations[key].rows if key in self.evaluations else 0
+
+    def content(self, key: str) -> str:
+        """What the partition's rows are."""
+        return self.evaluations[key].content if key in self.evaluations else NO_ROWS
 
     @property
     def refused(self) -> dict[str, list[str]]:

@@ -42,6 +42,7 @@ from pyspark.sql import DataFrame
 
 from retail_assets.lakehouse.asset_metadata import asset_key, column_lineage, definition_metadata, layout, pool_of
 from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, contract_check
+from retail_assets.lakehouse.content import CONTENT_HASH
 from retail_assets.lakehouse.contracts import (
     Contract,
     conform,
@@ -214,7 +215,10 @@ def _materialize(
         judged = judge(audit, contract, checks)
         verdicts, refused = judged.verdicts, judged.refused
         shown: dict[str, dict[str, Any]] = {
-            key: {"dagster/partition_row_count": MetadataValue.int(judged.rows(key))}
+            key: {
+                "dagster/partition_row_count": MetadataValue.int(judged.rows(key)),
+                CONTENT_HASH: MetadataValue.text(judged.content(key)),
+            }
             | dict(built.metadata.get(key, {}))
             for key in window.keys
         }

@@ -43,7 +43,7 @@ class QuarantinedInvoices(Contract):
     malformed_line: Text = column("The malformed line as landed", nullable=True, origin=(RawInvoices, "malformed_line"))
     line_number: Count = column("Line of the file, where known", nullable=True, origin=(RawInvoices, "line_number"))
     source_file: Text = column("Name of the drop", origin=(RawInvoices, "source_file"))
-    quarantined_at: Moment = column("When the row was put into quarantine", unit="UTC")
+    quarantined_at: Moment = column("When the row was put into quarantine", unit="UTC", of_the_writing=True)
     invoice_date: Day = partition("Day of the drop", origin=(RawInvoices, "invoice_date"))
     invoice_month: Text = month_directory("the drop's day")
 

@@ -60,7 +60,7 @@ class RawInvoices(Contract):
     )
     line_number: Count = column("Line of the file at which the row starts, where known", nullable=True, ge=1)
     source_file: Text = column("Name of the drop")
-    ingested_at: Moment = column("When the row was read into the lakehouse", unit="UTC")
+    ingested_at: Moment = column("When the row was read into the lakehouse", unit="UTC", of_the_writing=True)
     invoice_date: Day = partition("Day of the drop")
     invoice_month: Text = month_directory("the drop's day")
 

@@ -36,6 +36,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_shared.error import SerializableErrorInfo
 
 from retail_assets.operations.binding import NOWHERE, Places
+from retail_assets.operations.contents import Contents
 from retail_assets.operations.main_job_lock import alone
 from retail_assets.operations.planning import (
     Graph,
@@ -124,9 +125,9 @@ def run_main_job(
     attempted: set[Partition] = set()
     with alone(instance, places) as notices:
         clear_dead_runs(instance)
-        stored = Stored(places.tables)
+        stored, contents = Stored(places.tables), Contents(instance)
         while True:
-            past = looked_back(graph, instance, stored)
+            past = looked_back(graph, instance, stored, contents)
             due = what_is_due(graph, past, arrivals_since(past, landed), request)
             if not attempted:
                 _tell(observer, [*notices, *told(past.gone, places.lakehouse)], due, warm_up)

@@ -56,6 +56,28 @@ def newest_materializations(instance: DagsterInstance, keys: Collection[AssetKey
     return found
 
 
+def numbers_of_all(instance: DagsterInstance, key: AssetKey) -> dict[str, list[int]]:
+    """Partition of the table -> the storage ids of all its materializations, oldest first; in one query."""
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from sqlalchemy import select
+
+    logs, name = SqlEventLogStorageTable.c, key.to_string()
+    query = (
+        select(logs.partition, logs.id)
+        .where(
+            logs.asset_key == name,
+            logs.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION.value,
+            logs.partition.is_not(None),
+            *_not_wiped(instance, [name]),
+        )
+        .order_by(logs.id)
+    )
+    found: dict[str, list[int]] = {}
+    for partition, storage_id in _rows(instance, query):
+        found.setdefault(partition, []).append(storage_id)
+    return found
+
+
 def said(instance: DagsterInstance, storage_ids: Collection[int], names: Collection[str]) -> dict[int, dict[str, Any]]:
     """Storage id of a materialization -> what its metadata says under these names: numbers, texts and JSON, as plain
     values."""

@@ -1,16 +1,17 @@
 """What is due: which partitions of which tables the main job has to make, and in which runs.
 
-A partition is due if it was never made, if the drops it was made from changed, or if anything it reads was made after
-it. So a corrected drop brings along its day and what depends on it, and nothing else; and whatever was interrupted is
-due again.
+A partition is due if it was never made or is no longer there, if the drops it was made from changed, or if anything it
+reads has other rows than when it was made. So a corrected drop brings along its day and what depends on it, and nothing
+else; whatever was interrupted is due again; and what was made again, and is as it was, brings along nothing.
 """
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from itertools import chain
 
 from dagster import (
     AssetKey,
@@ -21,6 +22,7 @@ from dagster import (
 )
 
 from retail_assets.lakehouse.table import HISTORY
+from retail_assets.operations.contents import Contents, Read
 from retail_assets.operations.materializations import Made, newest_materializations
 from retail_assets.operations.stored import Gone, Stored
 from retail_assets.partitions.keys import PARTITION
@@ -147,12 +149,22 @@ def _in_order(assets: Mapping[AssetKey, AssetsDefinition]) -> list[AssetKey]:
     return order
 
 
+Changed = Callable[[AssetKey, Collection[Read]], Collection[Read]]
+"""Of what was read of a table, and was made again since, what holds other rows now."""
+
+
+def all_of_it(table: AssetKey, reads: Collection[Read]) -> Collection[Read]:
+    """Whatever was made again counts as changed."""
+    return reads
+
+
 @dataclass(frozen=True)
 class Past:
-    """What was made, by the event log, and what of it is no longer there."""
+    """What was made, by the event log; what of it is gone; and how it is told that a partition holds other rows."""
 
     made: Mapping[AssetKey, Mapping[str, Made]]
     gone: Sequence[Gone] = ()
+    changed: Changed = all_of_it
 
     @cached_property
     def storage_ids(self) -> dict[AssetKey, dict[str, int]]:
@@ -164,12 +176,16 @@ class Past:
         return {partition for gone in self.gone if gone.key == key for partition in gone.partitions}
 
 
-def looked_back(graph: Graph, instance: DagsterInstance, stored: Stored | None) -> Past:
-    """What the event log says, held against what is `stored`, where that can be looked at from here."""
+def looked_back(
+    graph: Graph, instance: DagsterInstance, stored: Stored | None, contents: Contents | None = None
+) -> Past:
+    """What the event log says, held against what is `stored`, where that can be looked at from here. `contents` keeps
+    what was looked up, from one look back to the next."""
     every = newest_materializations(instance, graph.assets)
     # A calendar may have become shorter.
     made = {key: {p: every[key][p] for p in graph.partitions(key) if p in every[key]} for key in graph.assets}
-    return Past(made, stored.gone(instance, made, graph.columns) if stored else ())
+    gone = stored.gone(instance, made, graph.columns) if stored else ()
+    return Past(made, gone, (contents or Contents(instance)).changed)
 
 
 def due_partitions(
@@ -240,22 +256,33 @@ def _asked_for(graph: Graph, key: AssetKey, request: Request, newest: str) -> li
 
 
 def _outdated(graph: Graph, key: AssetKey, past: Past, coming: Mapping[AssetKey, set[str]]) -> set[str]:
-    """The partitions that read something that was made after them, or is about to be."""
+    """The partitions that read something that has other rows now, or is about to be made."""
     found: set[str] = set()
     for parent in graph.parents(key):
-        fresh = {**past.storage_ids[parent], **dict.fromkeys(coming[parent], math.inf)}
-        found |= _reading(graph, key, parent, fresh, past.storage_ids[key])
+        late = _late(graph, key, parent, past, coming[parent])
+        found |= late.keys() - {partition for partition, reads in late.items() if reads}
+        changed = past.changed(parent, set(chain.from_iterable(late.values())))
+        found |= {partition for partition, reads in late.items() if not reads.isdisjoint(changed)}
     return found
 
 
-def _reading(
-    graph: Graph, key: AssetKey, parent: AssetKey, fresh: Mapping[str, float], own: Mapping[str, int]
-) -> set[str]:
-    """Partitions of a table that read one of the parent's made after them (`fresh`: partition -> storage id)."""
-    if not fresh or max(fresh.values()) < min(own.values(), default=math.inf):
-        return set()
-    stored = [fresh.get(partition, -1) for partition in graph.partitions(parent)]
-    return {p for p, span in graph.reads(key, parent).items() if p in own and max(stored[span], default=-1) > own[p]}
+def _late(graph: Graph, key: AssetKey, parent: AssetKey, past: Past, coming: Collection[str]) -> dict[str, set[Read]]:
+    """Partitions of a table that were made before some of the parent's that they read, each with what it read of these;
+    with nothing where one of these is yet `coming`, and needs no closer look."""
+    own, theirs = past.storage_ids[key], graph.partitions(parent)
+    made = {**past.storage_ids[parent], **dict.fromkeys(coming, math.inf)}
+    if not made or max(made.values()) < min(own.values(), default=math.inf):
+        return {}
+    stored = [made.get(partition, -1) for partition in theirs]
+    newest = {p: max(stored[span], default=-1) for p, span in graph.reads(key, parent).items() if p in own}
+    late = {p: graph.reads(key, parent)[p] for p, number in newest.items() if number > own[p]}
+    return {
+        p: set() if newest[p] == math.inf else _later(theirs[span], stored[span], own[p]) for p, span in late.items()
+    }
+
+
+def _later(partitions: Sequence[str], numbers: Sequence[float], own: int) -> set[Read]:
+    return {(partition, own) for partition, number in zip(partitions, numbers, strict=True) if number > own}
 
 
 def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKey, set[str]]:

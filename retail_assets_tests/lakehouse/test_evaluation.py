@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, cast
@@ -14,6 +15,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse import evaluation
+from retail_assets.lakehouse.content import NO_ROWS
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -172,7 +174,7 @@ def test_each_fault_breaks_its_own_rule_as_often_as_it_is_there_and_pandera_agre
     expected[UNIQUE] = 3
     found = evaluate(as_frame(spark, values), Everything)
     assert found[str(FIRST)].failed == expected
-    assert found[str(SECOND)] == PartitionEvaluation(rows=1)
+    assert replace(found[str(SECOND)], content="") == PartitionEvaluation(rows=1, content="")
     assert pandera_says(as_frame(spark, values), Everything) == set(expected)
 
 
@@ -196,7 +198,7 @@ def test_failed_rows_sample_keys_and_measures_are_told_per_partition_and_check(
         ],
     )
     of_two = {"calm": {"units": lambda: F.sum("quantity")}, "busy": {"units": lambda: F.max("quantity")}}
-    found = evaluate(sold, Sales, of_two)
+    found = {key: replace(of_day, content=NO_ROWS) for key, of_day in evaluate(sold, Sales, of_two).items()}
     assert found == {
         "2020-01-30": PartitionEvaluation(rows=1, measures={"calm": {"units": 1}, "busy": {"units": 1}}),
         "2020-01-31": PartitionEvaluation(

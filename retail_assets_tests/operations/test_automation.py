@@ -66,8 +66,8 @@ class Following:
         requested = {table: found.get_requested_partitions(table) for table in self.ledger.graph.assets}
         return {table.path[-1]: sorted(map(str, keys)) for table, keys in requested.items() if keys}
 
-    def make(self, requested: dict[str, list[str]]) -> None:
-        self.ledger.make({key(table): partitions for table, partitions in requested.items()})
+    def make(self, requested: dict[str, list[str]], rows: str | None = None) -> None:
+        self.ledger.make({key(table): partitions for table, partitions in requested.items()}, rows)
 
     def make_raw(self) -> None:
         due = self.ledger.due()
@@ -160,7 +160,18 @@ def test_a_corrected_day_asks_for_its_months_snapshots_and_the_later_ones_and_no
     assert asked == {table.path[-1]: keys for table, keys in expected.items() if table != RAW}
 
 
-def test_months_are_asked_for_at_most_once_between_two_ticks_of_the_gate(following):
+def test_what_was_made_again_and_is_as_it_was_asks_for_nothing(following):
+    following.ledger.make_all("rows")
+    following.make({"daily_metrics": days("2010-02-01", "2010-02-03")}, "rows")
+    assert following.settle() == {}
+    following.make({"daily_metrics": ["2010-02-02"]}, "other rows")
+    assert list(following.look(minutes=11)) == ["dashboard"]
+
+
+def test_months_are_asked_for_at_most_once_between_two_ticks_of_the_gate(tmp_path):
+    ledger = Ledger(tmp_path, *CALENDAR, RETAIL_SNAPSHOTS_CRON="*/10 * * * *")
+    ledger.drop("2010-01-28", "2010-02-01", "2010-03-03")
+    following = Following(ledger)
     following.ledger.make_all()
     following.now = following.now.replace(minute=1, second=0, microsecond=0) + timedelta(hours=1)
     following.look(minutes=0)
@@ -214,7 +225,7 @@ def test_nothing_is_asked_for_while_the_main_job_is_at_work(tmp_path):
 def test_what_is_no_longer_stored_is_asked_for_once_and_then_quiet(following):
     following.ledger.make_all()
     assert following.look() == {}
-    table, day = "bronze_silver_comparison", "2010-02-01"
+    table, day = "daily_counts", "2010-02-01"  # which nothing reads
     told = AssetMaterialization(key(table), partition=day, tags={DATA_VERSION_TAG: "3"})  # and no table is there
     following.ledger.instance.report_runless_asset_event(told)
     assert following.look() == {table: [day]}

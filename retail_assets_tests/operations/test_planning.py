@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, MetadataValue
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.asset_metadata import asset_key
+from retail_assets.lakehouse.content import CONTENT_HASH
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import daily_metrics, day_anomalies
@@ -91,13 +93,14 @@ def named(due: Due) -> dict[str, list[str]]:
 class Ledger:
     """A real landing zone and event log; tables are only said to have been made."""
 
-    def __init__(self, directory: Path, first_day: str, last_day: str) -> None:
+    def __init__(self, directory: Path, first_day: str, last_day: str, **environment: str) -> None:
         self.settings = Settings.read(
             {
                 "RETAIL_LANDING": str(directory / "landing"),
                 "RETAIL_LAKEHOUSE": str(directory / "lakehouse"),
                 "RETAIL_ONLINE_RETAIL_FIRST_DAY": first_day,
                 "RETAIL_ONLINE_RETAIL_LAST_DAY": last_day,
+                **environment,
             }
         )
         self.zone = directory / "landing" / "online_retail"
@@ -115,18 +118,21 @@ class Ledger:
         landed = arrivals(self.settings, self.instance).landed
         return due_partitions(self.graph, self.instance, request or Request(), landed)
 
-    def make(self, due: Due) -> None:
+    def make(self, due: Due, rows: str | None = None) -> None:
+        """The tables are made; the hash of their `rows` is told, if it is given."""
         drops = LandingZone(self.settings.landing).drops("online_retail")
         for table in self.graph.assets:
             for partition in due.get(table, []):
                 of_day = [drop for drop in drops if str(drop.day) == partition]
-                metadata = {DROPS: MetadataValue.json(fingerprints(of_day))} if table == key("raw_invoices") else {}
+                metadata: dict[str, Any] = {CONTENT_HASH: rows} if rows else {}
+                if table == key("raw_invoices"):
+                    metadata[DROPS] = MetadataValue.json(fingerprints(of_day))
                 self.instance.report_runless_asset_event(
                     AssetMaterialization(table, partition=partition, metadata=metadata)
                 )
 
-    def make_all(self) -> None:
-        self.make(self.due())
+    def make_all(self, rows: str | None = None) -> None:
+        self.make(self.due(), rows)
 
 
 @pytest.fixture
@@ -288,6 +294,61 @@ def test_a_table_that_is_not_where_it_was_made_is_due(ledger):
     landed = arrivals(ledger.settings, ledger.instance).landed
     due = due_partitions(ledger.graph, ledger.instance, Request(), landed, stored)
     assert named(due)["daily_metrics"] == ["2010-02-01"]
+
+
+# What did not change --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_made_again_with_the_rows_that_it_had_makes_nothing_due(ledger):
+    ledger.make_all("rows")
+    three_days = days("2010-02-01", "2010-02-03")
+    for table in ("daily_metrics", "clean_transactions", "raw_invoices"):
+        ledger.make({key(table): three_days}, "rows")
+        assert ledger.due() == {}
+    ledger.make({key("customer_rfm"): ["2010-02-01", "2010-03-01"]}, "rows")
+    assert ledger.due() == {}
+
+
+def test_only_what_reads_changed_rows_is_due(ledger):
+    ledger.make_all("rows")
+    before = ledger.due()
+    ledger.make({key("raw_invoices"): ["2010-02-01", "2010-02-02"]}, "rows")
+    ledger.make({key("raw_invoices"): ["2010-02-02"]}, "other rows")
+    assert before == {}
+    assert named(ledger.due())["clean_transactions"] == ["2010-02-02"]
+
+
+def test_rows_that_are_again_as_they_were_read_make_nothing_due(ledger):
+    ledger.make_all("rows")
+    ledger.make({key("customer_rfm"): ["2010-02-01"]}, "other rows")
+    assert "segment_model" in named(ledger.due())
+    ledger.make({key("customer_rfm"): ["2010-02-01"]}, "rows")
+    assert ledger.due() == {}
+    ledger.make({key("customer_rfm"): ["2010-02-01"]}, "other rows")
+    ledger.make({key("segment_model"): ["2010-02-01"]}, "rows")  # which read them
+    ledger.make({key("customer_rfm"): ["2010-02-01"]}, "rows")
+    assert named(ledger.due())["segment_model"] == ["2010-02-01"]
+
+
+def test_what_does_not_tell_its_rows_counts_as_changed(ledger):
+    ledger.make_all()
+    ledger.make({key("daily_metrics"): ["2010-02-01"]}, "rows")
+    assert ledger.due() != {}
+    ledger.make_all("rows")
+    ledger.make({key("daily_metrics"): ["2010-02-01"]})
+    assert ledger.due() != {}
+
+
+def test_what_comes_back_as_it_was_after_it_was_lost_makes_nothing_else_due(ledger):
+    ledger.make_all("rows")
+    gone = [Gone(key("clean_transactions"), days("2010-01-15", "2010-03-10"), "there is no table")]
+    past = replace(looked_back(ledger.graph, ledger.instance, None), gone=gone)
+    due = what_is_due(
+        ledger.graph, past, arrivals_since(past, arrivals(ledger.settings, ledger.instance).landed), Request()
+    )
+    assert list(named(due)) == ["clean_transactions"]
+    ledger.make(due, "rows")
+    assert ledger.due() == {}
 
 
 # Requests -----------------------------------------------------------------------------------------------------------
