@@ -13,14 +13,16 @@ Named in dagster.yaml:
 """
 
 import os
+import sqlite3
 import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import dagster
 import sqlalchemy
 from dagster import Field, StringSource
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
@@ -150,7 +152,13 @@ class OpenSqliteEventLogStorage(GatheringEventLog, SqliteEventLogStorage):
         url = self.conn_string_for_shard(shard)
         patience = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
         if shard not in self._initialized_dbs:
-            self._initdb(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=patience))
+            blank = path.with_name(f".blank-{dagster.__version__}")
+            if not path.exists() and blank.exists():
+                _copied(blank, path)
+            else:
+                self._initdb(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=patience))
+                if shard != INDEX_SHARD_NAME and not blank.exists():
+                    _copied(path, blank)
             self._initialized_dbs.add(shard)
         # One connection serves all threads: the lock lets only one of them use it at a time.
         engine = sqlalchemy.create_engine(
@@ -238,6 +246,18 @@ class _Watchdog(SqliteEventLogStorageWatchdog):
 
     def on_modified(self, event: FileSystemEvent) -> None:
         self._process_log()
+
+
+def _copied(database: Path, copy: Path) -> None:
+    """Copies a run's file that holds no event: to make one, Dagster looks through all migrations there ever were. A copy
+    that another process has made meanwhile stays."""
+    unfinished = copy.with_name(f".{copy.name}.{os.getpid()}")
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(unfinished)) as target:
+        source.backup(target)
+        target.execute("PRAGMA journal_mode=WAL")
+    with suppress(FileExistsError):
+        copy.hardlink_to(unfinished)
+    unfinished.unlink()
 
 
 def _sync_only_at_checkpoints(connection: Any, _: Any) -> None:
