@@ -249,7 +249,7 @@ class _Watchdog(SqliteEventLogStorageWatchdog):
 
 
 def _copied(database: Path, copy: Path) -> None:
-    """Copies a run's file that holds no event: to make one, Dagster looks through all migrations there ever were. A copy
+    """Copies a run's file that holds no event: to make one, Dagster looks through all migrations there ever were. One
     that another process has made meanwhile stays."""
     unfinished = copy.with_name(f".{copy.name}.{os.getpid()}")
     with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(unfinished)) as target:
