@@ -44,7 +44,7 @@ LIBRARIES = (
 )
 """What the package imports. Not pyspark and delta-spark: the runtime brings its own."""
 
-_STAGED_SUFFIXES = {".py", ".properties", ".html", ".css", ".js", ".topojson"}
+_STAGED_SUFFIXES = {".py", ".sql", ".properties", ".html", ".css", ".js", ".topojson"}
 _NOT_STAGED = {"rehearsal", "__pycache__"}
 """Folders that no cluster needs: the rehearsal workspace stands in for the cluster's own side."""
 
