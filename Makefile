@@ -50,6 +50,10 @@ test: setup lint ## lint, types, tests
 
 test-long: setup test-oldest ## what takes longer: random kills, the full real data, scale
 	$(BIN)/python -m pytest -m long
+	RETAIL_ENGINE=spark $(BIN)/python -m pytest -m "long and jvm"
+	@# What tables are held to, and refuse, on the other engine.
+	RETAIL_ENGINE=spark $(BIN)/python -m pytest -m "not long and spark and not jvm" retail_assets_tests/analytics \
+	  retail_assets_tests/lakehouse retail_assets_tests/online_retail
 
 $(OLDEST)/.ready: requirements/bootstrap.lock requirements/oldest-runtime.lock requirements/oldest-runtime.jars.lock | $(READY)
 	$(PYTHON) -m venv $(OLDEST)
@@ -59,7 +63,7 @@ $(OLDEST)/.ready: requirements/bootstrap.lock requirements/oldest-runtime.lock r
 	touch $@
 
 test-oldest: setup $(OLDEST)/.ready ## the tables' tests on the Spark of the oldest Databricks Runtime supported
-	$(OLDEST)/bin/python -m pytest -m "not long" retail_assets_tests/analytics retail_assets_tests/lakehouse \
+	RETAIL_ENGINE=spark $(OLDEST)/bin/python -m pytest -m "not long" retail_assets_tests/analytics retail_assets_tests/lakehouse \
 	  retail_assets_tests/online_retail/test_transforms_*.py retail_assets_tests/online_retail/test_checks.py
 
 lint: setup

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from dagster import AssetKey
     from dagster._core.definitions.reconstruct import ReconstructableJob
 
+    from retail_assets.landing.drops import Look
     from retail_assets.operations.planning import Request
 
 
@@ -195,11 +197,12 @@ def _run(
     months: str,
     generate_if_empty: bool,
 ) -> bool:
+    from retail_assets.landing.drops import Look
     from retail_assets.online_retail.source import INVOICES
-    from retail_assets.operations.planning import Request
     from retail_assets.partitions.calendar import yesterday
 
-    if not landed_drops(settings):
+    look = Look(landed_drops(settings), time.monotonic())  # first of all: whether they still change is seen meanwhile
+    if not look.drops:
         if not generate_if_empty:
             raise Refusal(
                 f"Nothing has landed in {settings.landing}/{INVOICES.name}. Land your files (retail land FILE…), put "
@@ -216,12 +219,15 @@ def _run(
             generate_drops(settings, **{**asked, "last_day": date.fromisoformat(asked["last_day"])}), markup=False
         )
 
+    from retail_assets.operations.planning import Request
+
     return _make_what_is_due(
         settings,
         settings,
         console,
         lambda keys: Request(first_day, last_day, keys, everything, months == "newest"),
         tables,
+        look,
     )
 
 
@@ -231,6 +237,7 @@ def _make_what_is_due(
     console: Console,
     request: "Callable[[frozenset[AssetKey] | None], Request]",
     tables: tuple[str, ...] = (),
+    look: "Look | None" = None,
 ) -> bool:
     """Makes it and reports; whether all of it was made. `landed_at` are the settings by which drops can be listed."""
     from dagster import DagsterInstance
@@ -249,7 +256,7 @@ def _make_what_is_due(
 
         with DagsterInstance.from_ref(_quiet_instance()) as instance:
             keys = _selected(defs, tables)
-            arrived = arrivals(landed_at, instance)
+            arrived = arrivals(landed_at, instance, look)
             for notice in arrived.notices:
                 console.print(notice, style="yellow", markup=False)  # file names may hold brackets
             summary = run_main_job(

@@ -21,6 +21,7 @@ from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.lakehouse.dagster_internals import count_months
 from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.landing.calendar import calendar_of
@@ -43,6 +44,7 @@ from retail_assets.settings import Settings
 
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
+    count_months()
     calendar = calendar_of(settings, online_retail.SOURCE.name)
     maintenance = maintenance_job(settings, [table.key for table in online_retail.STORED])
     pyspark = pyspark_resource(settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
-_STAGED_SUFFIXES = {".py", ".properties", ".html", ".css", ".js", ".topojson"}
+_STAGED_SUFFIXES = {".py", ".sql", ".properties", ".html", ".css", ".js", ".topojson"}
 NOT_STAGED = {"rehearsal", "__pycache__", "sail.py", "run_libraries.py", "postgres_event_log.py"}
 """What no cluster needs: the rehearsal workspace, which stands in for the cluster's own side; the embedded engine; what
 only the host's runs and storage are made of."""

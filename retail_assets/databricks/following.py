@@ -13,7 +13,7 @@ from dagster._core.errors import raise_execution_interrupts
 from dagster._core.events.log import EventLogEntry
 
 from retail_assets.databricks.ends import deleted, died, told_late, too_long
-from retail_assets.databricks.remote_runs import UNREACHABLE_SECONDS, RemoteRun
+from retail_assets.databricks.remote_runs import Outage, RemoteRun
 from retail_assets.databricks.remote_step import RemoteStep
 from retail_assets.databricks.returned_events import as_made_here, as_of_run
 from retail_assets.databricks.returned_files import ReturnedFiles
@@ -60,20 +60,13 @@ class Following:
 
     def _until_ended(self, began: float) -> Generator[DagsterEvent, None, RemoteRun]:
         """Returns the run as it ended."""
-        answered = began
+        outage = Outage(self._missed)
         while True:
             run: RemoteRun | None = None
             events: list[EventLogEntry] = []
-            with raise_execution_interrupts():
-                try:
-                    self._step.account.polls += 1
-                    run, events = self._look()
-                    answered = time.monotonic()
-                except WorkspaceError as error:
-                    if not error.passing or time.monotonic() - answered > UNREACHABLE_SECONDS:
-                        raise
-                    told = self._step.login.hide(str(error))
-                    self._step.context.log.warning(f"A poll of Databricks run {self._step.run_id} failed. {told}")
+            with raise_execution_interrupts(), outage.outlasted():
+                self._step.account.polls += 1
+                run, events = self._look()
             if run and not self._step.url:
                 self._step.url = run.page
                 page = {"databricks_run": MetadataValue.url(run.page)}
@@ -87,6 +80,10 @@ class Following:
             with raise_execution_interrupts():
                 # Once the step's last event is here, the run's end is a matter of moments.
                 time.sleep(min(self._poll_seconds, 1.0) if self._step.finished else self._poll_seconds)
+
+    def _missed(self, error: WorkspaceError) -> None:
+        told = self._step.login.hide(str(error))
+        self._step.context.log.warning(f"A poll of Databricks run {self._step.run_id} failed. {told}")
 
     def _look(self) -> tuple[RemoteRun, list[EventLogEntry]]:
         run = self._step.runs.find(self._step.run_id, patience=0)

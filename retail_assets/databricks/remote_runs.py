@@ -1,7 +1,8 @@
 """One-time runs of a workspace: submitted, asked after and cancelled, in the words of its Jobs API."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,25 @@ class RemoteRun:
         )
 
 
+class Outage:
+    """Outlasts calls that fail one after another and may pass, for UNREACHABLE_SECONDS; `tell` hears of each."""
+
+    def __init__(self, tell: Callable[[WorkspaceError], object]) -> None:
+        self._tell = tell
+        self._answered = time.monotonic()
+
+    @contextmanager
+    def outlasted(self) -> Iterator[None]:
+        """Raises WorkspaceError for what does not pass, or not in time."""
+        try:
+            yield
+            self._answered = time.monotonic()
+        except WorkspaceError as error:
+            if not error.passing or time.monotonic() - self._answered > UNREACHABLE_SECONDS:
+                raise
+            self._tell(error)
+
+
 class RemoteRuns:
     """Raises WorkspaceError, all methods."""
 
@@ -97,29 +117,26 @@ class RemoteRuns:
 
     def await_end(self, run_id: int, poll_seconds: float, at_most: float = float("inf"), cancel: bool = False) -> bool:
         """Waits for the end of a run, and says whether it came. `cancel`: asks for it, again and again."""
-        began = answered = told = time.monotonic()
+        began = told = time.monotonic()
         cancelled = float("-inf")
+        outage = Outage(lambda error: self._tell(f"The end of Databricks run {run_id} is not known yet. {error}"))
         while True:
-            if time.monotonic() - told > TOLD_SECONDS:
-                told = time.monotonic()
-                self._api.say(f"Databricks run {run_id} has not ended yet, after {told - began:.0f} s.")
-            try:
+            with outage.outlasted():
                 run = self.find(run_id, patience=0)
                 if run is None or run.ended:
                     return True
                 if cancel and time.monotonic() - cancelled > CANCEL_AGAIN_SECONDS:
                     self.cancel(run_id)
                     cancelled = time.monotonic()
-                answered = time.monotonic()
-            except WorkspaceError as error:
-                if not error.passing or time.monotonic() - answered > UNREACHABLE_SECONDS:
-                    raise
-                self._api.say(
-                    f"The end of Databricks run {run_id} is not known yet. {self._api.login.hide(str(error))}"
-                )
             if time.monotonic() - began > at_most:
                 return False
+            if time.monotonic() - told > TOLD_SECONDS:
+                told = time.monotonic()
+                self._tell(f"Databricks run {run_id} has not ended yet, after {told - began:.0f} s.")
             time.sleep(poll_seconds)
+
+    def _tell(self, what: str) -> None:
+        self._api.say(self._api.login.hide(what))
 
     def output(self, task_run_id: int) -> tuple[str, str, str]:
         """Error, stack trace and log of a task, as Databricks keeps them."""

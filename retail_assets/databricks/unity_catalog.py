@@ -158,20 +158,12 @@ def grant_access(
     from retail_assets.databricks.workspace_api import Refused
 
     groups = {table_name(table.contract): table.layer.name for table in tables}
-    wanted = dict(wanted_grants(databricks.access_policy, databricks.catalog, groups))
-    current: dict[Securable, dict[str, frozenset[str]]] = {}
-    absent = []
-    for securable in list(wanted):
-        try:
-            current[securable] = _granted(api, securable)
-        except Refused as error:
-            if not error.missing:
-                raise
-            absent.append(securable.name)
-            del wanted[securable]
+    wanted = wanted_grants(databricks.access_policy, databricks.catalog, groups)
+    found = {securable: _granted(api, securable) for securable in wanted}
+    current = {securable: held for securable, held in found.items() if held is not None}
     done: list[str] = []
     refused: dict[str, str] = {}  # the error -> the first principal that met it
-    for change in grant_changes(wanted, current):
+    for change in grant_changes({securable: wanted[securable] for securable in current}, current):
         one = {"principal": change.principal, "add": sorted(change.add), "remove": sorted(change.remove)}
         try:  # one at a time: what is refused keeps nobody else from what is theirs
             api.call("PATCH", _permissions(change.securable), {"changes": [one]})
@@ -179,8 +171,9 @@ def grant_access(
             refused.setdefault(str(error), f"{change.principal} on {change.securable.name}")
         else:
             done += change.statements
+    absent = [securable.name for securable in wanted if securable not in current]
     known = {privilege.value for privilege in Privilege}
-    unknown = {name for principals in current.values() for held in principals.values() for name in held} - known
+    unknown = {name for principals in current.values() for names in principals.values() for name in names} - known
     shown = _shown(done, absent) | {"unknown_privileges": MetadataValue.text(", ".join(sorted(unknown)) or "none")}
     if refused:
         raise Failure(
@@ -192,12 +185,19 @@ def grant_access(
     return shown
 
 
-def _granted(api: "WorkspaceApi", securable: Securable) -> dict[str, frozenset[str]]:
-    """Principal -> its own privileges on a securable. Raises Refused."""
+def _granted(api: "WorkspaceApi", securable: Securable) -> dict[str, frozenset[str]] | None:
+    """Principal -> its own privileges on a securable; None if there is no such securable."""
+    from retail_assets.databricks.workspace_api import Refused
+
     held: dict[str, frozenset[str]] = {}
     page: dict[str, str] = {}
     while True:
-        answer = api.call("GET", _permissions(securable), query=page)
+        try:
+            answer = api.call("GET", _permissions(securable), query=page)
+        except Refused as error:
+            if error.missing:
+                return None
+            raise
         for assignment in answer.get("privilege_assignments") or []:
             privileges = frozenset(assignment.get("privileges") or [])
             held[assignment["principal"]] = held.get(assignment["principal"], frozenset()) | privileges

@@ -13,14 +13,17 @@ Named in dagster.yaml:
 """
 
 import os
+import shutil
+import sqlite3
 import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster
 import sqlalchemy
 from dagster import Field, StringSource
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
@@ -147,10 +150,13 @@ class OpenSqliteEventLogStorage(GatheringEventLog, SqliteEventLogStorage):
             self._close(shard)
         if not path.exists():
             self._initialized_dbs.discard(shard)
+            if shard != INDEX_SHARD_NAME:
+                self._copy_blank(path)
         url = self.conn_string_for_shard(shard)
         patience = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
         if shard not in self._initialized_dbs:
-            self._initdb(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=patience))
+            if not _has_revision(path):
+                self._initdb(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=patience))
             self._initialized_dbs.add(shard)
         # One connection serves all threads: the lock lets only one of them use it at a time.
         engine = sqlalchemy.create_engine(
@@ -163,6 +169,23 @@ class OpenSqliteEventLogStorage(GatheringEventLog, SqliteEventLogStorage):
         for oldest in closable[: max(0, len(self._kept_open) - 1 - RUN_SHARDS_KEPT_OPEN)]:
             self._close(oldest)
         return engine
+
+    def _copy_blank(self, path: Path) -> None:
+        """A run's file as the stock storage makes it, which reads a hundred migrations each time: made once, copied."""
+        blank = Path(self._base_dir) / f"blank_run-{dagster.__version__}"
+        own = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        try:
+            if not blank.exists():
+                self._initdb(sqlalchemy.create_engine(f"sqlite:///{own}", poolclass=NullPool))
+                own.replace(blank)
+            shutil.copyfile(blank, own)
+            with own.open("rb") as file:
+                os.fsync(file)
+            path.hardlink_to(own)  # not over what another process has made meanwhile
+        except OSError:  # another made it meanwhile, or there are no links here: the stock storage looks after it
+            pass
+        finally:
+            own.unlink(missing_ok=True)
 
     def _close(self, shard: str) -> None:
         engine, _ = self._kept_open.pop(shard)
@@ -238,6 +261,17 @@ class _Watchdog(SqliteEventLogStorageWatchdog):
 
     def on_modified(self, event: FileSystemEvent) -> None:
         self._process_log()
+
+
+def _has_revision(path: Path) -> bool:
+    """Whether the file holds the tables: of such a file the stock storage would find out the same, and leave it."""
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS)) as connection:
+        try:
+            return connection.execute("SELECT version_num FROM alembic_version").fetchone() is not None
+        except sqlite3.OperationalError:  # no such table
+            return False
 
 
 def _sync_only_at_checkpoints(connection: Any, _: Any) -> None:

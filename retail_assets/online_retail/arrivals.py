@@ -7,7 +7,7 @@ from dagster import AssetKey, DagsterInstance
 
 from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.landing.calendar import calendar_of
-from retail_assets.landing.drops import LandingZone, settled
+from retail_assets.landing.drops import LandingZone, Look, settled
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.online_retail.source import INVOICES
 from retail_assets.operations.arrival import Arrived, Inbox, ingested, missing_drops
@@ -33,10 +33,11 @@ def inbox(settings: Settings, calendar: Calendar) -> Inbox:
     return Inbox(INVOICES.name, asset_key(RawInvoices), zone, calendar)
 
 
-def arrivals(settings: Settings, instance: DagsterInstance) -> Arrivals:
-    """Looks at the landing zone once. Drops still being written, or outside the calendar, are left alone, and named."""
+def arrivals(settings: Settings, instance: DagsterInstance, before: Look | None = None) -> Arrivals:
+    """Looks at the landing zone once, after a look `before` if there was one. Drops still being written, or outside the
+    calendar, are left alone, and named."""
     invoices = inbox(settings, calendar_of(settings, INVOICES.name))
-    drops, moving = settled(invoices.zone.drops(INVOICES.name))
+    drops, moving = settled(invoices.zone.drops(INVOICES.name), before=before)
     notices = [str(oddity) for oddity in invoices.zone.oddities(INVOICES.name)]
     notices += [f"{drop.path} is still being written: left for the next run." for drop in moving]
     notices += invoices.notices(drops)

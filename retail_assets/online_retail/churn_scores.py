@@ -26,7 +26,8 @@ from retail_assets.analytics.churn import (
 )
 from retail_assets.analytics.churn_evaluation import ALL
 from retail_assets.analytics.fitted_models import FittedModels
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.checks import (
     MODEL_QUALITY,
     RECONCILIATION,

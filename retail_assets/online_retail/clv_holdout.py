@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.lifetime_holdout import DECILES, Holdout, holdout_rows
 from retail_assets.analytics.lifetime_value import LifetimeModel, NotFitted, fit_lifetime, purchase_summaries
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.checks import (
     MODEL_QUALITY,
     WARN,

@@ -19,7 +19,8 @@ from retail_assets.analytics.lifetime_value import (
     naive_value,
     purchase_summaries,
 )
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.checks import (
     MODEL_QUALITY,
     WARN,

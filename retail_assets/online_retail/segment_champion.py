@@ -16,7 +16,8 @@ from retail_assets.analytics.champions import (
     standings,
 )
 from retail_assets.analytics.segmentation import FEATURES, LABELS, SMALLEST_SHARE, model_of
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.checks import MODEL_QUALITY, WARN, Evidence, RuleResult, Verdict, check, nothing_to_judge
 from retail_assets.lakehouse.contracts import Contract, Day, Flag, Integer, Real, Text, Texts, column, partition
 from retail_assets.lakehouse.driver_rows import as_table, by_partition

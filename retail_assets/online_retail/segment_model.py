@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.champions import panel
 from retail_assets.analytics.segment_engines import OnDriver, OnSpark, SegmentTraining, segment, segment_on_spark
 from retail_assets.analytics.segmentation import FEATURES, SEED, Segmentation
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.checks import reconciles
 from retail_assets.lakehouse.contracts import (
     Contract,

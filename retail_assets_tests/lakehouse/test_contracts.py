@@ -98,6 +98,13 @@ def test_a_number_too_large_for_its_column_is_an_error_not_another_number(spark:
         conform(large, Sales).collect()
 
 
+def test_doubles_become_money_by_what_is_written_halves_away_from_zero(spark: SparkSession):
+    sales = frame(spark, [(str(n), 2, "0", "food", "2020-01-31") for n in range(3)])
+    real = F.element_at(F.array(F.lit(4.0005), F.lit(-4.0005), F.lit(4.00049)), F.col("ticket").cast("int") + 1)
+    fitted = conform(sales.withColumn("amount", real), Sales)
+    assert sorted(row.amount for row in fitted.collect()) == [Decimal("-4.001"), Decimal("4.000"), Decimal("4.001")]
+
+
 def test_a_frame_of_another_shape_is_refused_naming_table_columns_and_remedy(spark: SparkSession):
     other = frame(spark, [GOOD]).drop("kind").withColumn("day", F.lit("2020-01-31")).withColumn("colour", F.lit("red"))
     with pytest.raises(ContractViolation) as refused:

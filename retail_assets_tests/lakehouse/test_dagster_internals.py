@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.mapping import time_window
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 from dagster._serdes import serialize_value
@@ -20,9 +21,11 @@ from retail_assets.lakehouse.dagster_internals import (
     EventTexts,
     SharedMetadata,
     add_metadata_of_partitions,
+    count_months,
     recorded,
 )
 from retail_assets.lakehouse.gathered_events import stored_together
+from retail_assets.partitions.cadence import months_so_far
 from retail_assets_tests.lakehouse.scripted_run import (
     DAYS,
     QUIET,
@@ -213,3 +216,61 @@ def test_shared_metadata_is_what_dagster_makes_of_it() -> None:
             (name, type(value), repr(value)) for name, value in theirs.items()
         ]
     assert shared.of({"a": "text"})["a"] is shared.of({"b": "text"})["b"]
+
+
+@pytest.fixture
+def walked(monkeypatch: pytest.MonkeyPatch) -> Callable[[dg.TimeWindowPartitionsDefinition, Any, int], Any]:
+    """Dagster's own walk through the windows; its place is taken while the test runs."""
+    walk = getattr(time_window._offsetted_datetime, "__wrapped__", time_window._offsetted_datetime)
+    monkeypatch.setattr(time_window, "_offsetted_datetime", walk)
+    count_months()
+    assert time_window._offsetted_datetime is not walk
+    return walk
+
+
+UTC_MONTHS = dg.MonthlyPartitionsDefinition("2009-12-01", end_offset=1)
+
+
+@pytest.mark.parametrize("offset", [-600, -13, -12, -1, 0, 1, 11, 12, 25])
+@pytest.mark.parametrize(
+    "windows",
+    [
+        UTC_MONTHS,
+        dg.MonthlyPartitionsDefinition("2009-12-01", timezone="Europe/Berlin"),
+        dg.MonthlyPartitionsDefinition("2009-12-01", day_offset=3),
+        dg.MonthlyPartitionsDefinition("2009-12-01", exclusions=[datetime.datetime(2010, 1, 1)]),
+        dg.DailyPartitionsDefinition("2009-12-01"),
+        dg.WeeklyPartitionsDefinition("2009-12-01"),
+    ],
+)
+def test_months_are_counted_to_where_dagster_walks(
+    walked: Callable[..., datetime.datetime], windows: dg.TimeWindowPartitionsDefinition, offset: int
+) -> None:
+    for key in windows.get_partition_keys(datetime.datetime(2011, 4, 1, tzinfo=datetime.UTC))[:20]:
+        window = windows.time_window_for_partition_key(key)
+        for moment in (window.start, window.end):
+            assert time_window._offsetted_datetime(windows, moment, offset) == walked(windows, moment, offset)
+
+
+def test_every_month_so_far_is_read_as_before_and_no_month_is_walked(
+    walked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = dg.MonthlyPartitionsDefinition("2009-12-01", end_date="2012-01-01")
+    asked = windows.subset_with_partition_keys(["2010-03-01", "2010-04-01"])
+    steps: list[int] = []
+    original = dg.TimeWindowPartitionsDefinition.get_prev_partition_window
+
+    def counted(self: Any, *arguments: Any, **named: Any) -> Any:
+        steps.append(1)
+        return original(self, *arguments, **named)
+
+    monkeypatch.setattr(dg.TimeWindowPartitionsDefinition, "get_prev_partition_window", counted)
+    mapped = months_so_far.get_upstream_mapped_partitions_result_for_partitions(asked, windows, windows)
+    assert sorted(mapped.partitions_subset.get_partition_keys()) == [
+        "2009-12-01",
+        "2010-01-01",
+        "2010-02-01",
+        "2010-03-01",
+        "2010-04-01",
+    ]
+    assert len(steps) < 5

@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy
 from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from retail_assets.lakehouse.dagster_internals import recorded
 from retail_assets.lakehouse.event_log import RUN_SHARDS_KEPT_OPEN, OpenSqliteEventLogStorage
@@ -98,6 +99,46 @@ def test_it_writes_the_rows_and_gives_the_answers_of_the_stock_log(
     assert found_rows.keys() == expected_rows.keys()
     for table, expected in expected_rows.items():
         assert found_rows[table] == expected, table
+
+
+def schema(file: Path) -> list[Any]:
+    """What SQLite says of the tables, which migration they are of, and how they are written."""
+    with sqlite3.connect(file) as connection:
+        made = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
+        revision = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        return [made, revision, connection.execute("PRAGMA journal_mode").fetchone()]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_run_gets_a_file_as_the_stock_log_makes_it(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    original = OpenSqliteEventLogStorage._initdb
+    monkeypatch.setattr(
+        OpenSqliteEventLogStorage, "_initdb", lambda self, *given, **named: made.append(original(self, *given, **named))
+    )
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", lambda *_: os.link("/nowhere", "/nowhere else"))
+    stock_log, ours = SqliteEventLogStorage(str(tmp_path / "stock")), OpenSqliteEventLogStorage(str(tmp_path / "ours"))
+    for log in (stock_log, ours):
+        for run_id in ("a", "b", "c"):
+            log.store_event(line("told", run_id))
+    ours.release()
+    for name in ("a", "b", "c", "index"):
+        assert schema(tmp_path / "ours" / f"{name}.db") == schema(tmp_path / "stock" / f"{name}.db"), name
+    assert len(made) == (2 if links else 5), "the index, the blank one, and the runs where they cannot be copied"
+    assert {file.name.partition("-")[0] for file in (tmp_path / "ours").iterdir()} == {
+        "a.db",
+        "b.db",
+        "c.db",
+        "index.db",
+        "blank_run",
+    }
+    again = OpenSqliteEventLogStorage(str(tmp_path / "ours"))
+    assert [entry.user_message for entry in again.get_logs_for_run("b")] == ["told"]
+    assert len(made) == (2 if links else 5), "whose tables are there"
+    again.dispose()
 
 
 def test_planned_evaluations_are_not_written_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

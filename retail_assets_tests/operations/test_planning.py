@@ -93,14 +93,13 @@ def named(due: Due) -> dict[str, list[str]]:
 class Ledger:
     """A real landing zone and event log; tables are only said to have been made."""
 
-    def __init__(self, directory: Path, first_day: str, last_day: str, **environment: str) -> None:
+    def __init__(self, directory: Path, first_day: str, last_day: str) -> None:
         self.settings = Settings.read(
             {
                 "RETAIL_LANDING": str(directory / "landing"),
                 "RETAIL_LAKEHOUSE": str(directory / "lakehouse"),
                 "RETAIL_ONLINE_RETAIL_FIRST_DAY": first_day,
                 "RETAIL_ONLINE_RETAIL_LAST_DAY": last_day,
-                **environment,
             }
         )
         self.zone = directory / "landing" / "online_retail"
