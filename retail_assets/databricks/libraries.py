@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 LIBRARIES = (
     "altair",
     "click",
+    "cloudpickle",
     "dagster",
     "dagster-mlflow",
     "databricks-sdk",
@@ -28,6 +29,7 @@ LIBRARIES = (
     "pyarrow",
     "python-calamine",
     "python-dateutil",
+    "pyyaml",
     "requests",
     "rich",
     "scikit-learn",
