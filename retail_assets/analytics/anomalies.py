@@ -24,8 +24,9 @@ VOLUME_FACTOR = 2.25
 UNSETTLED_FACTOR = 4.0
 """The same around long closures, when a shop winds down and comes back."""
 
-ORDER_DEVIATIONS = 3.0
-"""Where a day has few orders, its rows scatter with their number and their size: by so many deviations is no news."""
+ORDER_DEVIATIONS = 3.5
+"""Where a day has few orders, its rows scatter with their number and their size: by so many deviations is no news.
+Chance exceeds it on one day in six years; with 3 it would be one a year."""
 
 # Of a normal distribution the standard deviation is 1.4826 times the median absolute deviation.
 _OF_DEVIATION = 1.4826
@@ -52,7 +53,7 @@ def volume_bounds(expected: float, unsettled: bool, orders: float) -> tuple[floa
     """The least and the most that is no news; small numbers scatter more (twice the Poisson deviation is added).
 
     `orders`: how many a day has as a rule. Rows come by the order, and orders differ about as much as they are large:
-    the relative variance of a day's rows is then 2 / `orders`. From some 27 orders on it does not show.
+    the relative variance of a day's rows is then 2 / `orders`. From some 37 orders on it does not show.
     """
     by_chance = exp(ORDER_DEVIATIONS * sqrt(2 / max(orders, 1.0)))
     factor = max(UNSETTLED_FACTOR if unsettled else VOLUME_FACTOR, by_chance)
@@ -60,15 +61,16 @@ def volume_bounds(expected: float, unsettled: bool, orders: float) -> tuple[floa
     return max(1.0, expected / factor - scatter), expected * factor + scatter
 
 
-def rate_bounds(rates: NDArray[np.float64], rows: int, tolerated: float, deviations: float = 5.0) -> list[float]:
-    """The highest rate (0 to 1) that is no news, for each column of `rates` (earlier days × rates) on a day of `rows`.
+def rate_bounds(rates: NDArray[np.float64], draws: int, tolerated: float, deviations: float = 5.0) -> list[float]:
+    """The highest rate (0 to 1) that is no news, for each column of `rates` (earlier days × rates). `draws`: what the
+    day's rate is made of, its rows, or its orders where the rows of an order are alike.
 
     Above the median by five robust standard deviations of the days before, by four of the binomial distribution, or by
     `tolerated`, whichever is most.
     """
     usual = np.median(rates, axis=0)
     spread = deviations * _OF_DEVIATION * np.median(np.abs(rates - usual), axis=0)
-    chance = 4 * np.sqrt(usual * (1 - usual) / max(rows, 1))
+    chance = 4 * np.sqrt(usual * (1 - usual) / max(draws, 1))
     bounds = np.minimum(1.0, usual + np.maximum(np.maximum(spread, chance), tolerated))
     return [float(bound) for bound in bounds]
 
@@ -83,12 +85,3 @@ def unseen_share_bound(days: Sequence[Set[str]], size: int) -> float:
     seen = Counter(item for day in days for item in day)
     unseen = sum(count == 1 for count in seen.values()) / max(seen.total(), 1)
     return min(1.0, unseen + 4 * sqrt(unseen * (1 - unseen) / max(size, 1)))
-
-
-def missing_share_bound(days: int, size: int) -> float:
-    """The highest share of `size` items, each there on every one of so many `days`, that may be missing by chance.
-
-    The chance that one is, by Laplace's rule of succession, plus four deviations of the binomial distribution.
-    """
-    missing = 1 / (days + 2)
-    return min(1.0, missing + 4 * sqrt(missing * (1 - missing) / max(size, 1)))

@@ -170,6 +170,11 @@ class RuleResult:
         """Passed if what was observed lies within the bounds."""
         return cls(rule, _holds(observed, lower, upper), observed, lower, upper, explanation, **more)
 
+    @classmethod
+    def too_few(cls, seen: Number, needed: Number, of: str) -> Self:
+        """For what a check cannot tell beside what it can: as `too_few` says it of a whole check."""
+        return cls(ENOUGH, True, seen, explanation=f"Too few {of} to tell: {seen:,} of at least {needed:,}")
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -212,25 +217,22 @@ class Verdict:
         metadata: Mapping[str, Any] | None = None,
         severity: AssetCheckSeverity | None = None,
     ) -> Self:
-        """Passed if every rule is; what is shown as observed is the first that failed, else the first."""
+        """Passed if every rule is; what is shown as observed is the first that failed, else the first. Told is what
+        failed, else what could not be told."""
         failed = [rule for rule in rules if not rule.passed]
         shown = (failed or rules)[0]
-        told = "; ".join(rule.explanation for rule in failed)
+        told = "; ".join(rule.explanation for rule in failed or [rule for rule in rules if rule.rule == ENOUGH])
         return cls(not failed, shown.observed, shown.lower, shown.upper, told, metadata or {}, severity, rules)
 
 
-def too_few(seen: Number, needed: int, of: str) -> Verdict:
+def too_few(seen: Number, needed: Number, of: str) -> Verdict:
     """Passes, as a judgement of so few would be one of chance: "Too few customers to tell: 312 of at least 500"."""
-    return _unjudged(seen, f"Too few {of} to tell: {seen} of at least {needed}")
+    return Verdict.of([RuleResult.too_few(seen, needed, of)])
 
 
 def nothing_to_judge(why: str) -> Verdict:
     """Passes, as there is nothing of what the check is about."""
-    return _unjudged(0, why)
-
-
-def _unjudged(seen: Number, why: str) -> Verdict:
-    return Verdict(True, seen, explanation=why, rules=[RuleResult(ENOUGH, True, seen, explanation=why)])
+    return Verdict.of([RuleResult(ENOUGH, True, 0, explanation=why)])
 
 
 @dataclass(frozen=True)

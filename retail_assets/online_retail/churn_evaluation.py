@@ -45,6 +45,7 @@ from retail_assets.lakehouse.checks import (
     check,
     nothing_to_judge,
     reconciles,
+    too_few,
 )
 from retail_assets.lakehouse.contracts import (
     Contract,
@@ -75,6 +76,11 @@ after the data begins and its outcome three months later, so that earlier months
 AUC_FLOOR = 0.6
 AUC_CEILING = 0.95
 """Above this a model knows its own answer: a feature reaches past the as-of date."""
+
+ENOUGH_CUSTOMERS = 500
+"""Of fewer, these figures are chance. Online Retail II drawn down, in months in which all its customers are calibrated
+within 0.06: of 300 customers every other month exceeds 0.1, from 500 on none; and the forest ranks 200 customers worse
+than recency alone in 8 % of months, 500 in none."""
 
 CALIBRATION_CEILING = 0.1
 """Real data: 0.02 to 0.04 in a year whose season is known, 0.25 in the first winter."""
@@ -233,13 +239,16 @@ def _judged_by(
         def judged(month: Evidence) -> Verdict:
             if not month.rows:
                 return nothing_to_judge(_NOTHING_YET)
-            lacking = [name for name in needs if month.measures[name] is None]
+            needed = {"customers", *needs}
+            lacking = sorted(name for name in needed if month.measures[name] is None)
             if lacking:
                 told = f"Of {month.rows} rows none says the {', '.join(lacking)} of the model that scores"
-                return Verdict.within(len(needs) - len(lacking), told, lower=len(needs))
+                return Verdict.within(len(needed) - len(lacking), told, lower=len(needed))
+            if month.measures["customers"] < ENOUGH_CUSTOMERS:
+                return too_few(month.measures["customers"], ENOUGH_CUSTOMERS, "customers")
             return replace(judge(dict(month.measures)), metadata=month.measures)
 
-        wanted = {**needs, **(shows or {})}
+        wanted = {"customers": _figure("customers"), **needs, **(shows or {})}
         return check(promise, name=judge.__name__, measures=wanted, family=MODEL_QUALITY, severity=WARN)(judged)
 
     return decorate
@@ -270,14 +279,16 @@ def out_of_time_auc(figures: dict[str, Any]) -> Verdict:
 
 
 @_judged_by(
-    "The model that scores ranks customers better, out of time, than the days since their last purchase alone",
-    needs=_figures("roc_auc") | {"recency_alone_roc_auc": _figure("roc_auc", model=RECENCY)},
+    "The model that scores ranks customers better, out of time, than the days since their last purchase alone, or no "
+    "worse than chance explains",
+    needs=_figures("roc_auc", "roc_auc_upper") | {"recency_alone_roc_auc": _figure("roc_auc", model=RECENCY)},
 )
 def better_than_recency(figures: dict[str, Any]) -> Verdict:
     """Is the model worth more than one column?"""
     auc, recency = figures["roc_auc"], figures["recency_alone_roc_auc"]
-    told = f"ROC AUC {auc:.3f} out of time, where recency alone has {recency:.3f}"
-    return Verdict(auc > recency, auc, lower=recency, explanation=told)
+    by_chance = figures["roc_auc_upper"] - auc
+    told = f"ROC AUC {auc:.3f} out of time (by chance {by_chance:.3f} more), where recency alone has {recency:.3f}"
+    return Verdict.within(auc, told, lower=recency - by_chance)
 
 
 @_judged_by(

@@ -29,7 +29,7 @@ from retail_assets.online_retail.generated_catalogue import (
     milli,
     quoted,
 )
-from retail_assets.online_retail.generated_invoices import FAULTS, Integers, Plan
+from retail_assets.online_retail.generated_invoices import FAULTS, UNITS_BY_ORDER, Integers, Plan
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 
@@ -174,7 +174,9 @@ class _Drops:
 
         customer = self.plan.orders.customer[document]
         price = catalogue.price[product]
-        bulk = np.where(customer >= 0, 1.75 + np.append(self.plan.bulk, 0.0)[customer], 0.6)
+        more = np.log(size / np.append(self.plan.usual_lines, 1.0)[self.plan.orders.customer[begin:end]])
+        bulk = 2.0 + np.append(self.plan.bulk, 0.0)[customer] + UNITS_BY_ORDER * np.repeat(more, size)
+        bulk = np.where(customer >= 0, bulk, 0.6)
         typical = bulk - 0.45 * np.log(self.prices[price].clip(190) / 2000)
         wanted = np.exp(typical + random.normal(0, 0.85, count)) * np.where(random.random(count) < 0.0002, 40, 1)
         quantity = PACKS[np.searchsorted(PACKS, wanted).clip(0, len(PACKS) - 1)]

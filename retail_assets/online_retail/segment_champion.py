@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.champions import (
     AGREEMENT_FLOOR,
+    ENOUGH_CUSTOMERS,
     GATES,
     MONTHS_IN_FORCE,
     SILHOUETTE_FLOOR,
@@ -93,7 +94,8 @@ def segment_champion(models: dict[date, pd.DataFrame], standing: Standing, month
 @check(
     f"The month's own model scores: silhouette at least {SILHOUETTE_FLOOR}, no cluster under {SMALLEST_SHARE:.0%}, "
     f"and, until the champion is over {MONTHS_IN_FORCE} months old, an adjusted Rand index of at least "
-    f"{AGREEMENT_FLOOR} against it. Otherwise the champion goes on scoring",
+    f"{AGREEMENT_FLOOR} against it (judged from {ENOUGH_CUSTOMERS:,} customers on). Otherwise the champion goes on "
+    "scoring",
     measures={
         "failed_gates": lambda: F.max(F.array_join("failed_gates", ", ")),
         "champion_month": lambda: F.max("champion_month"),
@@ -117,6 +119,11 @@ def champion_gates(month: Evidence) -> Verdict:
     if figures["agreement_with_champion"] is None:  # there was no champion before to agree with
         del figures["agreement_with_champion"]
     results = [_gate(name, figure, name in failed.split(", ")) for name, figure in figures.items()]
+    customers = month.found("customers") or 0
+    if customers < ENOUGH_CUSTOMERS:
+        # Whether two models of so few agree is chance; the gate keeps their segments from changing by it.
+        results = [result for result in results if result.rule != "agreement_with_champion"]
+        results.append(RuleResult.too_few(customers, ENOUGH_CUSTOMERS, "customers"))
     return Verdict.of(results, metadata)
 
 
@@ -166,7 +173,8 @@ def build(
         with mlflow.run(context, EXPERIMENT) as tracked:
             _mirror(tracked, models, made, customers.head(5))
     rows = [segment_champion(models, standing, month) for month, standing in made.items()]
-    return Built(as_table(rfm, SegmentChampion, rows))
+    counts = {str(month): int(models[month]["customers"].sum()) for month in made}
+    return Built(as_table(rfm, SegmentChampion, rows), findings={"customers": counts})
 
 
 def _mirror(

@@ -38,6 +38,16 @@ def year() -> tuple[dict[date, pd.DataFrame], dict[date, pd.DataFrame]]:
     return models | {FEBRUARY: models[JANUARY], APRIL: models[JANUARY]}, customers
 
 
+def test_a_champion_that_most_customers_are_new_to_has_no_say():
+    few, as_many, more = made_customers(400), garbage(800), garbage(801)
+    models = {JANUARY: rows_of(few), FEBRUARY: rows_of(as_many)}
+    kept = standings(models, {JANUARY: few, FEBRUARY: as_many})[FEBRUARY]
+    assert (kept.champion, kept.failed_gates) == (JANUARY, ("agreement_with_champion",))
+    outgrown = standings(models | {FEBRUARY: rows_of(more)}, {JANUARY: few, FEBRUARY: more})[FEBRUARY]
+    assert (outgrown.champion, outgrown.failed_gates) == (FEBRUARY, ())
+    assert (outgrown.agreement or 0) < AGREEMENT_FLOOR
+
+
 def test_a_month_of_garbage_does_not_replace_the_champion_and_its_gate_is_named(year):
     found = standings(*year)
     assert {month: standing.champion for month, standing in found.items()} == {

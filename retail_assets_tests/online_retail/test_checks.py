@@ -13,14 +13,17 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
+from retail_assets.analytics.champions import ENOUGH_CUSTOMERS as ENOUGH_FOR_MODELS
 from retail_assets.lakehouse.checks import (
     DISTRIBUTION_DRIFT,
+    ENOUGH,
     FAMILIES,
     MODEL_QUALITY,
     RECONCILIATION,
     VALIDITY,
     Audit,
     Evidence,
+    TableCheck,
     Verdict,
 )
 from retail_assets.lakehouse.contracts import Contract, conform, partition_column, unique_key
@@ -347,8 +350,9 @@ FAULTS = [
     Fault("churn_evaluation", "contract", "model twice", changed(1, model="random_forest"), REPEATED),
     Fault("churn_evaluation", "out_of_time_auc", "too low", nothing_foreseen, {"roc_auc": AUC_FLOOR - 0.001}),
     Fault("churn_evaluation", "out_of_time_auc", "too high", changed(roc_auc=AUC_CEILING + 0.001)),
-    Fault("churn_evaluation", "better_than_recency", "worse", changed(roc_auc=0.7),
-          {"roc_auc": 0.7, "recency_alone_roc_auc": 0.7}),
+    Fault("churn_evaluation", "better_than_recency", "worse", changed(roc_auc=0.6, roc_auc_upper=0.65),
+          {"roc_auc": 0.6, "recency_alone_roc_auc": 0.7},
+          "ROC AUC 0.600 out of time (by chance 0.050 more), where recency alone has 0.700"),
     Fault("churn_evaluation", "calibrated", "another season", changed(calibration_error=CALIBRATION_CEILING + 0.001)),
     Fault("churn_evaluation", "reconciliation", "customer too many", changed(customers=3)),
     Fault("churn_scores", "contract", "above 1", changed(churn_probability=1.001),
@@ -456,8 +460,10 @@ def clusters(month: date) -> Rows:
 
 def foreseen(month: date) -> Rows:
     """What two models and recency foresaw of two customers, as churn_evaluation keeps it; the first scores."""
-    shares = ["churn_rate", "mean_probability", "roc_auc_lower", "roc_auc_upper", "average_precision", "brier_score"]
+    shares = ["churn_rate", "mean_probability", "average_precision", "brier_score"]
     shared = dict.fromkeys([*shares, "top_decile_lift", "calibration_slope"], 0.5) | {
+        "roc_auc_lower": 0.75,
+        "roc_auc_upper": 0.85,
         "as_of_date": date(2012, 3, 31),
         "evaluated_month": month,
         "evaluated_as_of_date": date(2012, 1, 1),
@@ -481,10 +487,10 @@ def in_force(month: date) -> Rows:
 
 
 def drift(month: date) -> Rows:
-    """A figure of each kind, all within their bounds."""
+    """A figure of each kind, all within their bounds, of customers enough to tell."""
     return [
         {"measure": measure, "item": item, "value": value, "bound": bound, "within_bound": bound and True}
-        | {"snapshot_month": month, "customers": None, "to_segment": None}
+        | {"snapshot_month": month, "customers": None if bound else ENOUGH_FOR_MODELS, "to_segment": None}
         for measure, item, value, bound in [
             ("moved_share", "all customers", 0.2, 0.5),
             ("model_agreement", "all customers", 0.9, 0.5),
@@ -591,7 +597,7 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
         "problems": {},
         "days": days,
     }
-    findings["differences"] = {}
+    findings |= {"differences": {}, "customers": {str(key): ENOUGH_FOR_MODELS for key in keys}}
     return [
         Sample(
             str(key),
@@ -627,7 +633,10 @@ def judged(made: Made) -> Judgements:
         assert len(PLANTED[name]) < len(samples)
         for fault, sample in zip(PLANTED[name], samples, strict=False):
             fault.plant(sample)
-        return judgement(BY_NAME[name], samples, made.spark)
+        # The samples are of two customers; what is said of too few has tests of its own.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("retail_assets.online_retail.churn_evaluation.ENOUGH_CUSTOMERS", 2)
+            return judgement(BY_NAME[name], samples, made.spark)
 
     return of_table
 
@@ -752,7 +761,7 @@ def test_every_check_stores_what_it_saw_and_why_it_fails_in_figures(judged: Judg
 def test_of_a_partition_without_rows_every_check_says_what_it_saw(name: str):
     table = BY_NAME[name]
     findings: dict[str, Any] = {
-        name: {} for name in ("refused", "notes", "training_rows", "problems", "days", "differences")
+        name: {} for name in ("refused", "notes", "training_rows", "problems", "days", "differences", "customers")
     }
     for check in table.checks:
         verdict = check.judge(
@@ -771,3 +780,50 @@ def test_a_day_without_a_drop_passes(made: Made, name: str):
         rows.clear()
     verdicts = by_check(judgement(BY_NAME[name], samples, made.spark), 0)
     assert [check for check, verdict in verdicts.items() if not verdict.passed] == []
+
+
+def by_name(table: str, check: str) -> TableCheck:
+    (found,) = (each for each in BY_NAME[table].checks if each.name == check)
+    return found
+
+
+def of_customers(count: int, measures: Mapping[str, Any]) -> Evidence:
+    findings = {"customers": {"2011-01-01": count}}
+    return Evidence("2011-01-01", PartitionEvaluation(rows=4), measures, (), findings)
+
+
+GATES_OF_FEW = {"failed_gates": "agreement_with_champion", "champion_month": date(2010, 11, 1), "silhouette": 0.3,
+                "smallest_share": 0.2, "agreement_with_champion": 0.3}  # fmt: skip
+MOVED_FAR = [{"measure": "moved_share", "item": "all customers", "value": 0.6, "bound": 0.5, "within_bound": False}]
+WORSE = {"roc_auc": 0.5, "roc_auc_lower": 0.45, "roc_auc_upper": 0.55, "recency_alone_roc_auc": 0.7,
+         "calibration_error": 0.2, "mean_probability": 0.3, "churn_rate": 0.5}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "check", "needed", "measures"),
+    [
+        ("segment_champion", "champion_gates", 1_000, lambda few: GATES_OF_FEW),
+        ("segment_drift", "segments_hold", 1_000, lambda few: {"figures": MOVED_FAR, "customers": few}),
+        ("churn_evaluation", "out_of_time_auc", 500, lambda few: WORSE | {"customers": few}),
+        ("churn_evaluation", "better_than_recency", 500, lambda few: WORSE | {"customers": few}),
+        ("churn_evaluation", "calibrated", 500, lambda few: WORSE | {"customers": few}),
+    ],
+)
+def test_what_is_chance_of_few_customers_is_not_judged_and_the_check_says_so(
+    table: str, check: str, needed: int, measures: Callable[[int], dict[str, Any]]
+):
+    judge_of = by_name(table, check).judge
+    few = judge_of(of_customers(needed - 1, measures(needed - 1)))
+    assert few.passed
+    assert few.explanation == f"Too few customers to tell: {needed - 1} of at least {needed:,}"
+    assert [rule.observed for rule in few.rules if rule.rule == ENOUGH] == [needed - 1]
+    enough = judge_of(of_customers(needed, measures(needed)))
+    assert not enough.passed
+    assert "Too few" not in enough.explanation
+
+
+def test_gates_that_few_customers_can_be_held_to_are_judged_of_few_as_well():
+    measures = GATES_OF_FEW | {"failed_gates": "silhouette, agreement_with_champion", "silhouette": None}
+    verdict = by_name("segment_champion", "champion_gates").judge(of_customers(12, measures))
+    assert not verdict.passed
+    assert verdict.explanation == "The month's own model has 1 cluster, of which there is no silhouette"

@@ -20,7 +20,7 @@ from retail_assets_tests.workbench import Workbench
 
 TABLES = ["segment_model", "segment_champion", "customer_segments", "segment_drift", "segment_summary"]
 JANUARY, FEBRUARY, MARCH = (date(2011, month, 1) for month in (1, 2, 3))
-COUNT = 150
+COUNT = 1_000  # enough for models of two months to be compared
 
 
 @pytest.fixture(scope="module")

@@ -306,7 +306,7 @@ def test_the_proportions_are_those_of_the_published_data(generated):
     assert 0.01 < manifest["cancellation_lines"] / landed.lines < 0.03
     assert 0.87 < sum(row.country == "United Kingdom" for row in products) / len(products) < 0.97
     assert manifest["countries"] >= 35
-    assert 0.2 < manifest["customers_who_left"] / manifest["customers"] < 0.7
+    assert 0.05 < manifest["customers_who_left"] / manifest["customers"] < 0.4
 
     baskets = np.array(list(Counter(row.invoice for row in products).values()))
     assert baskets.min() == 1

@@ -72,7 +72,7 @@ def customers() -> pd.DataFrame:
     return made_customers(400)
 
 
-def figures(now: pd.DataFrame, before: pd.DataFrame) -> dict[tuple[str, str], tuple[float, bool]]:
+def figures(now: pd.DataFrame, before: pd.DataFrame) -> dict[tuple[str, str], tuple[float, bool | None]]:
     models = [segment_model(segment(frame), JANUARY) for frame in (now, before)]
     rows = changes(models[0], models[1], now, before).to_dict("records")
     return {(row["measure"], row["item"]): (row["value"], row["within_bound"]) for row in rows}
@@ -98,6 +98,18 @@ def test_each_kind_of_drift_is_seen_where_it_is(customers: pd.DataFrame):
     assert all(1.5 < value < 2.2 for (measure, _), (value, _) in spent_more.items() if measure == "centroid_movement")
     fewer = figures(made_customers(400, ["best", "dormant", "dormant", "dormant"]), customers)
     assert not fewer["psi", "recency_days"][1]
+
+
+def test_as_the_data_begin_recency_and_centroids_have_no_bound_as_they_can_only_grow(customers: pd.DataFrame):
+    young = customers.assign(recency_days=customers.recency_days.clip(upper=89))
+    grown = figures(customers, young)
+    assert {name: within for name, (_, within) in grown.items() if within is not True} == {
+        ("psi", "recency_days"): None,
+        **{name: None for name in grown if name[0] == "centroid_movement"},
+    }
+    assert grown["psi", "recency_days"][0] > 0.25
+    older = figures(customers, customers.assign(recency_days=customers.recency_days.clip(upper=90)))
+    assert older["psi", "recency_days"][1] is False
 
 
 def test_each_scheme_divides_the_same_customers_and_their_money(spark: SparkSession):
