@@ -36,6 +36,7 @@ ARRAYS.ask(
     arrays_overlap_with_constants=lambda: F.arrays_overlap("texts", F.array(F.lit("a"), F.lit("b"))),
     flatten=lambda: F.flatten(F.array("texts", "others")),
     forall=lambda: F.forall("texts", lambda text: text.isin("a", "b")),
+    transform=lambda: F.transform("texts", lambda text: text.isNull()),
     forall_numbers=lambda: F.forall("numbers", lambda number: number > 0),
     slice=lambda: F.expr("slice(texts, 2, size(texts))"),
     slice_beyond=lambda: F.expr("slice(texts, 9, 2)"),
