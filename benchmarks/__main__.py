@@ -59,7 +59,7 @@ def attempt(
     with tempfile.TemporaryDirectory(prefix="retail-benchmark-", ignore_cleanup_errors=True) as directory:
         home = Path(directory)
         try:
-            surroundings = environment(home)
+            surroundings = environment(home, contestant.engine)
             for step in contestant.steps(data, home):
                 log = logs.with_name(f"{logs.name}-{step.name.replace(' ', '-')}.log")
                 where = PROJECT if contestant.is_product else home

@@ -30,6 +30,8 @@ class Contestant:
     description: str
     steps: Callable[["History", Path], list[Step]]
     is_product: bool = field(default=True)
+    engine: str = ""
+    """The engine that the product is told to use; none for the others."""
 
 
 def script(name: str) -> Callable[["History", Path], list[Step]]:
@@ -74,15 +76,21 @@ CONTESTANTS = {
     contestant.name: contestant
     for contestant in (
         Contestant(NOTEBOOK, "the usual PySpark script, defaults", script("notebook_style"), is_product=False),
-        Contestant("newest", "retail run: every day, newest monthly snapshot", newest_snapshot),
         Contestant("duckdb", "DuckDB and scikit-learn", script("duckdb_sklearn"), is_product=False),
-        Contestant("all", "retail run: every day, all monthly snapshots", all_snapshots),
-        Contestant("new-day", "retail run: one new day on top of the rest", one_new_day),
+        *(
+            Contestant(f"{name}-{engine}", f"retail run, {engine}: {what}", steps, engine=engine)
+            for engine in ("sail", "spark")
+            for name, what, steps in (
+                ("newest", "every day, newest monthly snapshot", newest_snapshot),
+                ("all", "every day, all monthly snapshots", all_snapshots),
+                ("new-day", "one new day on top of the rest", one_new_day),
+            )
+        ),
     )
 }
 
 
-def environment(home: Path) -> dict[str, str]:
+def environment(home: Path, engine: str = "") -> dict[str, str]:
     """The caller's environment with everything the product keeps inside `home`, a fresh directory."""
     inherited = {
         name: value
@@ -94,4 +102,5 @@ def environment(home: Path) -> dict[str, str]:
         "RETAIL_LANDING": str(home / "landing"),
         "RETAIL_LAKEHOUSE": str(home / "lakehouse"),
         "DAGSTER_HOME": str(home / "dagster_home"),
+        **({"RETAIL_ENGINE": engine} if engine else {}),
     }

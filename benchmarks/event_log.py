@@ -35,7 +35,7 @@ def run_once(case: str, days: int, checks: int) -> dict[str, float]:
     """Materialize the range once in this process: events stored in the run's file, and seconds."""
     import dagster as dg
 
-    from retail_assets.lakehouse.event_log import stored_together
+    from retail_assets.lakehouse.gathered_events import stored_together
 
     words = case.split()
     if "batched" in words:

@@ -18,7 +18,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.jars import jar_files
+from retail_assets.lakehouse.engines.jars import wanted_jars
 
 parser = argparse.ArgumentParser()
 parser.add_argument("history")
@@ -28,7 +28,7 @@ arguments = parser.parse_args()
 
 spark = (
     SparkSession.builder.appName("online retail")
-    .config("spark.jars", ",".join(str(jar) for jar in jar_files()))
+    .config("spark.jars", ",".join(str(jar) for jar in wanted_jars()))
     .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
     .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
     .getOrCreate()

@@ -45,7 +45,8 @@ def calendar(settings: Settings, first_day: date | None, last_day: date | str | 
     from retail_assets.landing.drop_reader import DropRefused
     from retail_assets.landing.drops import LandingZone, ZoneRefused
     from retail_assets.online_retail.source import INVOICES
-    from retail_assets.operations.main_job import AlreadyRunning, alone
+    from retail_assets.operations.binding import NotItsOwn, Places
+    from retail_assets.operations.main_job_lock import AlreadyRunning, alone
 
     zone = LandingZone(settings.landing, settings.drop_marker)
     try:
@@ -56,7 +57,7 @@ def calendar(settings: Settings, first_day: date | None, last_day: date | str | 
         going = drops_outside(zone, INVOICES.name, wanted)
         click.echo(f"The calendar becomes: {_told(wanted)}")
         click.echo(f"Drops that go, and are kept: {listed(going) or 'none'}")
-        with DagsterInstance.get() as instance, alone(instance):
+        with DagsterInstance.get() as instance, alone(instance, Places.of(settings)):
             tables, pages = (
                 {} if settings.catalog else _rows_outside(settings, wanted),
                 _pages_outside(settings, wanted),
@@ -70,7 +71,7 @@ def calendar(settings: Settings, first_day: date | None, last_day: date | str | 
             _remove_rows(settings, wanted, tables)
             for page in pages:
                 page.unlink(missing_ok=True)
-    except (SettingError, DropRefused, ZoneRefused, AlreadyRunning) as refusal:
+    except (SettingError, DropRefused, ZoneRefused, AlreadyRunning, NotItsOwn) as refusal:
         raise Refusal(str(refusal)) from None
     click.echo(f"Done.{f' Its drops come back by: retail bring-back {done.landing}' if done.taken else ''}")
 

@@ -1,16 +1,20 @@
 """The `retail` command: land files, make data, run the main job, open the UI."""
 
+import atexit
+import gc
 import json
 import os
 import shutil
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from dagster import AssetKey
     from dagster._core.definitions.reconstruct import ReconstructableJob
 
+    from retail_assets.landing.drops import Look
     from retail_assets.operations.planning import Request
 
 
@@ -31,6 +36,30 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 REHEARSAL = ".rehearsal"
 """In the directory of a rehearsal: it may be made anew."""
+
+
+OBJECTS_BEFORE_COLLECTING = 100_000
+"""Definitions and plans are many objects that stay: Python's default of 700 looks through them again and again."""
+
+
+def program() -> NoReturn:
+    """The `retail` command as it is installed. Once it is done it ends at once: taking apart all that it loaded, only
+    for the process to end, takes Python more than a second."""
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTING, 50, 100)
+    code: object = 1
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+        if isinstance(code, str):
+            sys.stderr.write(f"{code}\n")
+    except BaseException:
+        traceback.print_exc()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -142,7 +171,7 @@ def run(
             f"The landing zone {settings.landing} cannot be listed from here, so what is due is not known. Start a "
             "backfill in the UI (retail ui), or run this where the landing zone is an object store's URI."
         )
-    if settings.deployment == "local":
+    if settings.deployment == "local" and settings.engine == "spark":
         _require_java()
     with _output() as console:
         ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
@@ -150,13 +179,12 @@ def run(
 
 
 def _require_java() -> None:
-    java_home = os.environ.get("JAVA_HOME")  # Spark takes Java from there, if it is set, and from nowhere else
-    if shutil.which(str(Path(java_home, "bin", "java")) if java_home else "java") is None:
-        wrong = f" JAVA_HOME={java_home!r} has none: correct or unset it." if java_home else ""
-        raise Refusal(
-            "Java is missing: Spark needs a Java 17 runtime, on the PATH or in JAVA_HOME (Debian/Ubuntu: sudo apt-get "
-            f"install openjdk-17-jre-headless; macOS: brew install openjdk@17).{wrong}"
-        )
+    from retail_assets.lakehouse.engines.java import JavaMissing, require_java
+
+    try:
+        require_java()
+    except JavaMissing as missing:
+        raise Refusal(str(missing)) from None
 
 
 def _run(
@@ -169,11 +197,12 @@ def _run(
     months: str,
     generate_if_empty: bool,
 ) -> bool:
+    from retail_assets.landing.drops import Look
     from retail_assets.online_retail.source import INVOICES
-    from retail_assets.operations.planning import Request
     from retail_assets.partitions.calendar import yesterday
 
-    if not landed_drops(settings):
+    look = Look(landed_drops(settings), time.monotonic())  # first of all: whether they still change is seen meanwhile
+    if not look.drops:
         if not generate_if_empty:
             raise Refusal(
                 f"Nothing has landed in {settings.landing}/{INVOICES.name}. Land your files (retail land FILE…), put "
@@ -190,12 +219,15 @@ def _run(
             generate_drops(settings, **{**asked, "last_day": date.fromisoformat(asked["last_day"])}), markup=False
         )
 
+    from retail_assets.operations.planning import Request
+
     return _make_what_is_due(
         settings,
         settings,
         console,
         lambda keys: Request(first_day, last_day, keys, everything, months == "newest"),
         tables,
+        look,
     )
 
 
@@ -205,22 +237,26 @@ def _make_what_is_due(
     console: Console,
     request: "Callable[[frozenset[AssetKey] | None], Request]",
     tables: tuple[str, ...] = (),
+    look: "Look | None" = None,
 ) -> bool:
     """Makes it and reports; whether all of it was made. `landed_at` are the settings by which drops can be listed."""
     from dagster import DagsterInstance
 
     from retail_assets.landing.drops import ZoneRefused
     from retail_assets.online_retail.arrivals import arrivals
-    from retail_assets.operations.main_job import AlreadyRunning, run_main_job
+    from retail_assets.operations.binding import NotItsOwn
+    from retail_assets.operations.main_job import run_main_job
+    from retail_assets.operations.main_job_lock import AlreadyRunning
     from retail_assets.operations.pipeline_metrics import keep_pipeline_metrics
     from retail_assets.operations.progress import Progress, report
+    from retail_assets.operations.stored import TableUnreadable
 
     try:
         from retail_assets.definitions import defs  # read when it is imported: the calendar may be wrong
 
         with DagsterInstance.from_ref(_quiet_instance()) as instance:
             keys = _selected(defs, tables)
-            arrived = arrivals(landed_at, instance)
+            arrived = arrivals(landed_at, instance, look)
             for notice in arrived.notices:
                 console.print(notice, style="yellow", markup=False)  # file names may hold brackets
             summary = run_main_job(
@@ -231,10 +267,11 @@ def _make_what_is_due(
                 Progress(console),
                 warm_up=lambda partitions: _warm_up(settings, partitions),
                 whole=_whole_job() if settings.databricks else None,
+                places=arrived.places,
             )
             if summary.tables:
                 keep_pipeline_metrics(instance, settings.lakehouse)
-    except (AlreadyRunning, SettingError, ZoneRefused) as error:
+    except (AlreadyRunning, NotItsOwn, TableUnreadable, SettingError, ZoneRefused) as error:
         raise Refusal(str(error)) from None
     report(console, summary, settings)
     return summary.succeeded
@@ -303,15 +340,13 @@ SHORT_RUN_PARTITIONS = 100
 
 
 def _warm_up(settings: Settings, partitions: int) -> None:
-    """Starts the Spark session, then loads what the models need, while the first tables are being made."""
+    """Starts the engine, then loads what the models need, while the first tables are being made."""
     if settings.databricks:  # both are the cluster's
         return
-    from dagster_pyspark.resources import spark_session_from_config
-
     from retail_assets.analytics.tracking import load
-    from retail_assets.lakehouse.session import spark_config
+    from retail_assets.lakehouse.engines.choice import start
 
-    spark_session_from_config(spark_config(settings, short=partitions <= SHORT_RUN_PARTITIONS))
+    start(settings, short=partitions <= SHORT_RUN_PARTITIONS)
     load(settings.mlflow_tracking_uri)
 
 

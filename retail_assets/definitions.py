@@ -1,6 +1,7 @@
 """What Dagster loads. Only wires: tables and resources, the same in both deployments."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -15,13 +16,14 @@ from dagster import (
     multiprocess_executor,
     resource,
 )
-from dagster_pyspark import LazyPySparkResource
 
+from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.lakehouse.dagster_internals import count_months
+from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
-from retail_assets.lakehouse.session import MEANING, spark_config
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
@@ -29,10 +31,12 @@ from retail_assets.online_retail.arrivals import inbox
 from retail_assets.operations.alerts.sensor import alert_sensors
 from retail_assets.operations.arrival_sensor import arrival_sensor
 from retail_assets.operations.automation import automated, following_sensor, month_end
+from retail_assets.operations.binding import Places
 from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
-from retail_assets.operations.stoppable_executor import stoppable_executor
+from retail_assets.operations.side_by_side_executor import side_by_side_executor
+from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
@@ -40,10 +44,10 @@ from retail_assets.settings import Settings
 
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
+    count_months()
     calendar = calendar_of(settings, online_retail.SOURCE.name)
     maintenance = maintenance_job(settings, [table.key for table in online_retail.STORED])
-    # On a cluster the session is the runtime's own.
-    pyspark = LazyPySparkResource(spark_config=MEANING if settings.catalog else spark_config(settings))
+    pyspark = pyspark_resource(settings)
     tables = (table.asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES)
     assets: list[AssetsDefinition | AssetSpec] = [
         *with_freshness((automated(table, settings) for table in tables), calendar),
@@ -61,8 +65,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 clustered=settings.clustered,
                 # By name, so that the UI shows the name and not the key.
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
-                id_columns=sorted(online_retail.IDENTIFIERS.columns),
-                pseudonymous_groups=sorted(online_retail.IDENTIFIERS.pseudonyms),
+                id_columns=sorted(online_retail.ID_COLUMNS),
             ),
             "landing": LandingZone(settings.landing, settings.drop_marker, calendar.last_day),
             "pages": Pages(directory=settings.dashboards),
@@ -70,18 +73,20 @@ def build_definitions(settings: Settings) -> Definitions:
                 tracking_uri=_tracking_uri(settings),
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,
             ),
+            "fitted_models": FittedModels(directory=fitted_models(settings)),
             "discounting": Discounting(yearly_rate=settings.discount_rate),
             "segment_training": SegmentTraining.model_validate(
                 {
                     "transform": settings.segment_transform,
-                    "engine": settings.segment_engine,
+                    # The embedded engine has no library of models: all stays on the driver.
+                    "engine": "scikit-learn" if settings.engine == "sail" else settings.segment_engine,
                     "driver_customers": settings.segment_driver_customers,
                 }
             ),
             "step_launcher": step_launcher(settings),
         },
         jobs=[*governance(settings), maintenance],
-        schedules=[month_end(), maintenance_schedule(maintenance)],
+        schedules=[month_end(settings), maintenance_schedule(maintenance)],
         sensors=[
             *arrival_sensors(settings, calendar),
             following_sensor(settings),
@@ -90,8 +95,13 @@ def build_definitions(settings: Settings) -> Definitions:
         ],
         # Locally one Spark session per run, never one per table: a session costs seconds to start. With Databricks the
         # host only waits, for as many steps as are ready.
-        executor=multiprocess_executor if settings.databricks else stoppable_executor,
+        executor=multiprocess_executor if settings.databricks else side_by_side_executor,
     )
+
+
+def fitted_models(settings: Settings) -> str | None:
+    """Where models are kept that need not be fitted again: beside a local lakehouse, else in memory alone."""
+    return str(Path(settings.lakehouse).with_name("fitted-models")) if settings.deployment == "local" else None
 
 
 def _tracking_uri(settings: Settings) -> str:
@@ -118,7 +128,8 @@ def arrival_sensors(settings: Settings, calendar: Calendar) -> list[SensorDefini
     """The sensor of each source's landing zone; none where only the cluster can list it."""
     if settings.only_cluster_sees_landing:
         return []
-    return [arrival_sensor(inbox(settings, calendar), settings.days_per_run, settings.tick_seconds)]
+    places = Places.of(settings)
+    return [arrival_sensor(inbox(settings, calendar), places, settings.days_per_run, settings.tick_seconds)]
 
 
 def governance(settings: Settings) -> list[JobDefinition]:
@@ -127,7 +138,8 @@ def governance(settings: Settings) -> list[JobDefinition]:
         return []
     from retail_assets.databricks.unity_catalog import governance_job
 
-    return [governance_job(settings, online_retail.STORED, online_retail.IDENTIFIERS)]
+    return [governance_job(settings, online_retail.STORED, online_retail.ID_COLUMNS)]
 
 
+keep_runs_warm()
 defs = build_definitions(Settings.read())

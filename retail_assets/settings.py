@@ -28,6 +28,31 @@ class SettingError(ValueError):
     """A setting that cannot be used; the message names the variable, its value and what would do."""
 
 
+def _engine(environment: Mapping[str, str], remote: bool, lakehouse: str) -> str:
+    """Locally what a fresh machine can run; on Databricks what is there."""
+    if remote:
+        return _choice(environment, "RETAIL_ENGINE", ("spark",))
+    engine = _choice(environment, "RETAIL_ENGINE", ("sail", "spark"))
+    if "://" in lakehouse:
+        raise SettingError(
+            f"RETAIL_LAKEHOUSE={lakehouse!r} is no directory of this machine, where tables are kept. Set it to a "
+            "directory, or keep tables in a catalog with RETAIL_DEPLOYMENT=databricks."
+        )
+    return engine
+
+
+def _spark_master(environment: Mapping[str, str]) -> str:
+    value = environment.get("RETAIL_SPARK_MASTER", "local")
+    if value != "local" and not re.fullmatch(r"local\[(\d+|\*)\]|spark://[^\s/:]+:\d+(,[^\s/:]+:\d+)*", value):
+        raise SettingError(
+            f"RETAIL_SPARK_MASTER={value!r} is neither local nor a standalone cluster such as spark://host:7077. "
+            "Unset it for local."
+        )
+    if value != "local" and environment.get("RETAIL_ENGINE") != "spark":
+        raise SettingError("RETAIL_SPARK_MASTER is for Spark: set RETAIL_ENGINE=spark, too, or unset it.")
+    return value
+
+
 def _choice(environment: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
     value = environment.get(variable, choices[0])
     if value not in choices:
@@ -79,14 +104,14 @@ def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
     return value
 
 
-def _cron(environment: Mapping[str, str], variable: str, default: str) -> str:
-    value = environment.get(variable, default)
-    if value == default:
-        return value
+def _cron(environment: Mapping[str, str], variable: str) -> str | None:
+    value = environment.get(variable)
+    if value is None:
+        return None
     from dagster._utils.schedules import is_valid_cron_string  # Dagster takes a second to import
 
     if not is_valid_cron_string(value):
-        raise SettingError(f"{variable}={value!r} is no cron schedule such as 0 3 * * *. Unset it for {default!r}.")
+        raise SettingError(f"{variable}={value!r} is no cron schedule such as 0 3 * * *. Unset it for no schedule.")
     return value
 
 
@@ -101,6 +126,9 @@ class Settings:
     mlflow_tracking_uri: str
     driver_memory: str
     shuffle_partitions: int
+    spark_master: str
+    """Where Spark runs: in this process (`local`), or on a standalone cluster, spark://host:port."""
+    executor_memory: str
     dashboards: str
     """Where the pages of the dashboard are written: a directory, on Databricks one of a volume."""
     calendars: Mapping[str, str]
@@ -109,13 +137,14 @@ class Settings:
     """What a customer's purchases are worth less for each year that they are away."""
     drop_marker: str | None = None
     """What a file beside a drop is called, after the drop's own name, to say that the drop is complete."""
-    tick_seconds: int = 30
+    tick_seconds: int = 5
     """How often the daemon looks at the landing zone, and at what follows what."""
     days_per_run: int = 366
     months_per_run: int = 24
     """How many partitions one run of an arrival or of a backfill makes at most: it bounds memory."""
-    snapshots_cron: str = "*/10 * * * *"
-    """Between two of its ticks, in UTC, a month's snapshot is made by itself at most once."""
+    snapshots_cron: str | None = None
+    """Between two of its ticks, in UTC, a month's snapshot is made by itself at most once; without one, whenever
+    something that it reads has changed."""
     on_cluster: bool = False
     """Whether this process runs a step on the Databricks cluster: no credentials there, and nothing is launched."""
     catalog: str | None = None
@@ -157,13 +186,14 @@ class Settings:
             landing=_remote_landing(environment) if remote else located(environment.get("RETAIL_LANDING", LANDING)),
             lakehouse=lakehouse,
             deployment=deployment,
-            # The other engine joins this choice with the code that serves it.
-            engine=_choice(environment, "RETAIL_ENGINE", ("spark",)),
+            engine=_engine(environment, remote, lakehouse),
             mlflow_tracking_uri=_remote_tracking(environment)
             if remote
             else environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),
             driver_memory=_memory(environment, "RETAIL_SPARK_DRIVER_MEMORY", "6g"),
             shuffle_partitions=positive(environment, "RETAIL_SPARK_SHUFFLE_PARTITIONS", 4),
+            spark_master=_spark_master(environment),
+            executor_memory=_memory(environment, "RETAIL_SPARK_EXECUTOR_MEMORY", "2g"),
             dashboards=_dashboards(environment, lakehouse, _catalog(environment) if remote else None),
             calendars={
                 name: value
@@ -172,10 +202,10 @@ class Settings:
             },
             discount_rate=_rate(environment, "RETAIL_DISCOUNT_RATE", 0.1),
             drop_marker=environment.get("RETAIL_DROP_MARKER"),
-            tick_seconds=positive(environment, "RETAIL_TICK_SECONDS", 30),
+            tick_seconds=positive(environment, "RETAIL_TICK_SECONDS", 5),
             days_per_run=positive(environment, "RETAIL_DAYS_PER_RUN", 366),
             months_per_run=positive(environment, "RETAIL_MONTHS_PER_RUN", 24),
-            snapshots_cron=_cron(environment, "RETAIL_SNAPSHOTS_CRON", "*/10 * * * *"),
+            snapshots_cron=_cron(environment, "RETAIL_SNAPSHOTS_CRON"),
             on_cluster=on_cluster,
             catalog=_catalog(environment) if remote else None,
             clustered=_choice(environment, "RETAIL_LAYOUT", ("partitioned", "clustered")) == "clustered",
@@ -190,6 +220,11 @@ class Settings:
             code_server_port=positive(environment, "RETAIL_CODE_SERVER_PORT", 4000),
             log_format=_choice(environment, "RETAIL_LOG_FORMAT", ("colored", "json")),
         )
+        if settings.engine == "sail" and settings.segment_engine == "mllib":
+            raise SettingError(
+                "RETAIL_SEGMENT_ENGINE=mllib needs Spark, whose library it is, and RETAIL_ENGINE is 'sail'. Set "
+                "RETAIL_ENGINE=spark, or RETAIL_SEGMENT_ENGINE=scikit-learn."
+            )
         if settings.databricks:
             _refuse_key_that_stays_behind(settings.databricks, settings.pseudonym_key)
         return settings

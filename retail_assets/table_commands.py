@@ -148,14 +148,14 @@ def restore(
     It is a new version, with what it replaces still in the history. What reads the table is due afterwards; partitions
     that the version did not have stay as they are.
     """
-    from dagster_pyspark.resources import spark_session_from_config
-
     from retail_assets.lakehouse.asset_metadata import layout
-    from retail_assets.lakehouse.path_tables import DeltaTables
-    from retail_assets.lakehouse.session import spark_config
+    from retail_assets.lakehouse.engines.choice import start
+    from retail_assets.lakehouse.path_tables import PathTables
     from retail_assets.online_retail.tables import TABLES
     from retail_assets.operations import time_travel
-    from retail_assets.operations.main_job import alone, clear_dead_runs
+    from retail_assets.operations.binding import Places
+    from retail_assets.operations.main_job import clear_dead_runs
+    from retail_assets.operations.main_job_lock import alone
 
     contract, place = stored(settings, table)
     found = next((known for known in TABLES if known.contract is contract), None)
@@ -167,9 +167,9 @@ def restore(
             raise click.UsageError("Say what to go back to: --version or --as-of (retail history shows the versions).")
         time_travel.must_be_there(place, wanted)
     laid_out = layout(contract)
-    with _instance() as instance, _refusals(), alone(instance):
+    with _instance() as instance, _refusals(), alone(instance, Places.of(settings)):
         clear_dead_runs(instance)  # or a main job that was killed would count as one in progress
-        tables = DeltaTables(spark_session_from_config(spark_config(settings, short=True)), settings.lakehouse)
+        tables = PathTables(start(settings, short=True), settings.lakehouse)
         restoration = time_travel.plan_restoration(tables, found.key.path, laid_out, wanted, partitions)
         name = ".".join(found.key.path)
         if restoration.not_in_version:
@@ -196,9 +196,10 @@ def _due(settings: Settings, instance: Any) -> dict[Any, list[str]]:
     from retail_assets.definitions import defs
     from retail_assets.online_retail.arrivals import arrivals
     from retail_assets.operations.planning import Graph, Request, due_partitions
+    from retail_assets.operations.stored import Stored
 
     graph = Graph(list(defs.resolve_asset_graph().assets_defs))
-    return due_partitions(graph, instance, Request(), arrivals(settings, instance).landed)
+    return due_partitions(graph, instance, Request(), arrivals(settings, instance).landed, Stored(settings.lakehouse))
 
 
 @click.command()
@@ -206,11 +207,13 @@ def _due(settings: Settings, instance: Any) -> dict[Any, list[str]]:
 def maintain(settings: Settings) -> None:
     """Compact and vacuum every table and clean its log now, as the maintenance job does every week."""
     from retail_assets.definitions import defs
-    from retail_assets.operations.main_job import alone, clear_dead_runs
+    from retail_assets.operations.binding import Places
+    from retail_assets.operations.main_job import clear_dead_runs
+    from retail_assets.operations.main_job_lock import alone
     from retail_assets.operations.maintenance import done_by
 
     _local(settings)
-    with _instance() as instance, _refusals(), alone(instance):
+    with _instance() as instance, _refusals(), alone(instance, Places.of(settings)):
         clear_dead_runs(instance)  # or their places in the pools would be waited for
         result = defs.get_job_def("maintenance").execute_in_process(
             instance=instance,
@@ -250,12 +253,13 @@ def _instance() -> Iterator[Any]:
 @contextmanager
 def _refusals() -> Iterator[None]:
     from retail_assets.lakehouse.delta_tables import WriteRefused
-    from retail_assets.operations.main_job import AlreadyRunning
+    from retail_assets.operations.binding import NotItsOwn
+    from retail_assets.operations.main_job_lock import AlreadyRunning
     from retail_assets.operations.time_travel import TravelRefused
 
     try:
         yield
-    except (TravelRefused, WriteRefused, AlreadyRunning) as error:
+    except (TravelRefused, WriteRefused, AlreadyRunning, NotItsOwn) as error:
         raise Refusal(str(error)) from None
 
 

@@ -1,4 +1,4 @@
-"""What the tests share: one Spark session for the whole run, and where the real data lies."""
+"""What the tests share: one session for the whole run, and where the real data lies."""
 
 import os
 from collections.abc import Iterator
@@ -7,32 +7,34 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from retail_assets.lakehouse.session import spark_config
+from retail_assets.lakehouse.engines.choice import start
 from retail_assets.settings import Settings
 from retail_assets_tests.workbench import Workbench
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+ENGINE = os.environ.setdefault("RETAIL_ENGINE", "sail")
+"""The engine that this run of the tests is on; `make test` makes a run for each."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of the one Spark session: `make test` runs them in one process, and the others beside them.
+    """Marks the tests that share the engine's one session: `make test` runs them in one process, and the others beside
+    them. Skips what only Spark on a JVM can do where the run is on another engine.
 
     Before `-m` is looked at: pytest's own hook for that is called after those of conftest files.
     """
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
+        if item.get_closest_marker("jvm") and ENGINE != "spark":
+            item.add_marker(pytest.mark.skip(reason="needs Spark on a JVM: RETAIL_ENGINE=spark"))
 
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """The one session of the run, configured as the product's own."""
-    builder = SparkSession.builder
-    for name, value in spark_config(
-        Settings.read({**os.environ, "RETAIL_SPARK_DRIVER_MEMORY": "3g"}), short=True
-    ).items():
-        builder = builder.config(name, value)
-    session = builder.getOrCreate()
+    session = start(Settings.read({**os.environ, "RETAIL_SPARK_DRIVER_MEMORY": "3g"}), short=True)
     yield session
     session.stop()
 

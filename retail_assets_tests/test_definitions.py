@@ -31,7 +31,7 @@ from retail_assets.lakehouse.event_log import OpenSqliteEventLogStorage
 from retail_assets.landing.calendar import keep_calendar
 from retail_assets.online_retail.tables import TABLES
 from retail_assets.operations.freshness import DAILY, MONTHLY
-from retail_assets.operations.stoppable_executor import stoppable_executor
+from retail_assets.operations.side_by_side_executor import side_by_side_executor
 from retail_assets.settings import Settings, project_root
 
 YESTERDAY = datetime.now(tz=UTC).date() - timedelta(days=1)
@@ -153,7 +153,7 @@ def test_the_ui_shows_of_secrets_the_variables_that_hold_them(tmp_path, monkeypa
 
 def test_customers_ids_are_swapped_on_their_way_into_what_people_read(tmp_path):
     manager = (build_definitions(Settings.read(environment(tmp_path))).resources or {})["io_manager"]
-    assert (manager.id_columns, manager.pseudonymous_groups) == (["customer_id"], ["gold", "ml", "report"])
+    assert (manager.id_columns, manager.pseudonymous_layers) == (["customer_id"], ["gold", "ml", "report"])
 
 
 @pytest.mark.parametrize("given", ["", "http://me:hunter2@mlflow"])
@@ -263,7 +263,7 @@ def test_only_the_host_of_the_databricks_deployment_launches_steps_side_by_side(
         with opened as resources:
             assert resources.step_launcher is None
     executors = [definitions.executor for definitions in (local, host, cluster)]
-    assert executors == [stoppable_executor, multiprocess_executor, stoppable_executor]
+    assert executors == [side_by_side_executor, multiprocess_executor, side_by_side_executor]
     with build_resources({"step_launcher": (host.resources or {})["step_launcher"]}) as resources:
         assert isinstance(resources.step_launcher, StepLauncher)
 

@@ -14,7 +14,7 @@ def test_nothing_set_means_the_documented_defaults():
     assert (root / "pyproject.toml").exists()
     assert (settings.landing, settings.lakehouse) == (str(root / "data/landing"), str(root / "data/lakehouse"))
     assert settings.mlflow_tracking_uri == f"sqlite:///{root}/data/mlflow.db"
-    assert (settings.deployment, settings.engine, settings.shuffle_partitions) == ("local", "spark", 4)
+    assert (settings.deployment, settings.engine, settings.shuffle_partitions) == ("local", "sail", 4)
     assert settings.discount_rate == 0.1
     assert settings.calendars == {}
 
@@ -47,17 +47,17 @@ def test_a_blank_variable_counts_as_unset(blank: str):
         ("RETAIL_SEGMENT_TRANSFORM", "root", "'root' is not one of log, winsorised. Unset it for 'log'."),
         ("RETAIL_SEGMENT_ENGINE", "h2o", "'h2o' is not one of auto, scikit-learn, mllib. Unset it for 'auto'."),
         ("RETAIL_SEGMENT_DRIVER_CUSTOMERS", "0", "'0' is not a whole number above 0. Unset it for 200000."),
-        ("RETAIL_ENGINE", "steam", "'steam' is not one of spark. Unset it for 'spark'."),
+        ("RETAIL_ENGINE", "steam", "'steam' is not one of sail, spark. Unset it for 'sail'."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "many", "'many' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "0", "'0' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "-1", "'-1' is not a whole number above 0. Unset it for 4."),
         ("RETAIL_SPARK_SHUFFLE_PARTITIONS", "²", "'²' is not a whole number above 0. Unset it for 4."),
-        ("RETAIL_TICK_SECONDS", "1.5", "'1.5' is not a whole number above 0. Unset it for 30."),
+        ("RETAIL_TICK_SECONDS", "1.5", "'1.5' is not a whole number above 0. Unset it for 5."),
         ("RETAIL_DAYS_PER_RUN", "0", "'0' is not a whole number above 0. Unset it for 366."),
         (
             "RETAIL_SNAPSHOTS_CRON",
             "nightly",
-            "'nightly' is no cron schedule such as 0 3 * * *. Unset it for '*/10 * * * *'.",
+            "'nightly' is no cron schedule such as 0 3 * * *. Unset it for no schedule.",
         ),
         ("RETAIL_DISCOUNT_RATE", "10%", "'10%' is no rate from 0 to below 1, such as 0.1. Unset it for 0.1."),
         ("RETAIL_DISCOUNT_RATE", "10", "'10' is no rate from 0 to below 1, such as 0.1. Unset it for 0.1."),
@@ -82,11 +82,28 @@ def test_a_calendar_that_is_none_is_named_before_anything_runs(tmp_path: Path, v
         build_definitions(settings)
 
 
-def test_a_lakehouse_in_an_object_store_needs_a_place_for_mlflow():
-    with pytest.raises(SettingError, match=r"^RETAIL_LAKEHOUSE='s3://lake' is not local: set MLFLOW_TRACKING_URI"):
-        Settings.read({"RETAIL_LAKEHOUSE": "s3://lake"})
-    both = Settings.read({"RETAIL_LAKEHOUSE": "s3://lake", "MLFLOW_TRACKING_URI": "http://mlflow"})
-    assert (both.lakehouse, both.mlflow_tracking_uri) == ("s3://lake", "http://mlflow")
+def test_tables_are_kept_in_a_directory_or_in_a_catalog():
+    with pytest.raises(SettingError, match=r"^RETAIL_LAKEHOUSE='s3://lake' is no directory of this machine"):
+        Settings.read({"RETAIL_LAKEHOUSE": "s3://lake", "MLFLOW_TRACKING_URI": "http://mlflow"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"RETAIL_SEGMENT_ENGINE": "mllib"}, "RETAIL_SEGMENT_ENGINE=mllib needs Spark"),
+        ({"RETAIL_SPARK_MASTER": "spark://here:7077"}, "RETAIL_SPARK_MASTER is for Spark: set RETAIL_ENGINE=spark"),
+        ({"RETAIL_SPARK_MASTER": "yarn", "RETAIL_ENGINE": "spark"}, "RETAIL_SPARK_MASTER='yarn' is neither local nor"),
+    ],
+)
+def test_what_the_embedded_engine_does_not_have_is_refused_by_name(environment: dict[str, str], said: str):
+    with pytest.raises(SettingError) as refused:
+        Settings.read(environment)
+    assert str(refused.value).startswith(said)
+
+
+def test_spark_may_run_on_a_standalone_cluster():
+    settings = Settings.read({"RETAIL_ENGINE": "spark", "RETAIL_SPARK_MASTER": "spark://here:7077"})
+    assert (settings.spark_master, settings.executor_memory) == ("spark://here:7077", "2g")
 
 
 def test_relative_places_are_those_of_the_project_wherever_a_process_was_started(

@@ -1,5 +1,6 @@
 """A whole lakehouse in a temporary directory: real landing zone, real Delta tables, real Dagster runs."""
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -29,6 +30,7 @@ class Workbench:
         self.directory = directory
         self.spark = spark
         self.environment = {
+            "RETAIL_ENGINE": os.environ["RETAIL_ENGINE"],
             "RETAIL_LANDING": str(directory / "landing"),
             "RETAIL_LAKEHOUSE": str(directory / "lakehouse"),
             "RETAIL_SPARK_DRIVER_MEMORY": "3g",
@@ -62,7 +64,9 @@ class Workbench:
         keys = frozenset(AssetKey(["online_retail", table]) for table in tables) if tables else None
         request = Request(_day(first), _day(last), keys, everything, newest_month_only)
         arrived = arrivals(self.settings, self.instance)
-        return run_main_job(self.definitions(), self.instance, arrived.landed, request, Observer())
+        return run_main_job(
+            self.definitions(), self.instance, arrived.landed, request, Observer(), places=arrived.places
+        )
 
     def path(self, table: str) -> Path:
         """Where a table lies."""

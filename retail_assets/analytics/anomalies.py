@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 WEEKS = 8
 """How many of the same weekday before a day are looked at: enough for a median, too few to span two seasons."""
 
+ENOUGH_WEEKDAYS = WEEKS // 2
+"""Of these, so many must have been open for a median to say anything."""
+
 LEVEL_DAYS = 6
 """Open days that tell how far the season has moved on since those weeks."""
 
@@ -39,7 +42,7 @@ def expected_volume(volumes: Mapping[date, int], day: date) -> float | None:
     same_weekday = [
         volumes[earlier] for week in range(1, WEEKS + 1) if (earlier := day - timedelta(7 * week)) in volumes
     ]
-    if len(same_weekday) < WEEKS // 2 or len(before) < LEVEL_DAYS:
+    if len(same_weekday) < ENOUGH_WEEKDAYS or len(before) < LEVEL_DAYS:
         return None
     level = median(before[:LEVEL_DAYS]) / median(before)
     return exp(median(map(log, same_weekday)) + log(level))

@@ -92,7 +92,7 @@ def category(description: Column) -> Column:
     for name, words in CATEGORY_WORDS:
         # A word is bounded by anything that is neither letter nor digit, so that TEA is not found in STEAM.
         any_word = "|".join(sorted({word.replace("-", "[- ]") for word in words.split()}))
-        matches = text.rlike(f"(^|[^A-Z0-9])({any_word})S?($|[^A-Z0-9])")
+        matches = text.rlike(f"(^|[^A-Z0-9])({any_word})S?(\\z|[^A-Z0-9])")
         found = F.when(matches, name) if found is None else found.when(matches, name)
     assert found is not None
     return found.otherwise(OTHER)

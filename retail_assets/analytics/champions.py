@@ -13,7 +13,8 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.analytics.segmentation import FEATURES, SMALLEST_SHARE, centres_of, labels, model_of
+from retail_assets.analytics.clustering_measures import adjusted_rand_index, contingency
+from retail_assets.analytics.segmentation import SMALLEST_SHARE, centres_of, labels, placed
 
 SILHOUETTE_FLOOR = 0.2
 """Below this, groups lie within each other; real data: 0.34 to 0.38."""
@@ -22,6 +23,13 @@ AGREEMENT_FLOOR = 0.5
 """Adjusted Rand index against the champion, on the month's own customers. Online Retail II: 0.57 and 0.66 in the first
 two months, 0.70 to 0.96 later, and 0.42 once: a December with three groups instead of four, whose customers would
 have had other labels for a month."""
+
+GATES = {
+    "silhouette": SILHOUETTE_FLOOR,
+    "smallest_share": SMALLEST_SHARE,
+    "agreement_with_champion": AGREEMENT_FLOOR,
+}
+"""Gate -> the least that passes it."""
 
 MONTHS_IN_FORCE = 12
 """A champion that is a year old has seen every season: what then differs from it is change, and may take over."""
@@ -65,19 +73,17 @@ def standings(models: Mapping[date, pd.DataFrame], customers: Mapping[date, pd.D
     `models`: the rows of each month's model, with its `silhouette`; `customers`: `FEATURES` of its customers. While no
     model passed yet the month's own scores, as there is no other.
     """
-    from sklearn.metrics import adjusted_rand_score
-
     found: dict[date, Standing] = {}
     champion: Standing | None = None
     for month in sorted(models):
-        own, measures = models[month], customers[month][FEATURES]
-        placed, before, agreement = model_of(own).predict(measures), None, None
+        own = models[month]
+        now, before, agreement = placed(own, customers[month]), None, None
         if champion is not None:
-            before = model_of(models[champion.champion]).predict(measures)
-            agreement = float(adjusted_rand_score(before, placed))
+            before = placed(models[champion.champion], customers[month])
+            agreement = adjusted_rand_index(before, now)
         failed = _failed_gates(own, None if champion and _retired(champion.champion, month) else agreement)
         if champion is None or not failed:
-            kept = _labels_kept(placed, before, champion.labels) if champion and before is not None else {}
+            kept = _labels_kept(now, before, champion.labels) if champion and before is not None else {}
             found[month] = Standing(month, not failed, failed, agreement, _named(own, kept))
         else:
             found[month] = Standing(champion.champion, False, failed, agreement, champion.labels)
@@ -91,22 +97,19 @@ def overlap(clusters: np.ndarray, before: np.ndarray) -> list[tuple[int, int, fl
     share of the customers of both that are in both."""
     from scipy.optimize import linear_sum_assignment
 
-    both = pd.crosstab(clusters, before)
-    counts = both.to_numpy("float64")
+    now, then = np.unique(clusters), np.unique(before)
+    counts = contingency(clusters, before)[np.ix_(now, then)].astype("float64")
     jaccard = counts / (counts.sum(axis=1)[:, None] + counts.sum(axis=0)[None, :] - counts)
     rows, columns = linear_sum_assignment(-jaccard)
     pairs = zip(rows, columns, strict=True)
-    return [(int(both.index[row]), int(both.columns[column]), float(jaccard[row, column])) for row, column in pairs]
+    return [(int(now[row]), int(then[column]), float(jaccard[row, column])) for row, column in pairs]
 
 
 def _failed_gates(model: pd.DataFrame, agreement: float | None) -> tuple[str, ...]:
-    silhouette, share = model["silhouette"].iloc[0], model["share"].min()
-    gates = {
-        "silhouette": pd.notna(silhouette) and silhouette >= SILHOUETTE_FLOOR,
-        "smallest_share": share >= SMALLEST_SHARE,
-        "agreement_with_champion": agreement is None or agreement >= AGREEMENT_FLOOR,
-    }
-    return tuple(name for name, passed in gates.items() if not passed)
+    figures = {"silhouette": model["silhouette"].iloc[0], "smallest_share": model["share"].min()}
+    if agreement is not None:
+        figures["agreement_with_champion"] = agreement
+    return tuple(name for name, figure in figures.items() if pd.isna(figure) or figure < GATES[name])
 
 
 def _retired(champion: date, month: date) -> bool:

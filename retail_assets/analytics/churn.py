@@ -14,7 +14,9 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.threads import one_thread
+from retail_assets.lakehouse.contracts import days_between
 
 WINDOW_DAYS = 90
 SEED = 42
@@ -124,12 +126,12 @@ def churn_feature_frame(activity: DataFrame, snapshots: DataFrame) -> DataFrame:
         .where("frequency > 0")
     )
     return (
-        totals.withColumn("recency_days", F.date_diff("as_of_date", "last"))
-        .withColumn("tenure_days", F.date_diff("as_of_date", "first"))
+        totals.withColumn("recency_days", days_between("last", "as_of_date"))
+        .withColumn("tenure_days", days_between("first", "as_of_date"))
         .withColumn("average_order_value", F.col("monetary") / F.col("frequency"))
         .withColumn(
             "mean_days_between_orders",
-            F.when(F.col("frequency") > 1, F.date_diff("last", "first") / (F.col("frequency") - 1)).otherwise(0.0),
+            F.when(F.col("frequency") > 1, days_between("first", "last") / (F.col("frequency") - 1)).otherwise(0.0),
         )
         .withColumn("return_share", F.when(F.col("monetary") > 0, F.col("returns") / F.col("monetary")).otherwise(0.0))
         .select(*keys, *CHURN_FEATURES, "purchase_days", "next_purchase_date")
@@ -150,8 +152,13 @@ class ChurnModel:
         """The classifier's own probability of churn for each row, not calibrated."""
         if rows.empty:
             return np.array([])
+        values = rows[list(self.features)].astype("float64")
         with one_thread():
-            found: np.ndarray = self.classifier.predict_proba(rows[list(self.features)].astype("float64"))[:, 1]
+            found: np.ndarray = (
+                _share_of_votes(self.classifier, values)
+                if self.kind == FOREST
+                else self.classifier.predict_proba(values)[:, 1]
+            )
         return found
 
 
@@ -190,13 +197,20 @@ class RollingOrigin:
 
     `history`: rows of `churn_feature_frame` for all snapshots, dates as `date` or timestamps; the same rows in any
     order give the same models. A snapshot is closed on a day when its outcome window was over: `as_of_date` +
-    `window_days` <= day. Only closed snapshots are learned from, and their outcome lies before that day.
+    `window_days` <= day. Only closed snapshots are learned from, and their outcome lies before that day. `known`:
+    models that were fitted before.
     """
 
     def __init__(
-        self, history: pd.DataFrame, features: list[str], window_days: int = WINDOW_DAYS, seed: int = SEED
+        self,
+        history: pd.DataFrame,
+        features: list[str],
+        window_days: int = WINDOW_DAYS,
+        seed: int = SEED,
+        known: FittedModels | None = None,
     ) -> None:
         self.features = features
+        self._known = known or FittedModels()
         self.window_days = window_days
         self._window, self._seed = pd.Timedelta(days=window_days), seed
         rows = history.assign(
@@ -232,9 +246,9 @@ class RollingOrigin:
         rows = pd.concat(self._snapshots[of] for of in training)
         if rows["churned"].nunique() < 2:
             return None
-        classifier = _classifier(kind, self._seed)
+        values, outcome = rows[self.features].astype("float64"), rows["churned"].to_numpy(dtype=int)
         with one_thread():
-            classifier.fit(rows[self.features].astype("float64"), rows["churned"].astype(int))
+            classifier = self._known.fitted(_classifier(kind, self._seed), values, outcome)
         if kind == FOREST:  # trained in two threads the trees are the same; added up in two, their votes are not
             classifier.set_params(n_jobs=1)
         return ChurnModel(kind, classifier, tuple(self.features), tuple(training), len(rows))
@@ -292,8 +306,11 @@ def probability_gone(rows: pd.DataFrame) -> np.ndarray | None:
     return 1.0 - alive
 
 
-def calibrated_classifier(model: ChurnModel, calibration: Calibration, rows: pd.DataFrame) -> Any:
-    """The model with its calibration for the customers `rows`, as one scikit-learn classifier.
+def calibrated_classifier(
+    model: ChurnModel, calibration: Calibration, rows: pd.DataFrame, probability: np.ndarray
+) -> Any:
+    """The model with its calibration for the customers `rows`, of whom it has told the `probability`, as one
+    scikit-learn classifier.
 
     It predicts in any process that has scikit-learn; what it says of `rows` is what `Calibration.apply` says.
     """
@@ -306,11 +323,11 @@ def calibrated_classifier(model: ChurnModel, calibration: Calibration, rows: pd.
     bounded = FunctionTransformer(np.clip, kw_args={"a_min": EDGE, "a_max": 1 - EDGE})
     sigmoid = make_pipeline(bounded, FunctionTransformer(logit), LogisticRegression())
     stacked = StackingClassifier([(model.kind, model.classifier)], sigmoid, cv="prefit", stack_method="predict_proba")
-    # Fitted to give it its shape; then the sigmoid gets the slope and level that were found out of time.
-    stacked.fit(rows[list(model.features)].astype("float64"), np.arange(len(rows)) % 2)
+    # Fitted, to a row of either class, to give it its shape; then the sigmoid gets what was found out of time.
+    stacked.fit(rows[list(model.features)].astype("float64").iloc[[0, 0]], [0, 1])
     regression = stacked.final_estimator_[-1]
     regression.coef_[:] = calibration.slope
-    regression.intercept_[:] = calibration.intercept(model.probability(rows))
+    regression.intercept_[:] = calibration.intercept(probability)
     return stacked
 
 
@@ -320,6 +337,16 @@ def _classifier(kind: str, seed: int) -> Any:
     if kind == FOREST:
         return RandomForestClassifier(**KINDS[kind], random_state=seed, n_jobs=2)
     return HistGradientBoostingClassifier(**KINDS[kind], random_state=seed)
+
+
+def _share_of_votes(forest: Any, values: pd.DataFrame) -> np.ndarray:
+    """What `predict_proba` says of class 1, without checking the rows anew for each of a hundred trees."""
+    rows = np.ascontiguousarray(values.to_numpy(dtype="float32"))
+    votes = np.zeros((len(rows), 2))
+    for tree in forest.estimators_:
+        votes += tree.tree_.predict(rows)
+    share: np.ndarray = votes[:, 1] / len(forest.estimators_)
+    return share
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.threads import one_thread
+from retail_assets.lakehouse.contracts import days_between
 
 Numbers = NDArray[np.float64]
 
@@ -245,8 +246,8 @@ def purchase_summaries(activity: DataFrame, snapshots: DataFrame) -> DataFrame:
         "as_of_date",
         "customer_id",
         (F.col("purchases") - 1).alias("frequency"),
-        F.date_diff("last", "first").alias("recency"),
-        F.date_diff("as_of_date", "first").alias("age"),
+        days_between("first", "last").alias("recency"),
+        days_between("first", "as_of_date").alias("age"),
         (F.col("spend") / F.col("purchases")).alias("mean_value"),
         "spend",
     )

@@ -69,7 +69,7 @@ def with_rfm_scores(frame: DataFrame, within: str) -> DataFrame:
 
     recency, frequency, monetary = (F.col(name).cast("string") for name in ("r_score", "f_score", "m_score"))
     cell = F.concat(recency, frequency)
-    segment = F.coalesce(*(F.when(cell.rlike(f"^{cells}$"), name) for cells, name in RFM_SEGMENTS.items()))
+    segment = F.coalesce(*(F.when(cell.rlike(rf"^{cells}\z"), name) for cells, name in RFM_SEGMENTS.items()))
     return (
         frame.withColumn("r_score", F.lit(QUINTILES + 1) - quintile("recency_days"))
         .withColumn("f_score", quintile("frequency"))

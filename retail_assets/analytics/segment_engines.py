@@ -12,6 +12,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.clustering_measures import nearest
 from retail_assets.analytics.segmentation import (
     CLUSTERS_SEARCHED,
     FEATURES,
@@ -21,7 +22,6 @@ from retail_assets.analytics.segmentation import (
     Scaling,
     Segmentation,
     Transform,
-    nearest,
     search,
 )
 
@@ -98,7 +98,7 @@ class OnDriver:
 
     def sizes(self, centres: np.ndarray) -> np.ndarray:
         """How many customers are nearest to each centre."""
-        return np.bincount(nearest(centres).predict(self.sample), minlength=len(centres))
+        return np.bincount(nearest(centres, self.sample), minlength=len(centres))
 
 
 @contextmanager

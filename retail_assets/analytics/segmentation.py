@@ -1,10 +1,9 @@
-"""K-means segments of customers by recency, frequency and monetary value: search, choice, names, assignment.
+"""K-means segments of customers by recency, frequency and monetary value: search, choice, names.
 
 Features are held within bounds, transformed and standardised to mean 0 and deviation 1 (`Scaling`): by default the
 logarithm, log1p, as all three measures have long tails (untransformed, a handful of wholesalers make a cluster of their
 own and a silhouette of 0.99); or winsorised, each measure held between two quantiles. Clusters are found by an engine
-(`segment_engines`), scikit-learn or MLlib; the search, the choice and the names are the same for both. Assignment is
-Spark, from the few rows of the model table, and agrees with scikit-learn's `predict`.
+(`segment_engines`), scikit-learn or MLlib; the search, the choice and the names are the same for both.
 """
 
 import warnings
@@ -14,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
 
+from retail_assets.analytics.clustering_measures import adjusted_rand_index, mean_silhouette, nearest
 from retail_assets.analytics.threads import one_thread
 
 if TYPE_CHECKING:
@@ -197,7 +195,8 @@ def search(engine: Engine, clusters: Iterable[int] = CLUSTERS_SEARCHED) -> Segme
         fits = {number: engine.fit(number) for number in clusters if number <= most}
         # MLlib may find fewer than it was asked for.
         fitted = {number: found for number, found in fits.items() if len(found.centres) == number}
-        candidates = tuple(_measure(engine, found) for found in fitted.values())
+        measured_on = _Sample(engine.sample)
+        candidates = tuple(_measure(engine, found, measured_on) for found in fitted.values())
         chosen, rule = choose(candidates)
         centres = fitted[chosen.clusters].centres if chosen else np.zeros((1, len(FEATURES)))
         value_scores = centres @ np.array([-1.0, 1.0, 1.0]) / 3
@@ -228,10 +227,10 @@ def pipeline(scaling: Scaling, centres: np.ndarray) -> "Pipeline":
     steps: list[tuple[str, Any]] = [("bounds", first)]
     if scaling.transform == "log":
         steps.append(("logarithm", FunctionTransformer(np.log1p)))
-    return Pipeline([*steps, ("standard", standard), ("clusters", nearest(centres))])
+    return Pipeline([*steps, ("standard", standard), ("clusters", _k_means(centres))])
 
 
-def nearest(centres: np.ndarray) -> "KMeans":
+def _k_means(centres: np.ndarray) -> "KMeans":
     """A scikit-learn model whose `predict` gives the nearest of these centres."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -247,6 +246,13 @@ def model_of(rows: pd.DataFrame) -> "Pipeline":
     """The pipeline of a month's model, made of its rows in the model table alone."""
     rows = rows.sort_values("cluster")
     return pipeline(scaling_of(rows), centres_of(rows))
+
+
+def placed(rows: pd.DataFrame, customers: pd.DataFrame) -> np.ndarray:
+    """The cluster of each of the customers (`FEATURES`) by a month's model, made of its rows in the model table alone:
+    what the pipeline predicts."""
+    rows = rows.sort_values("cluster")
+    return nearest(centres_of(rows), scaling_of(rows).scaled(customers[FEATURES].to_numpy("float64")))
 
 
 def centres_of(rows: pd.DataFrame) -> np.ndarray:
@@ -299,54 +305,31 @@ def labels(centres: np.ndarray, taken: Iterable[str] = ()) -> list[str]:
     return [list(free)[number] for number in assigned]
 
 
-def nearest_cluster(customers: DataFrame, model: DataFrame, on: str, key: str = "customer_id") -> DataFrame:
-    """Adds `cluster`, `label` and `distance` (Euclidean, scaled) of the nearest cluster to each customer.
+class _Sample:
+    """What candidates are measured on: scaled features, and of a fixed part of them all distances, worked out once."""
 
-    `model` holds the rows of `Segmentation.model_rows`, for each value of the column `on` (a snapshot's date, say)
-    its own; `on` and `key` identify a customer's row. Of equally near clusters the lower is taken. All three are
-    null where `model` has no row for the customer's `on`.
-    """
+    def __init__(self, scaled: np.ndarray) -> None:
+        from sklearn.metrics.pairwise import euclidean_distances
 
-    # In a struct of their own: the model's table names centroids as the customers' table names measures.
-    models = model.select(on, F.struct(*(name for name in model.columns if name != on)).alias("model"))
-
-    def square(dimension: str) -> Column:
-        measure = F.col(DIMENSIONS[dimension]).cast("double")
-        bounded = F.least(F.greatest(measure, f"model.{dimension}_floor"), f"model.{dimension}_cap")
-        value = F.when(F.col("model.transform") == "log", F.log1p(bounded)).otherwise(bounded)
-        scaled = (value - F.col(f"model.{dimension}_mean")) / F.col(f"model.{dimension}_deviation")
-        return F.pow(scaled - F.col(f"model.{dimension}_scaled"), F.lit(2.0))
-
-    return (
-        customers.join(models, on, "left")
-        .select(
-            *customers.columns,
-            F.col("model.cluster").alias("cluster"),
-            F.col("model.label").alias("label"),
-            *([F.col("model.model_month").alias("model_month")] if "model_month" in model.columns else []),
-            F.sqrt(square("recency") + square("frequency") + square("monetary")).alias("distance"),
-        )
-        .withColumn("nearness", F.row_number().over(Window.partitionBy(on, key).orderBy("distance", "cluster")))
-        .where("nearness = 1")
-        .drop("nearness")
-    )
+        self.scaled = scaled
+        self.part = np.sort(np.random.default_rng(SEED).permutation(len(scaled))[:SILHOUETTE_SAMPLE])
+        self.distances = euclidean_distances(scaled[self.part])
 
 
-def _measure(engine: Engine, fitted: Fitted) -> Candidate:
-    from sklearn.metrics import adjusted_rand_score, calinski_harabasz_score, davies_bouldin_score, silhouette_score
+def _measure(engine: Engine, fitted: Fitted, sample: _Sample) -> Candidate:
+    from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 
-    scaled, clusters = engine.sample, len(fitted.centres)
-    found = nearest(fitted.centres).predict(scaled)
-    sample = np.sort(np.random.default_rng(SEED).permutation(len(scaled))[:SILHOUETTE_SAMPLE])
+    scaled, clusters = sample.scaled, len(fitted.centres)
+    found = nearest(fitted.centres, scaled)
     # A clustering of which the sample sees one cluster only is as bad as can be.
-    visible = len(np.unique(found[sample])) > 1
+    visible = len(np.unique(found[sample.part])) > 1
     agreements = []
     for seed in range(SEED, SEED + RESAMPLES):
-        again = nearest(engine.fit(clusters, seed, resampled=True).centres).predict(scaled)
-        agreements.append(adjusted_rand_score(found, again))
+        again = nearest(engine.fit(clusters, seed, resampled=True).centres, scaled)
+        agreements.append(adjusted_rand_index(found, again))
     return Candidate(
         clusters=clusters,
-        silhouette=float(silhouette_score(scaled[sample], found[sample])) if visible else -1.0,
+        silhouette=mean_silhouette(sample.distances, found[sample.part]) if visible else -1.0,
         calinski_harabasz=float(calinski_harabasz_score(scaled, found)) if visible else 0.0,
         davies_bouldin=float(davies_bouldin_score(scaled, found)) if visible else float("inf"),
         inertia=fitted.inertia,

@@ -4,13 +4,14 @@ Pure: knows neither the workspace nor Spark. The groups of tables are those of t
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from retail_assets.lakehouse.layers import LAYERS
 from retail_assets.settings import SettingError
 
 VARIABLE = "RETAIL_ACCESS_POLICY"
-TABLE_GROUPS = frozenset({"bronze", "silver", "gold", "ml", "report", "quality"})
+TABLE_GROUPS = frozenset(layer.name for layer in LAYERS)
 EVERYTHING = "all"
 
 
@@ -97,23 +98,25 @@ def wanted_grants(policy: Iterable[Access], catalog: str, tables: Mapping[tuple[
 
     Every principal of the policy appears with every securable: what it is not to have, it has to lose.
     """
-    schemas = sorted({source for source, _ in tables})
     grants: dict[Securable, dict[str, frozenset[str]]] = {}
     for access in policy:
-        anything = access.everything or bool(access.reads)
-        grants.setdefault(Securable("CATALOG", catalog), {})[access.principal] = (
-            frozenset({"USE_CATALOG"}) if anything else frozenset()
-        )
-        for schema in schemas:
-            read = {group for (source, _), group in tables.items() if source == schema} & access.reads
-            grants.setdefault(Securable("SCHEMA", f"{catalog}.{schema}"), {})[access.principal] = (
-                frozenset({"ALL_PRIVILEGES"}) if access.everything else frozenset({"USE_SCHEMA"} if read else ())
-            )
-        for (schema, table), group in tables.items():
-            grants.setdefault(Securable("TABLE", f"{catalog}.{schema}.{table}"), {})[access.principal] = (
-                frozenset({"SELECT"}) if group in access.reads and not access.everything else frozenset()
-            )
+        for securable, privileges in _grants_of(access, catalog, tables):
+            grants.setdefault(securable, {})[access.principal] = frozenset(privileges)
     return grants
+
+
+def _grants_of(
+    access: Access, catalog: str, tables: Mapping[tuple[str, str], str]
+) -> Iterator[tuple[Securable, Iterable[str]]]:
+    """Each securable with the privileges that one principal is to have on it."""
+    readable = {table for table, group in tables.items() if group in access.reads}
+    yield Securable("CATALOG", catalog), ["USE_CATALOG"] if access.everything or access.reads else []
+    for schema in sorted({source for source, _ in tables}):
+        used = ["USE_SCHEMA"] if any(source == schema for source, _ in readable) else []
+        yield Securable("SCHEMA", f"{catalog}.{schema}"), ["ALL_PRIVILEGES"] if access.everything else used
+    for schema, table in tables:
+        selected = (schema, table) in readable and not access.everything
+        yield Securable("TABLE", f"{catalog}.{schema}.{table}"), ["SELECT"] if selected else []
 
 
 def grant_changes(wanted: Grants, current: Grants) -> list[GrantChange]:

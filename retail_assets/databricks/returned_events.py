@@ -42,6 +42,17 @@ def as_made_here(context: StepExecutionContext, events: Iterable[EventLogEntry])
             yield from same
 
 
+def as_of_run(context: StepExecutionContext, event: EventLogEntry) -> EventLogEntry:
+    """The event as one of this Dagster run, which has taken over the remote run of another."""
+    if event.run_id == context.run_id:
+        return event
+    dagster_event = event.dagster_event
+    if dagster_event is not None:
+        tags = {**(dagster_event.logging_tags or {}), "run_id": context.run_id, "job_name": context.job_name}
+        dagster_event = dagster_event._replace(job_name=context.job_name, logging_tags=tags)
+    return event._replace(run_id=context.run_id, job_name=context.job_name, dagster_event=dagster_event)
+
+
 def _kind(event: EventLogEntry) -> DagsterEventType | None:
     """All evaluations that come without a materialization between them are looked up at once."""
     kind = event.get_dagster_event().event_type if event.is_dagster_event else None

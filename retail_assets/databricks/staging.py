@@ -1,98 +1,37 @@
-"""What a remote step is given and where it lies meanwhile: the code, its libraries, and the staged files.
+"""Where a step's files lie while it is made remotely: a directory per step, in DBFS or in a Unity Catalog volume.
 
-Nothing here knows Dagster. Code is the package's own source and nothing else; libraries are those the package
-imports, at the versions of the lock file; files lie in a directory per step, in DBFS or in a Unity Catalog volume.
+Nothing here knows Dagster.
 """
 
 import base64
-import io
 import re
-import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePosixPath
+from typing import Any
 
-if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
-
-LIBRARIES = (
-    "altair",
-    "click",
-    "dagster",
-    "dagster-databricks",
-    "dagster-mlflow",
-    "dagster-pyspark",
-    "databricks-sdk",
-    "deltalake",
-    "mlflow",
-    "numpy",
-    "pandas",
-    "pandera",
-    "pyarrow",
-    "python-calamine",
-    "python-dateutil",
-    "rich",
-    "scikit-learn",
-    "scipy",
-    "sqlalchemy",
-    "threadpoolctl",
-    "universal-pathlib",
-    "vl-convert-python",
-    "watchdog",
-)
-"""What the package imports. Not pyspark and delta-spark: the runtime brings its own."""
-
-_STAGED_SUFFIXES = {".py", ".properties", ".html", ".css", ".js", ".topojson"}
-_NOT_STAGED = {"rehearsal", "__pycache__"}
-"""Folders that no cluster needs: the rehearsal workspace stands in for the cluster's own side."""
+from retail_assets.databricks.workspace_api import Refused, WorkspaceApi
 
 _DBFS_PUT_AT_MOST = 700_000
 """Bytes; the API takes 1 MB of base64 in one request."""
 _DBFS_BLOCK = 1024 * 1024
+
+_DBFS = "/api/2.0/dbfs"
+_FILES, _DIRECTORIES = "/api/2.0/fs/files", "/api/2.0/fs/directories"
 
 
 class StagingError(Exception):
     """Something cannot be staged; the message says what and why."""
 
 
-def package_zip(package: Path) -> bytes:
-    """The package's source as a zip, importable once unpacked. The same source gives the same bytes.
-
-    Only Python files and package data: what else lies in the folder (data, notebooks, keys, caches) stays behind.
-    """
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
-        for path in sorted(package.rglob("*")):
-            inside = path.relative_to(package)
-            hidden = any(part.startswith(".") for part in inside.parts)
-            if path.suffix not in _STAGED_SUFFIXES or hidden or _NOT_STAGED & set(inside.parts) or not path.is_file():
-                continue
-            entry = zipfile.ZipInfo((package.name / inside).as_posix())  # dated 1980, as every entry
-            entry.external_attr = 0o644 << 16
-            entry.create_system = 3  # the same on every host
-            files.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return archive.getvalue()
-
-
-def pinned(names: Iterable[str], lock: Path) -> list[dict[str, Any]]:
-    """The libraries as a run's request names them, at the versions of the lock file.
-
-    Raises StagingError, naming them, for libraries that the lock file does not have.
-    """
-    versions = dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^\s;\\]+)", lock.read_text(encoding="utf-8"), re.M))
-    missing = sorted(set(names) - set(versions))
-    if missing:
-        raise StagingError(f"{lock} pins no version of {', '.join(missing)}. Lock them: make lock.")
-    return [{"pypi": {"package": f"{name}=={versions[name]}"}} for name in names]
-
-
 class StagingArea(ABC):
     """A directory in the workspace. Names are relative to it: `<step's directory>/<file>`."""
 
-    def __init__(self, client: "WorkspaceClient", root: str) -> None:
-        self.client = client
+    holds_requirements = False
+    """Whether a cluster installs what a file of requirements here lists."""
+
+    def __init__(self, api: WorkspaceApi, root: str) -> None:
+        self.api = api
         self.root = root
 
     @abstractmethod
@@ -108,7 +47,7 @@ class StagingArea(ABC):
         """Writes a file, replacing one that is there."""
 
     @abstractmethod
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, patience: float | None = None) -> bytes | None:
         """What the file holds by now, which may be a part of it; None if there is none."""
 
     @abstractmethod
@@ -142,12 +81,12 @@ def step_directory(run_id: str, step_key: str, attempt: int) -> str:
     return f"{datetime.now(tz=UTC):{_STARTED}}_{run_id}_{safe}_{attempt}"
 
 
-def staging_area(client: "WorkspaceClient", location: str) -> StagingArea:
+def staging_area(api: WorkspaceApi, location: str) -> StagingArea:
     """The area at `/Volumes/<catalog>/<schema>/<volume>/…` or `dbfs:/…`."""
     if location.startswith("/Volumes/"):
-        return VolumeArea(client, location.rstrip("/"))
+        return VolumeArea(api, location.rstrip("/"))
     if location.startswith("dbfs:/"):
-        return DbfsArea(client, location.removeprefix("dbfs:").rstrip("/"))
+        return DbfsArea(api, location.removeprefix("dbfs:").rstrip("/"))
     raise StagingError(f"Files can be staged in /Volumes/… or dbfs:/…, not in {location!r}.")
 
 
@@ -164,57 +103,58 @@ class DbfsArea(StagingArea):
         path = self.path(name)
         # A single request can be repeated when a connection drops; a stream's blocks would then be there twice.
         if len(content) <= _DBFS_PUT_AT_MOST:
-            self.client.dbfs.put(path, contents=base64.b64encode(content).decode(), overwrite=True)
+            self._post("put", path=path, contents=_text(content), overwrite=True)
             return
-        handle = self.client.dbfs.create(path, overwrite=True).handle
-        assert handle is not None
+        handle = self._post("create", path=path, overwrite=True)["handle"]
         for start in range(0, len(content), _DBFS_PUT_AT_MOST):
-            block = base64.b64encode(content[start : start + _DBFS_PUT_AT_MOST]).decode()
-            self.client.dbfs.add_block(handle, block)
-        self.client.dbfs.close(handle)
-        size = self.client.dbfs.get_status(path).file_size
+            self._post("add-block", handle=handle, data=_text(content[start : start + _DBFS_PUT_AT_MOST]))
+        self._post("close", handle=handle)
+        size = self._get("get-status", path=path).get("file_size", 0)
         if size != len(content):
             raise StagingError(f"dbfs:{path} has {size} bytes instead of {len(content)}; a block was lost or doubled.")
 
-    def read(self, name: str) -> bytes | None:
-        from databricks.sdk.errors import NotFound
-
+    def read(self, name: str, patience: float | None = None) -> bytes | None:
         content = b""
         try:
             while True:
-                block = self.client.dbfs.read(self.path(name), offset=len(content), length=_DBFS_BLOCK)
-                data = base64.b64decode(block.data or "")
+                asked = {"path": self.path(name), "offset": len(content), "length": _DBFS_BLOCK}
+                block = self.api.call("GET", f"{_DBFS}/read", query=asked, patience=patience)
+                data = base64.b64decode(block.get("data", ""))
                 content += data
                 if len(data) < _DBFS_BLOCK:
                     return content
-        except NotFound:
+        except Refused as error:
+            _raise_unless_missing(error)
             return None
 
     def remove(self, directory: str) -> None:
-        from databricks.sdk.errors import NotFound
-
         try:
-            self.client.dbfs.delete(self.path(directory), recursive=True)
-        except NotFound:
-            return
+            self._post("delete", path=self.path(directory), recursive=True)
+        except Refused as error:
+            _raise_unless_missing(error)
 
     def directories(self) -> list[str]:
-        from databricks.sdk.errors import NotFound
-        from databricks.sdk.service.files import DbfsAPI
-
         try:
-            # Not client.dbfs.list, which leaves directories out.
-            entries = list(DbfsAPI(self.client.api_client).list(self.root))
-        except NotFound:
+            entries = self._get("list", path=self.root).get("files", [])
+        except Refused as error:
+            _raise_unless_missing(error)
             return []
-        return [PurePosixPath(str(entry.path)).name for entry in entries if entry.is_dir]
+        return [PurePosixPath(entry["path"]).name for entry in entries if entry.get("is_dir")]
+
+    def _post(self, what: str, **body: Any) -> dict[str, Any]:
+        return self.api.call("POST", f"{_DBFS}/{what}", body)
+
+    def _get(self, what: str, **query: Any) -> dict[str, Any]:
+        return self.api.call("GET", f"{_DBFS}/{what}", query=query)
 
 
 class VolumeArea(StagingArea):
     """A directory in a Unity Catalog volume, through the Files API; for workspaces without a DBFS root."""
 
-    def __init__(self, client: "WorkspaceClient", root: str) -> None:
-        super().__init__(client, root)
+    holds_requirements = True
+
+    def __init__(self, api: WorkspaceApi, root: str) -> None:
+        super().__init__(api, root)
         self._made: set[PurePosixPath] = set()
 
     def uri(self, name: str) -> str:
@@ -226,42 +166,51 @@ class VolumeArea(StagingArea):
     def write(self, name: str, content: bytes) -> None:
         directory = PurePosixPath(self.path(name)).parent
         if directory not in self._made:
-            self.client.files.create_directory(str(directory))
+            self.api.call("PUT", f"{_DIRECTORIES}{directory}")
             self._made.add(directory)
-        self.client.files.upload(self.path(name), io.BytesIO(content), overwrite=True)
+        self.api.upload(f"{_FILES}{self.path(name)}", content)
 
-    def read(self, name: str) -> bytes | None:
-        from databricks.sdk.errors import NotFound
-
+    def read(self, name: str, patience: float | None = None) -> bytes | None:
         try:
-            stream = self.client.files.download(self.path(name)).contents
-        except NotFound:
+            return self.api.download(f"{_FILES}{self.path(name)}", patience)
+        except Refused as error:
+            _raise_unless_missing(error)
             return None
-        assert stream is not None
-        with stream:
-            return stream.read()
 
     def remove(self, directory: str) -> None:
-        from databricks.sdk.errors import NotFound
-
         try:
-            for entry in self.client.files.list_directory_contents(self.path(directory)):
-                assert entry.path is not None
-                if entry.is_directory:
-                    self.remove(f"{directory}/{entry.name}")
+            for entry in self._entries(self.path(directory)):
+                if entry.get("is_directory"):
+                    self.remove(f"{directory}/{entry['name']}")
                 else:
-                    self.client.files.delete(entry.path)
+                    self.api.call("DELETE", f"{_FILES}{entry['path']}")
             self._made.discard(PurePosixPath(self.path(directory)))
-            self.client.files.delete_directory(self.path(directory))
-        except NotFound:
-            return
+            self.api.call("DELETE", f"{_DIRECTORIES}{self.path(directory)}")
+        except Refused as error:
+            _raise_unless_missing(error)
 
     def directories(self) -> list[str]:
-        from databricks.sdk.errors import NotFound
-
         try:
-            return [
-                str(entry.name) for entry in self.client.files.list_directory_contents(self.root) if entry.is_directory
-            ]
-        except NotFound:
+            return [entry["name"] for entry in self._entries(self.root) if entry.get("is_directory")]
+        except Refused as error:
+            _raise_unless_missing(error)
             return []
+
+    def _entries(self, directory: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = []
+        page: dict[str, str] = {}
+        while True:
+            answer = self.api.call("GET", f"{_DIRECTORIES}{directory}", query=page)
+            entries += answer.get("contents", [])
+            if not answer.get("next_page_token"):
+                return entries
+            page = {"page_token": answer["next_page_token"]}
+
+
+def _raise_unless_missing(error: Refused) -> None:
+    if not error.missing:
+        raise error
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()

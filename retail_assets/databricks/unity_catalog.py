@@ -6,9 +6,9 @@ first, changes only what differs, and shows the statements it came to; done twic
 Tables that do not exist yet are named and left for the next run.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import Failure, In, JobDefinition, MetadataValue, Nothing, OpExecutionContext, Out, job, op
 from pyspark.sql import SparkSession
@@ -18,11 +18,14 @@ from retail_assets.databricks.settings import DatabricksSettings, is_unity_catal
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
 from retail_assets.lakehouse.delta_tables import literal, quoted
+from retail_assets.lakehouse.layers import Layer
 from retail_assets.lakehouse.maintenance import retention
-from retail_assets.lakehouse.pseudonyms import Identifiers
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.settings import RETENTION_DAYS, Settings
+
+if TYPE_CHECKING:
+    from retail_assets.databricks.workspace_api import WorkspaceApi
 
 PROPERTIES = {
     # A partition's rows come from several tasks and would make as many small files.
@@ -43,18 +46,18 @@ class Described:
 
 
 def wanted_description(
-    contract: type[Contract], group: str, identifiers: Identifiers, pseudonyms: bool, kept: Mapping[str, str]
+    contract: type[Contract], layer: Layer, id_columns: Collection[str], pseudonyms: bool, kept: Mapping[str, str]
 ) -> Described:
     """What a contract has the catalog say. `pseudonyms`: whether there are such in place of ids. `kept`: the properties
     by which the table keeps its files and its log."""
-    kind = "pseudonym" if pseudonyms and group in identifiers.pseudonyms else "identifier"
+    kind = "pseudonym" if pseudonyms and layer.pseudonymous else "identifier"
     schema = spark_schema(contract)
     return Described(
         comment=" ".join((contract.__doc__ or "").split()),
         columns={item.name: item.metadata["comment"] for item in schema},
         properties={**kept, **PROPERTIES},
-        tags={LAYER: group},
-        column_tags={name: {PERSONAL: kind} for name in schema.fieldNames() if name in identifiers.columns},
+        tags={LAYER: layer.name},
+        column_tags={name: {PERSONAL: kind} for name in schema.fieldNames() if name in id_columns},
     )
 
 
@@ -120,7 +123,7 @@ def describe_tables(
     spark: SparkSession,
     catalog: str,
     tables: Iterable[Table | ResultsTable],
-    identifiers: Identifiers,
+    id_columns: Collection[str],
     pseudonyms: bool,
     retention_days: int = RETENTION_DAYS,
 ) -> dict[str, Any]:
@@ -135,59 +138,76 @@ def describe_tables(
             continue
         current = current_description(spark, catalog, name)
         kept = retention(retention_days, current.properties)
-        wanted = wanted_description(table.contract, table.group, identifiers, pseudonyms, kept)
+        wanted = wanted_description(table.contract, table.layer, id_columns, pseudonyms, kept)
         for statement in statements(stored.identifier(name), wanted, current, tagged=is_unity_catalog(catalog)):
             spark.sql(statement)
             done.append(statement)
     return _shown(done, absent)
 
 
-def grant_access(client: Any, databricks: DatabricksSettings, tables: Iterable[Table | ResultsTable]) -> dict[str, Any]:
-    """Brings the grants in line with the policy; what was done, as metadata. `client`: the SDK's WorkspaceClient.
+def grant_access(
+    api: "WorkspaceApi", databricks: DatabricksSettings, tables: Iterable[Table | ResultsTable]
+) -> dict[str, Any]:
+    """Brings the grants in line with the policy; what was done, as metadata.
 
+    Privileges are read as the workspace words them: one that this project has never heard of is taken away like others.
     Raises Failure, after everything else is done, where Databricks refuses a grant: of a principal it does not know.
     """
-    from databricks.sdk.errors import NotFound
-    from databricks.sdk.errors.base import DatabricksError
-    from databricks.sdk.service.catalog import PermissionsChange, Privilege
+    from databricks.sdk.service.catalog import Privilege
 
-    groups = {table_name(table.contract): table.group for table in tables}
-    wanted = dict(wanted_grants(databricks.access_policy, databricks.catalog, groups))
-    current: dict[Securable, dict[str, frozenset[str]]] = {}
-    absent = []
-    for securable in list(wanted):
-        try:
-            answer = client.grants.get(securable.kind.lower(), securable.name)
-        except NotFound:
-            absent.append(securable.name)
-            del wanted[securable]
-            continue
-        current[securable] = {
-            assignment.principal: frozenset(privilege.value for privilege in assignment.privileges or [])
-            for assignment in answer.privilege_assignments or []
-        }
+    from retail_assets.databricks.workspace_api import Refused
+
+    groups = {table_name(table.contract): table.layer.name for table in tables}
+    wanted = wanted_grants(databricks.access_policy, databricks.catalog, groups)
+    found = {securable: _granted(api, securable) for securable in wanted}
+    current = {securable: held for securable, held in found.items() if held is not None}
     done: list[str] = []
     refused: dict[str, str] = {}  # the error -> the first principal that met it
-    for change in grant_changes(wanted, current):
-        one = PermissionsChange(
-            principal=change.principal,
-            add=[Privilege(name) for name in sorted(change.add)],
-            remove=[Privilege(name) for name in sorted(change.remove)],
-        )
+    for change in grant_changes({securable: wanted[securable] for securable in current}, current):
+        one = {"principal": change.principal, "add": sorted(change.add), "remove": sorted(change.remove)}
         try:  # one at a time: what is refused keeps nobody else from what is theirs
-            client.grants.update(change.securable.kind.lower(), change.securable.name, changes=[one])
-        except DatabricksError as error:
+            api.call("PATCH", _permissions(change.securable), {"changes": [one]})
+        except Refused as error:
             refused.setdefault(str(error), f"{change.principal} on {change.securable.name}")
         else:
             done += change.statements
+    absent = [securable.name for securable in wanted if securable not in current]
+    known = {privilege.value for privilege in Privilege}
+    unknown = {name for principals in current.values() for names in principals.values() for name in names} - known
+    shown = _shown(done, absent) | {"unknown_privileges": MetadataValue.text(", ".join(sorted(unknown)) or "none")}
     if refused:
         raise Failure(
             "Some grants were refused; the others were made. Correct RETAIL_ACCESS_POLICY, or make the group.\n"
             + "\n".join(f"{which}: {error}" for error, which in refused.items()),
-            metadata=_shown(done, absent),
+            metadata=shown,
             allow_retries=False,
         )
-    return _shown(done, absent)
+    return shown
+
+
+def _granted(api: "WorkspaceApi", securable: Securable) -> dict[str, frozenset[str]] | None:
+    """Principal -> its own privileges on a securable; None if there is no such securable."""
+    from retail_assets.databricks.workspace_api import Refused
+
+    held: dict[str, frozenset[str]] = {}
+    page: dict[str, str] = {}
+    while True:
+        try:
+            answer = api.call("GET", _permissions(securable), query=page)
+        except Refused as error:
+            if error.missing:
+                return None
+            raise
+        for assignment in answer.get("privilege_assignments") or []:
+            privileges = frozenset(assignment.get("privileges") or [])
+            held[assignment["principal"]] = held.get(assignment["principal"], frozenset()) | privileges
+        if not answer.get("next_page_token"):
+            return held
+        page = {"page_token": answer["next_page_token"]}
+
+
+def _permissions(securable: Securable) -> str:
+    return f"/api/2.1/unity-catalog/permissions/{securable.kind.lower()}/{securable.name}"
 
 
 def _shown(done: Sequence[str], absent: Sequence[str]) -> dict[str, Any]:
@@ -199,7 +219,7 @@ def _shown(done: Sequence[str], absent: Sequence[str]) -> dict[str, Any]:
 
 
 def governance_job(
-    settings: Settings, tables: Sequence[Table | ResultsTable], identifiers: Identifiers
+    settings: Settings, tables: Sequence[Table | ResultsTable], id_columns: Collection[str]
 ) -> JobDefinition:
     """The job of the databricks deployment. Loading it needs neither network nor the SDK."""
 
@@ -212,7 +232,7 @@ def governance_job(
     def describe(context: OpExecutionContext) -> None:
         spark = context.resources.pyspark.spark_session
         shown = describe_tables(
-            spark, str(settings.catalog), tables, identifiers, bool(settings.pseudonym_key), settings.retention_days
+            spark, str(settings.catalog), tables, id_columns, bool(settings.pseudonym_key), settings.retention_days
         )
         context.add_output_metadata(shown)
 
@@ -223,13 +243,14 @@ def governance_job(
         out=Out(Nothing),
     )
     def grant(context: OpExecutionContext) -> None:
-        from databricks.sdk import WorkspaceClient
+        from retail_assets.databricks.workspace_api import Login, WorkspaceApi
 
         databricks = settings.databricks
         if databricks is None:
             raise RuntimeError("grant_access runs on the host; on the cluster there are no credentials for it.")
-        client = WorkspaceClient(host=databricks.host, **databricks.credentials.client_arguments)
-        context.add_output_metadata(grant_access(client, databricks, tables))
+        login = Login(databricks.host, databricks.credentials.client_arguments)
+        api = WorkspaceApi(login, say=context.log.warning)
+        context.add_output_metadata(grant_access(api, databricks, tables))
 
     @job(name="unity_catalog_governance", description=__doc__)
     def unity_catalog_governance() -> None:

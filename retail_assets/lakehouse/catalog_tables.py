@@ -4,17 +4,24 @@ Everything goes through SQL and the catalog: a table's files may be where nobody
 """
 
 import json
+import time
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
+from pyspark import StorageLevel
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from retail_assets.lakehouse.delta_tables import Tables, Written, quoted
+from retail_assets.lakehouse.delta_tables import Commit, Replacement, Staged, Tables, quoted
 from retail_assets.lakehouse.provenance import PROVENANCE
+from retail_assets.partitions.keys import as_sql, within
+
+Written = tuple[int, Mapping[str, Any], int]
+"""The version that a write made, Delta's metrics of it, and how many rows the table has now."""
 
 _COMMITS_SEARCHED = 20
 """How far back a write is looked for: on Databricks its own compaction may have committed after it."""
@@ -82,7 +89,12 @@ class CatalogTables(Tables):
         # Files that are not in directories are skipped by the partition column alone.
         return super()._properties(partition, "" if self._clustered else directory, remembers)
 
-    def _write(self, name: Sequence[str], writer: DataFrameWriter, provenance: Mapping[str, Any]) -> Written:
+    def _stage(self, into: Replacement, frame: DataFrame) -> Staged:
+        return _Persisted(self, into, frame)
+
+    def write(self, name: Sequence[str], writer: DataFrameWriter, provenance: Mapping[str, Any]) -> Written:
+        """Runs the write that has been prepared, its provenance in the commit's own metadata; the version it made,
+        Delta's metrics of it, the table's rows."""
         mark = json.dumps({"retail_assets": str(uuid.uuid4()), PROVENANCE: provenance})
         writer.option("userMetadata", mark).saveAsTable(self.identifier(name))
         history = self._spark.sql(f"DESCRIBE HISTORY {self.identifier(name)} LIMIT {_COMMITS_SEARCHED}")
@@ -103,10 +115,49 @@ class CatalogTables(Tables):
             writer = writer.mode("overwrite").option("replaceWhere", replaced)
         for attempt in range(1, _APPEND_ATTEMPTS + 1):
             try:
-                version, _, table_rows = self._write(name, writer, {})
+                version, _, table_rows = self.write(name, writer, {})
             except CommitLost:
                 if attempt == _APPEND_ATTEMPTS:
                     raise
             else:
                 break
         return version, table_rows
+
+
+class _Persisted(Staged):
+    """Rows kept by Spark between audit and publishing: what lies in a catalog, only the catalog may write."""
+
+    def __init__(self, tables: CatalogTables, into: Replacement, frame: DataFrame) -> None:
+        self._tables, self._into = tables, into
+        self.frame = frame.persist(StorageLevel.MEMORY_AND_DISK)
+
+    def publish(self, keys: Sequence[date] | None = None, provenance: Mapping[str, Any] | None = None) -> Commit:
+        began, into = time.monotonic(), self._into
+        self._tables.prepare(into, remembers=bool(provenance))
+        frame = self.frame if keys is None else self.frame.filter(within(into.partition, keys))
+        writer = (
+            frame.write.format("delta")
+            .mode("overwrite")
+            .option("replaceWhere", as_sql(into.partition, into.keys if keys is None else keys))
+            .option("mergeSchema", "true")
+        )
+        try:
+            version, metrics, table_rows = self._tables.write(into.name, writer, provenance or {})
+        except AnalysisException as error:
+            if "NOT_NULL_CONSTRAINT_VIOLATED" in str(error):  # wrapped in a mismatch, too
+                raise into.has_null(str(error).strip().splitlines()[-1]) from error
+            if "REPLACE_WHERE_MISMATCH" in str(error):
+                raise into.outside() from error
+            raise
+        # A write of no rows has none of some metrics.
+        return Commit(
+            version=version,
+            rows=int(metrics.get("numOutputRows", 0)) - int(metrics.get("numCopiedRows", 0)),
+            files=int(metrics.get("numFiles", 0)),
+            bytes=int(metrics.get("numOutputBytes", 0)),
+            seconds=time.monotonic() - began,
+            table_rows=table_rows,
+        )
+
+    def take_back(self) -> None:
+        self.frame.unpersist()

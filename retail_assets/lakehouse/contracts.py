@@ -35,6 +35,12 @@ Origin = tuple[Any, ...]
 """A contract and the names of its columns that a column is made from: `(CleanTransactions, "line_total")`."""
 
 
+Expression = Callable[[], Column]
+"""A rule's condition, or an aggregate that a check measures: a function that makes the Column, and is called where the
+rows are (`evaluate`). A Column belongs to the engine it was made for, Spark's own or a Spark Connect server's, and
+which of them runs is not known while modules load: no Column is made then, here or in a table's module."""
+
+
 class ContractViolation(Exception):
     """A table that does not have the shape its contract states; the message names table, columns and remedy."""
 
@@ -55,11 +61,16 @@ def column(
     origin: Origin | list[Origin] = (),
     unit: str | None = None,
     role: str = "value",
+    of_the_writing: bool = False,
     **rules: Any,
 ) -> Any:
-    """A column: what it means, what it is made from, its unit, and pandera's rules (nullable, ge, le, isin …)."""
+    """A column: what it means, what it is made from, its unit, and pandera's rules (nullable, ge, le, isin …).
+
+    `of_the_writing`: it differs each time that the same rows are written, such as the moment of it.
+    """
     origins = origin if isinstance(origin, list) else [origin] if origin else []
-    return pa.Field(description=description, metadata={"origin": origins, "unit": unit, "role": role}, **rules)
+    metadata = {"origin": origins, "unit": unit, "role": role, "of_the_writing": of_the_writing}
+    return pa.Field(description=description, metadata=metadata, **rules)
 
 
 def partition(description: str, **options: Any) -> Any:
@@ -72,14 +83,14 @@ def month_directory(of: str) -> Any:
     return column(f"Month of {of} (yyyy-MM), by which the files are laid out", role="directory")
 
 
-def row_rule(description: str) -> Callable[[Callable[[], Column]], Any]:
+def row_rule(description: str) -> Callable[[Expression], Any]:
     """A rule over several columns of one row: decorates a function that returns the condition rows must meet.
 
     A condition that is NULL counts as met, as in SQL's CHECK constraints and in pandera's own checks.
     """
 
-    def decorate(condition: Callable[[], Column]) -> Any:
-        def holds(cls: type, frame: DataFrame, condition: Callable[[], Column]) -> bool:
+    def decorate(condition: Expression) -> Any:
+        def holds(cls: type, frame: DataFrame, condition: Expression) -> bool:
             return frame.filter(~condition()).isEmpty()
 
         holds.__name__ = condition.__name__
@@ -95,7 +106,7 @@ class Rule:
     name: str
     column: str | None
     description: str
-    condition: Callable[[], Column]
+    condition: Expression
 
 
 _BUILT_IN: dict[str, Callable[[Column, dict[str, Any]], Column]] = {
@@ -116,14 +127,35 @@ _BUILT_IN: dict[str, Callable[[Column, dict[str, Any]], Column]] = {
 
 
 def _anchored(pattern: Any) -> str:
-    """pandera matches from the start of the text, as Python's re.match does; Spark searches anywhere."""
+    """pandera matches from the start of the text, as Python's re.match does; Spark searches anywhere. A text ends where
+    it ends: by `$` it might end, on a JVM, before a line end."""
     text = getattr(pattern, "pattern", pattern)
+    if text.endswith("$") and not text.endswith("\\$"):
+        text = f"{text[:-1]}\\z"
     return text if text.startswith("^") else f"^(?:{text})"
 
 
 def money(amount: Column) -> Column:
     """An amount as Money; NULL, as the sum over no rows is, as 0."""
     return F.coalesce(amount, F.lit(0)).cast("decimal(18,3)")
+
+
+def ratio(part: Column, whole: Column) -> Column:
+    """What part is of a whole, DOUBLE. Amounts are divided as doubles: how many decimals the quotient of two has, and
+    whether the last is rounded, differs from engine to engine."""
+    return part.cast("double") / whole.cast("double")
+
+
+def days_between(earlier: str | Column, later: str | Column) -> Column:
+    """Days from one date to another, INT: engines give whole numbers of different widths, which would change the
+    precision of a decimal that is divided by them."""
+    return F.datediff(later, earlier).cast("int")  # noqa: TID251
+
+
+def money_of_real(amount: Column) -> Column:
+    """An amount in doubles, below a billion, as Money; halves away from 0. By way of more decimals: what is written
+    1.0005 lies below it as a double, and engines differ over which of the two they round."""
+    return amount.cast("decimal(24,6)").cast("decimal(18,3)")
 
 
 def rules(contract: type[Contract]) -> list[Rule]:
@@ -152,13 +184,11 @@ def rules(contract: type[Contract]) -> list[Rule]:
     return found
 
 
-def _is_there(name: str) -> Callable[[], Column]:
+def _is_there(name: str) -> Expression:
     return lambda: F.col(name).isNotNull()
 
 
-def _translated(
-    build: Callable[[Column, dict[str, Any]], Column], name: str, statistics: dict[str, Any]
-) -> Callable[[], Column]:
+def _translated(build: Callable[[Column, dict[str, Any]], Column], name: str, statistics: dict[str, Any]) -> Expression:
     return lambda: build(F.col(name), statistics)
 
 
@@ -201,8 +231,8 @@ def spark_schema(contract: type[Contract]) -> T.StructType:
 
 
 def written_schema(contract: type[Contract]) -> T.StructType:
-    """The schema as `conform` gives it to what is written: nullable, as a frame cannot promise more; its metadata says
-    which columns the table must have."""
+    """The schema of what is written: nullable, as a frame cannot promise more; its metadata has the columns' comments,
+    and says which columns the table must have."""
     return T.StructType(
         [
             T.StructField(f.name, f.dataType, True, {**f.metadata, REQUIRED: not f.nullable})
@@ -218,7 +248,7 @@ def described(field: Any) -> str:
 
 
 def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
-    """The frame with exactly the contract's columns, in its order, with its types and comments.
+    """The frame with exactly the contract's columns, in its order, with its types.
 
     Numbers are brought to the contract's precision (an overflow is an error in ANSI mode); any other difference of
     type, a missing or an undeclared column is a ContractViolation. The month directory is filled in.
@@ -240,8 +270,13 @@ def conform(frame: DataFrame, contract: type[Contract]) -> DataFrame:
             f"{name} does not have the shape of its contract {contract.__name__}: {'; '.join(problems)}. "
             "Change the transform or the contract, so that both say the same."
         )
-    written = written_schema(contract)
-    return frame.select([F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in written])
+    return frame.select([_brought(f.name, have[f.name], f.dataType).alias(f.name) for f in wanted])
+
+
+def _brought(name: str, have: T.DataType, wanted: T.DataType) -> Column:
+    value = F.col(name)
+    real_as_money = isinstance(have, T.DoubleType) and isinstance(wanted, T.DecimalType)
+    return (money_of_real(value) if real_as_money else value).cast(wanted)
 
 
 def _fits(have: T.DataType, wanted: T.DataType) -> bool:

@@ -7,16 +7,16 @@ writers of one table, which is why runs write through a pool of one.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from retail_assets.partitions.keys import as_sql, within
+from retail_assets.partitions.keys import DIRECTORY, PARTITION, within
 
 REQUIRED = "required"
 """Metadata of a frame's column: whether the table that is created for it has it NOT NULL."""
@@ -47,21 +47,52 @@ class Commit:
     table_rows: int
 
 
+class Staged(ABC):
+    """Rows on their way into a table's partitions: computed and written once, audited where they lie, then published or
+    taken back."""
+
+    frame: DataFrame
+    """The rows, as often as they are asked for."""
+
+    @abstractmethod
+    def publish(self, keys: Sequence[date] | None = None, provenance: Mapping[str, Any] | None = None) -> Commit:
+        """Replaces the partitions by the rows, atomically; every other row of the table stays as it is.
+
+        `keys`: only these of the partitions that the rows were staged for. `provenance`, by partition, becomes part of
+        the commit: see provenance.py. Raises WriteRefused for rows of partitions that they were not staged for, for
+        NULL where the table must not have it, and for columns that went missing or changed their type.
+        """
+
+    @abstractmethod
+    def take_back(self) -> None:
+        """Lets go of what was not published."""
+
+
 @dataclass(frozen=True)
 class Replacement:
-    """A write: the rows that take the place of a table's partitions `keys`, what is to be remembered of where they are
-    from, and how many they are, where that is known."""
+    """Which partitions `keys` of which table get new rows, of which columns, and by which column the table's files are
+    laid out if it has to be created."""
 
     name: Sequence[str]
-    frame: DataFrame
     partition: str
     keys: Sequence[date]
-    provenance: Mapping[str, Any]
-    count: int | None
+    directory: str
+    schema: T.StructType
 
+    def outside(self) -> WriteRefused:
+        """What is said of rows of other partitions."""
+        return WriteRefused(
+            f"{'.'.join(self.name)}: some rows have a {self.partition} outside the partitions being written "
+            f"({min(self.keys)} to {max(self.keys)}), so nothing was written. A transform must only return rows of its "
+            f"own partitions: look at how it derives {self.partition}."
+        )
 
-Written = tuple[int, Mapping[str, Any], int]
-"""The version that a write made, Delta's metrics of it, and how many rows the table has now."""
+    def has_null(self, told: str) -> WriteRefused:
+        """What is said of NULL in a column that must not have it."""
+        return WriteRefused(
+            f"{'.'.join(self.name)}: some rows have NULL in a column that must not have it, so nothing was written. "
+            f"Delta says: {told}"
+        )
 
 
 class Tables(ABC):
@@ -100,66 +131,42 @@ class Tables(ABC):
     def _schema(self, name: Sequence[str]) -> T.StructType:
         """The columns of a table that exists."""
 
+    def stage(
+        self,
+        name: Sequence[str],
+        frame: DataFrame,
+        layout: Mapping[str, str],
+        keys: Sequence[date],
+        schema: T.StructType | None = None,
+    ) -> AbstractContextManager[Staged]:
+        """Rows that are to replace the partitions `keys`. What is not published when the block ends is taken back.
+
+        `layout` says by PARTITION and DIRECTORY which columns hold the partition and lay out the files. `schema`: the
+        frame's columns, where their metadata says more than the frame's own (REQUIRED, and comments). Raises
+        WriteRefused for no keys at all.
+        """
+        if not keys:
+            raise WriteRefused(f"{'.'.join(name)}: no partition to write was given, so nothing was written.")
+        partition = layout[PARTITION]
+        into = Replacement(name, partition, keys, layout.get(DIRECTORY, partition), schema or frame.schema)
+        return _let_go(self._stage(into, frame))
+
     @abstractmethod
-    def _write(self, name: Sequence[str], writer: DataFrameWriter, provenance: Mapping[str, Any]) -> Written:
-        """Runs the write that has been prepared, its provenance in the commit's own metadata; the version it made,
-        Delta's metrics of it, the table's rows."""
+    def _stage(self, into: Replacement, frame: DataFrame) -> Staged:
+        """Computes the rows and keeps them until they are published or taken back."""
 
     def replace(
         self,
         name: Sequence[str],
         frame: DataFrame,
-        partition: str,
+        layout: Mapping[str, str],
         keys: Sequence[date],
-        directory: str | None = None,
         provenance: Mapping[str, Any] | None = None,
-        count: int | None = None,
+        schema: T.StructType | None = None,
     ) -> Commit:
-        """Replaces the partitions `keys` by the frame's rows, atomically; every other row stays as it is.
-
-        New columns are added to the table. `provenance`, by partition, becomes part of the commit: see provenance.py.
-        `count` is how many rows the frame has, where that is known: few are written in a quicker way.
-        Raises WriteRefused for rows outside `keys`, for no keys at all, for NULL where the table must not have it, and
-        for columns that went missing or changed their type.
-        """
-        if not keys:
-            raise WriteRefused(f"{'.'.join(name)}: no partition to write was given, so nothing was written.")
-        began = time.monotonic()
-        if not self.exists(name):
-            self._create(name, frame.schema, partition, directory or partition, remembers=bool(provenance))
-        self._refuse_incompatible(name, frame.schema)
-        write = Replacement(name, frame, partition, keys, provenance or {}, count)
-        commit = self._replace_few(write) or self._replace_by_spark(write)
-        return replace(commit, seconds=time.monotonic() - began)
-
-    def _replace_few(self, write: Replacement) -> Commit | None:
-        """The quicker way, where there is one for these rows; else None, and nothing was written."""
-        return None
-
-    def _replace_by_spark(self, write: Replacement) -> Commit:
-        writer = (
-            write.frame.write.format("delta")
-            .mode("overwrite")
-            .option("replaceWhere", as_sql(write.partition, write.keys))
-            .option("mergeSchema", "true")
-        )
-        try:
-            version, metrics, table_rows = self._write(write.name, writer, write.provenance)
-        except AnalysisException as error:
-            if "NOT_NULL_CONSTRAINT_VIOLATED" in str(error):  # wrapped in a mismatch, too
-                raise WriteRefused(has_null(write.name, str(error).strip().splitlines()[-1])) from error
-            if "REPLACE_WHERE_MISMATCH" in str(error):
-                raise WriteRefused(outside(write)) from error
-            raise
-        # A write of no rows has none of some metrics.
-        return Commit(
-            version=version,
-            rows=int(metrics.get("numOutputRows", 0)) - int(metrics.get("numCopiedRows", 0)),
-            files=int(metrics.get("numFiles", 0)),
-            bytes=int(metrics.get("numOutputBytes", 0)),
-            seconds=0.0,
-            table_rows=table_rows,
-        )
+        """Stages the rows and publishes them. New columns are added to the table."""
+        with self.stage(name, frame, layout, keys, schema) as staged:
+            return staged.publish(provenance=provenance)
 
     def append(
         self,
@@ -185,6 +192,13 @@ class Tables(ABC):
         self, name: Sequence[str], schema: T.StructType, rows: Sequence[tuple[Any, ...]], replaced: str | None
     ) -> tuple[int, int]:
         """Appends rows to a table that exists; its version and its rows afterwards."""
+
+    def prepare(self, into: Replacement, remembers: bool = False) -> None:
+        """Creates the table if there is none, and refuses columns that it cannot take. `remembers`: whether its log
+        says where rows are from."""
+        if not self.exists(into.name):
+            self._create(into.name, into.schema, into.partition, into.directory, remembers)
+        self._refuse_incompatible(into.name, into.schema)
 
     def _create(
         self, name: Sequence[str], schema: T.StructType, partition: str, directory: str, remembers: bool = False
@@ -233,6 +247,14 @@ class Tables(ABC):
             )
 
 
+@contextmanager
+def _let_go(staged: Staged) -> Iterator[Staged]:
+    try:
+        yield staged
+    finally:
+        staged.take_back()
+
+
 def quoted(identifier: str) -> str:
     """A name in SQL."""
     return "`" + identifier.replace("`", "``") + "`"
@@ -241,20 +263,3 @@ def quoted(identifier: str) -> str:
 def literal(text: str) -> str:
     """A text in SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def has_null(name: Sequence[str], told: str) -> str:
-    """What a refused write says of NULL in a column that must not have it."""
-    return (
-        f"{'.'.join(name)}: some rows have NULL in a column that must not have it, so nothing was written. "
-        f"Delta says: {told}"
-    )
-
-
-def outside(write: Replacement) -> str:
-    """What a refused write says of rows of other partitions."""
-    return (
-        f"{'.'.join(write.name)}: some rows have a {write.partition} outside the partitions being written "
-        f"({min(write.keys)} to {max(write.keys)}), so nothing was written. A transform must only return rows of its "
-        f"own partitions: look at how it derives {write.partition}."
-    )

@@ -22,7 +22,7 @@ def _section(table: Table | ResultsTable) -> str:
         "",
         str(contract.__doc__).strip().replace("\n    ", "\n"),
         "",
-        f"Group {table.group}; {_source(table, read)}.",
+        f"Group {table.layer.name}; {_source(table, read)}.",
         "",
         "| column | type | nullable | meaning | made from |",
         "| --- | --- | --- | --- | --- |",
@@ -43,7 +43,7 @@ def _section(table: Table | ResultsTable) -> str:
         lines += ["", f"Rules across columns: {'; '.join(across)}."]
     if table.checks:
         lines += ["", "| check | blocks | promise |", "| --- | --- | --- |"]
-    lines += [f"| `{c.name}` | {'yes' if c.blocking else 'no'} | {c.description} |" for c in table.checks]
+    lines += [f"| `{c.name}` | {'yes' if c.blocking else 'no'} | {c.promise} |" for c in table.checks]
     return "\n".join([*lines, ""])
 
 

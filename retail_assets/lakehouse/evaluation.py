@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.contracts import Contract, partition_column, rules, unique_key
+from retail_assets.lakehouse.content import NO_ROWS, content_hash, content_sum
+from retail_assets.lakehouse.contracts import Contract, Expression, partition_column, rules, unique_key
 
 SAMPLES = 5
 UNIQUE = "unique_key"
@@ -23,32 +24,38 @@ HASHED_HERE = 5_000_000
 
 @dataclass
 class PartitionEvaluation:
-    """One partition against its contract: rows, failed rows per rule, sample keys per failed rule, measures."""
+    """One partition against its contract: rows, failed rows per rule, sample keys per failed rule, by check what it
+    measures, and what its rows are (see content.py)."""
 
     rows: int = 0
+    content: str = NO_ROWS
     failed: dict[str, int] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
-    measures: dict[str, Any] = field(default_factory=dict)
+    measures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def evaluate(
-    frame: DataFrame, contract: type[Contract], measures: Mapping[str, Column] | None = None
+    frame: DataFrame, contract: type[Contract], measures: Mapping[str, Mapping[str, Expression]] | None = None
 ) -> dict[str, PartitionEvaluation]:
     """Partition key (ISO date) -> its evaluation, for every partition that has rows.
 
-    `measures` are further aggregates that checks want of the same pass. Rows without a partition appear under "None".
+    `measures` are further aggregates of the same pass, by the check that wants them: two checks may call theirs the
+    same. Rows without a partition appear under "None".
     """
-    measures = measures or {}
+    wanted = [(check, name, make) for check, own in (measures or {}).items() for name, make in own.items()]
     partition, checked, key = partition_column(contract), rules(contract), unique_key(contract)
     counted = [F.count_if(~rule.condition()).alias(f"failed_{i}") for i, rule in enumerate(checked)]
-    measured = [aggregate.alias(f"measure_{name}") for name, aggregate in measures.items()]
+    measured = [make().alias(f"measure_{i}") for i, (_, _, make) in enumerate(wanted)]
     found = {}
-    for row in frame.groupBy(partition).agg(F.count("*").alias("rows"), *counted, *measured).collect():
-        found[str(row[partition])] = PartitionEvaluation(
+    always = [F.count("*").alias("rows"), content_sum(contract).alias("content")]
+    for row in frame.groupBy(partition).agg(*always, *counted, *measured).collect():
+        found[str(row[partition])] = of_day = PartitionEvaluation(
             rows=row["rows"],
+            content=content_hash(row["rows"], row["content"]),
             failed={rule.name: row[f"failed_{i}"] for i, rule in enumerate(checked) if row[f"failed_{i}"]},
-            measures={name: row[f"measure_{name}"] for name in measures},
         )
+        for i, (check, name, _) in enumerate(wanted):
+            of_day.measures.setdefault(check, {})[name] = row[f"measure_{i}"]
     if key:
         columns = list(dict.fromkeys([partition, *key]))
         here = sum(evaluation.rows for evaluation in found.values()) <= HASHED_HERE

@@ -1,11 +1,8 @@
 """Dagster's SQLite event log with its files kept open, and many events written in one transaction.
 
 The stock storage makes a new engine and connection for every write, for the run's file and for the index:
-6-9 ms per event. A range of partitions writes two events per asset and partition and one per check and
-partition, so this bookkeeping would cost more than the data. Here connections stay open, an event is one
-transaction per file, and `stored_together` writes what many events say in one transaction. The rows are the
-stock storage's own: its methods write them, only connections and transactions are ours; and events of
-one kind that follow each other go to SQLite as one statement with many rows.
+6-9 ms per event. Here connections stay open, an event is one transaction per file, and `stored_together` writes what
+many events say in one transaction (gathered_events.py).
 
 Named in dagster.yaml:
 
@@ -16,20 +13,20 @@ Named in dagster.yaml:
 """
 
 import os
+import shutil
+import sqlite3
 import threading
 import weakref
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import groupby
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster
 import sqlalchemy
-from dagster import AssetKey, DagsterInstance, Field, StringSource
-from dagster._core.events import ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS, DagsterEventType
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster import Field, StringSource
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
@@ -37,24 +34,24 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     SqliteEventLogStorageWatchdog,
 )
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._serdes import ConfigurableClassData, serialize_value
+from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool, StaticPool
 from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
+from retail_assets.lakehouse.gathered_events import GatheringEventLog
+
+_MIRRORED = {kind.value for kind in (*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS)}
+
 # Files of runs kept open in one process, each with three handles (database, log, shared memory). A process
 # writes one run at a time; the webserver shows a few.
 RUN_SHARDS_KEPT_OPEN = 8
 
-# Events gathered before they are written. Bounds what a killed process loses and how long other processes
-# wait for the index; above a few hundred a transaction's own cost no longer shows.
-EVENTS_GATHERED_AT_MOST = 1000
-
 _storages: "weakref.WeakSet[OpenSqliteEventLogStorage]" = weakref.WeakSet()
 
 
-class OpenSqliteEventLogStorage(SqliteEventLogStorage):
+class OpenSqliteEventLogStorage(GatheringEventLog, SqliteEventLogStorage):
     """The stock SQLite event log, run-sharded, with connections kept open and few transactions.
 
     Durability: write-ahead log with `synchronous=NORMAL`. A killed process loses nothing that was stored; a
@@ -69,14 +66,7 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._kept_open: OrderedDict[str, tuple[Engine, int]] = OrderedDict()
         self._transaction: dict[str, Connection] | None = None
-        self._gathered: list[EventLogEntry] = []
-        self._gathering = 0
-        self._newest_by_asset: dict[AssetKey, dict[DagsterEventType, tuple[EventLogEntry, int]]] = {}
-        self._tables_seen: set[str] = set()
-        self._asset_key_columns_seen: set[str] = set()
         super().__init__(base_dir, inst_data)
-        # Reentrant, unlike the stock lock: within one transaction the stock methods connect several times.
-        self._db_lock = threading.RLock()
         _storages.add(self)
 
     @classmethod
@@ -112,6 +102,10 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
                     self._transaction[shard] = connection
                 yield self._transaction[shard]
 
+    @property
+    def _in_transaction(self) -> bool:
+        return self._transaction is not None
+
     @contextmanager
     def _one_transaction(self) -> Iterator[None]:
         """One transaction per file for all that is written inside, committed in the order of first use.
@@ -119,15 +113,28 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
         The run's file comes before the index, as in the stock storage: what the index shows, the run has.
         """
         with self._db_lock:
-            self._transaction = {}
+            self._transaction, self._committed = {}, False
             try:
                 yield
-                for connection in self._transaction.values():
-                    connection.commit()
+                self._commit(list(self._transaction.values()))
             finally:
                 for connection in self._transaction.values():
                     connection.close()  # rolls back what was not committed
                 self._transaction = None
+
+    def _commit(self, connections: Sequence[Connection]) -> None:
+        """What the first file has, the others must have, too: an interrupt waits for them."""
+        try:
+            for connection in connections:
+                connection.commit()
+        except Exception:
+            raise
+        except BaseException:
+            for connection in connections:
+                connection.commit()  # of one that is committed, nothing
+            raise
+        finally:
+            self._committed = not any(connection.in_transaction() for connection in connections)
 
     def _engine(self, shard: str) -> Engine:
         """The engine of a file, opened at first use and again when the file was removed meanwhile."""
@@ -143,10 +150,13 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
             self._close(shard)
         if not path.exists():
             self._initialized_dbs.discard(shard)
+            if shard != INDEX_SHARD_NAME:
+                self._copy_blank(path)
         url = self.conn_string_for_shard(shard)
         patience = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
         if shard not in self._initialized_dbs:
-            self._initdb(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=patience))
+            if not _has_revision(path):
+                self._initdb(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=patience))
             self._initialized_dbs.add(shard)
         # One connection serves all threads: the lock lets only one of them use it at a time.
         engine = sqlalchemy.create_engine(
@@ -159,6 +169,23 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
         for oldest in closable[: max(0, len(self._kept_open) - 1 - RUN_SHARDS_KEPT_OPEN)]:
             self._close(oldest)
         return engine
+
+    def _copy_blank(self, path: Path) -> None:
+        """A run's file as the stock storage makes it, which reads a hundred migrations each time: made once, copied."""
+        blank = Path(self._base_dir) / f"blank_run-{dagster.__version__}"
+        own = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        try:
+            if not blank.exists():
+                self._initdb(sqlalchemy.create_engine(f"sqlite:///{own}", poolclass=NullPool))
+                own.replace(blank)
+            shutil.copyfile(blank, own)
+            with own.open("rb") as file:
+                os.fsync(file)
+            path.hardlink_to(own)  # not over what another process has made meanwhile
+        except OSError:  # another made it meanwhile, or there are no links here: the stock storage looks after it
+            pass
+        finally:
+            own.unlink(missing_ok=True)
 
     def _close(self, shard: str) -> None:
         engine, _ = self._kept_open.pop(shard)
@@ -175,175 +202,31 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
         self.release()
         super().dispose()
 
-    # What the stock storage asks the schema at every event ------------------------------------------------
+    # Writing many rows ------------------------------------------------------------------------------------
 
-    def has_table(self, table_name: str) -> bool:
-        if table_name not in self._tables_seen and super().has_table(table_name):
-            self._tables_seen.add(table_name)
-        return table_name in self._tables_seen
-
-    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
-        seen = self._asset_key_columns_seen
-        if column_name not in seen and super()._has_asset_key_col_on_connection(conn, column_name):
-            seen.add(column_name)
-        return column_name in seen
-
-    # Events -----------------------------------------------------------------------------------------------
-
-    def store_event(self, event: EventLogEntry) -> None:
-        with self._db_lock:
-            self._gathered.append(event)
-            # A run's change of status also goes to the run storage, at once: the log must not lag behind it.
-            at_once = event.is_dagster_event and event.dagster_event_type in EVENT_TYPE_TO_PIPELINE_RUN_STATUS
-            if not self._gathering or at_once or len(self._gathered) >= EVENTS_GATHERED_AT_MOST:
-                self._store_gathered()
-
-    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """All of the events or, with the error raised, none: Dagster then stores them one by one."""
-        with self._db_lock:
-            self._store_gathered()
-            self._store_together(events)
-
-    def _store_together(self, events: Sequence[EventLogEntry]) -> None:
-        with self._one_transaction():
-            self._newest_by_asset = {}
-            for kind, alike in groupby(events, _kind):
-                if kind:
-                    self._store_alike(*kind, list(alike))
-                else:
-                    for event in alike:
-                        super().store_event(event)
-            for by_type in self._newest_by_asset.values():
-                for event, event_id in by_type.values():
-                    with self.index_connection() as connection:
-                        super()._store_asset_event(connection, event, event_id)
-
-    def _store_alike(self, run_id: str, event_type: DagsterEventType, events: Sequence[EventLogEntry]) -> None:
-        """As the stock `store_event`, for events of one run and type: a row is made once, a table written once."""
-        rows = [self._event_to_row(event) for event in events]
+    def _insert(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+        """All go to the run's file, and what is asked of all runs together to the index, too."""
         with self.run_connection(run_id) as connection:
             connection.execute(SqlEventLogStorageTable.insert(), rows)
+        mirrored = [row for row in rows if row["dagster_event_type"] in _MIRRORED]
+        if not mirrored:
+            return [0] * len(rows)
         with self.index_connection() as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
+            connection.execute(SqlEventLogStorageTable.insert(), mirrored)
             # Nobody else writes while this transaction does, so that the ids follow each other.
             last = connection.execute(sqlalchemy.text("SELECT last_insert_rowid()")).scalar_one()
-            ids = range(last - len(events) + 1, last + 1)
-            if event_type in ASSET_EVENTS:
-                self._store_asset_event_tags(connection, events, ids)
-                for event, event_id in zip(events, ids, strict=True):
-                    self._store_asset_event(connection, event, event_id)
-            else:
-                self._store_evaluations(connection, run_id, list(zip(events, ids, rows, strict=True)))
+        ids = iter(range(last - len(mirrored) + 1, last + 1))
+        return [next(ids) if row["dagster_event_type"] in _MIRRORED else 0 for row in rows]
 
-    def _store_evaluations(
-        self, connection: Connection, run_id: str, stored: Sequence[tuple[EventLogEntry, int, Mapping[str, Any]]]
-    ) -> None:
-        """As the stock method for one evaluation, which makes a statement of its own for each. What was not planned
-        (a cluster's events are not), or is planned twice, is left to it."""
+    def _update_planned(self, connection: Connection, run_id: str, updates: Sequence[Mapping[str, Any]]) -> int:
         table = AssetCheckExecutionsTable.c
-        told = [event.get_dagster_event().asset_check_evaluation_data for event, _, _ in stored]
-        assets = {evaluation.asset_key.to_string() for evaluation in told}  # not all of the run's, for each batch anew
-        of_run = sqlalchemy.select(table.asset_key, table.check_name, table.partition).where(
-            table.run_id == run_id, table.asset_key.in_(assets)
+        one = AssetCheckExecutionsTable.update().where(
+            table.run_id == run_id,
+            table.asset_key == sqlalchemy.bindparam("of_asset"),
+            table.check_name == sqlalchemy.bindparam("of_check"),
+            table.partition == sqlalchemy.bindparam("of_partition"),
         )
-        planned = Counter(tuple(row) for row in connection.execute(of_run))
-        updates = []
-        for evaluation, (event, event_id, row) in zip(told, stored, strict=True):
-            target = evaluation.target_materialization_data
-            key = (evaluation.asset_key.to_string(), evaluation.check_name, evaluation.partition)
-            if evaluation.partition is None or planned[key] != 1:
-                self.store_asset_check_event(event, event_id)
-                continue
-            status = (
-                AssetCheckExecutionRecordStatus.SUCCEEDED
-                if evaluation.passed
-                else (AssetCheckExecutionRecordStatus.FAILED)
-            )
-            updates.append(
-                {
-                    "of_asset": key[0],
-                    "of_check": key[1],
-                    "of_partition": key[2],
-                    "execution_status": status.value,
-                    "evaluation_event": row["event"],
-                    "evaluation_event_timestamp": row["timestamp"],
-                    "evaluation_event_storage_id": event_id,
-                    "materialization_event_storage_id": target.storage_id if target else None,
-                }
-            )
-        if updates:
-            one = AssetCheckExecutionsTable.update().where(
-                table.run_id == run_id,
-                table.asset_key == sqlalchemy.bindparam("of_asset"),
-                table.check_name == sqlalchemy.bindparam("of_check"),
-                table.partition == sqlalchemy.bindparam("of_partition"),
-            )
-            connection.execute(one, updates)
-
-    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
-        """Keep the event for the asset's own row until the transaction ends: only the last of a type shows.
-
-        Each type of event sets columns of its own choice, so the last events of each type, in the order they
-        came, leave the row as all of them would have.
-        """
-        if self._transaction is None:
-            super()._store_asset_event(conn, event, event_id)
-            return
-        dagster_event = event.get_dagster_event()
-        if dagster_event.asset_key:
-            by_type = self._newest_by_asset.setdefault(dagster_event.asset_key, {})
-            by_type.pop(dagster_event.event_type, None)
-            by_type[dagster_event.event_type] = (event, event_id)
-
-    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
-        """As the stock method, which serializes the event and compiles the row anew for every partition."""
-        planned = event.get_dagster_event().asset_check_planned_data
-        subset = planned.partitions_subset
-        row = {
-            "asset_key": planned.asset_key.to_string(),
-            "check_name": planned.check_name,
-            "run_id": event.run_id,
-            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-            "evaluation_event": serialize_value(event),
-            "evaluation_event_timestamp": self._event_insert_timestamp(event),
-            "evaluation_event_storage_id": event_id,
-        }
-        keys = subset.get_partition_keys() if subset else [None]
-        with self.index_connection() as connection:
-            connection.execute(AssetCheckExecutionsTable.insert(), [{**row, "partition": key} for key in keys])
-
-    def _store_gathered(self) -> None:
-        """Write the gathered events in their order. One that cannot be stored does not take others with it."""
-        if not self._gathered:
-            return
-        events, self._gathered = self._gathered, []
-        try:
-            self._store_together(events)
-        except sqlalchemy.exc.OperationalError:  # locked, full, read-only: no event alone would fare better
-            raise
-        except Exception:
-            if len(events) == 1:
-                raise
-            errors = []
-            for event in events:
-                try:
-                    self._store_together([event])
-                except Exception as error:
-                    errors.append(error)
-            if errors:
-                raise errors[0] from None
-
-    @contextmanager
-    def gathering(self) -> Iterator[None]:
-        """See `stored_together`."""
-        with self._db_lock:
-            self._gathering += 1
-        try:
-            yield
-        finally:
-            with self._db_lock:
-                self._gathering = max(0, self._gathering - 1)  # a forked child starts from zero
-                self._store_gathered()
+        return connection.execute(one, updates).rowcount
 
     # Deleting and watching --------------------------------------------------------------------------------
 
@@ -369,15 +252,6 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
         )
 
 
-def _kind(event: EventLogEntry) -> tuple[str, DagsterEventType] | None:
-    """The run and the type of an event whose like come by the thousand; None of any other."""
-    if not event.run_id or not event.is_dagster_event:
-        return None
-    event_type = event.get_dagster_event().event_type
-    many = event_type in ASSET_EVENTS or event_type == DagsterEventType.ASSET_CHECK_EVALUATION
-    return (event.run_id, event_type) if many else None
-
-
 class _Watchdog(SqliteEventLogStorageWatchdog):
     """Tells of new events. While a database stays open they change its `-wal` file, not the file itself."""
 
@@ -389,28 +263,15 @@ class _Watchdog(SqliteEventLogStorageWatchdog):
         self._process_log()
 
 
-@contextmanager
-def stored_together(instance: DagsterInstance) -> Iterator[None]:
-    """Gather the events stored inside and write them in one transaction at the end, in their order.
-
-    For an asset that emits one evaluation per partition, and may yield its output inside as well:
-
-        with stored_together(context.instance):
-            yield MaterializeResult(...)
-            for day in days:
-                yield AssetCheckEvaluation(..., partition=day)
-
-    An event is never recorded before what it tells of was done, only later: at the end of the block (also
-    when it is left by an error), before anything is read through the same instance, before a run changes its
-    status, and after every EVENTS_GATHERED_AT_MOST events. A process killed inside loses the gathered events
-    and no others. With another event log (as on a remote cluster) nothing is gathered.
-    """
-    storage = instance.event_log_storage
-    if not isinstance(storage, OpenSqliteEventLogStorage):
-        yield
-        return
-    with storage.gathering():
-        yield
+def _has_revision(path: Path) -> bool:
+    """Whether the file holds the tables: of such a file the stock storage would find out the same, and leave it."""
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS)) as connection:
+        try:
+            return connection.execute("SELECT version_num FROM alembic_version").fetchone() is not None
+        except sqlite3.OperationalError:  # no such table
+            return False
 
 
 def _sync_only_at_checkpoints(connection: Any, _: Any) -> None:

@@ -7,6 +7,7 @@ write is refused: the public Delta I/O manager overwrites the whole table in tha
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +22,15 @@ from dagster import (
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from retail_assets.lakehouse.catalog_tables import CatalogTables
-from retail_assets.lakehouse.delta_tables import Commit, Tables, WriteRefused
+from retail_assets.lakehouse.delta_tables import Commit, Staged, Tables, WriteRefused
 from retail_assets.lakehouse.interrupts import interrupts_kept
-from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.layers import LAYERS
+from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.lakehouse.pseudonyms import pseudonymised
-from retail_assets.partitions.keys import DIRECTORY, PARTITION, as_days
+from retail_assets.partitions.keys import PARTITION, as_days
 
 COLUMNS = "dagster/column_schema"
 DATA_VERSION_TAG = "dagster/data_version"
@@ -38,21 +41,28 @@ class NotMaterialized(Exception):
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What a table's step hands over: the rows of its partitions, what is to be remembered of where they are from, by
-    partition key, in the same commit, and what is to be done between the commit and its being told to Dagster. `count`
-    is how many rows there are, where that is known."""
+class Publication:
+    """What a table's step hands over: the rows staged for its partitions, what is to be remembered of where they are
+    from, by partition key, in the same commit, and what is to be done between the commit and its being told to Dagster.
+    `keys`: only these partitions of those that the rows were staged for."""
 
-    frame: DataFrame
+    staged: Staged
     provenance: Mapping[str, Any] = field(default_factory=dict)
     committed: Callable[[Commit], None] | None = None
-    count: int | None = None
+    keys: Sequence[str] | None = None
+
+    def publish(self) -> Commit:
+        """Replaces the partitions and returns what the commit did."""
+        commit = self.staged.publish(None if self.keys is None else as_days(self.keys), self.provenance)
+        if self.committed:
+            self.committed(commit)
+        return commit
 
 
 class DeltaIOManager(ConfigurableIOManager):
     """Stores each asset as a Delta table at `<root>/<asset key>`, or in a catalog as `<catalog>.<asset key>`.
 
-    With a `pseudonym_key`, what tables of the `pseudonymous_groups` read of other tables has pseudonyms in place of the
+    With a `pseudonym_key`, what tables of the `pseudonymous_layers` read of other tables has pseudonyms in place of the
     ids in `id_columns`.
     """
 
@@ -62,42 +72,45 @@ class DeltaIOManager(ConfigurableIOManager):
     clustered: bool = False
     pseudonym_key: str | None = None
     id_columns: list[str] = []
-    pseudonymous_groups: list[str] = []
+    pseudonymous_layers: list[str] = [layer.name for layer in LAYERS if layer.pseudonymous]
 
     @property
     def tables(self) -> Tables:
         """The tables themselves, for what is not a partition's read or write."""
         if self.catalog:
             return CatalogTables(self.pyspark.spark_session, self.catalog, self.clustered)
-        return DeltaTables(self.pyspark.spark_session, self.root)
+        return PathTables(self.pyspark.spark_session, self.root)
 
-    def publish(
-        self, name: Sequence[str], layout: dict[str, Any], rows: DataFrame | Rows, keys: Sequence[str]
-    ) -> Commit:
-        """Replaces the partitions `keys` of table `name` by the rows and returns what the commit did."""
+    def staged(
+        self,
+        name: Sequence[str],
+        layout: Mapping[str, Any],
+        rows: DataFrame,
+        keys: Sequence[str],
+        schema: T.StructType | None = None,
+    ) -> AbstractContextManager[Staged]:
+        """Rows that are to replace the partitions `keys` of table `name`; see Tables.stage."""
         if PARTITION not in layout:
             raise WriteRefused(
                 f"{'.'.join(name)}: its definition metadata has no {PARTITION!r}, so the partitions to replace are "
                 "unknown and nothing was written. Declare the asset with @table, or name its partition column."
             )
-        rows = rows if isinstance(rows, Rows) else Rows(rows)
-        commit = self.tables.replace(
-            name, rows.frame, layout[PARTITION], as_days(keys), layout.get(DIRECTORY), rows.provenance, rows.count
-        )
-        if rows.committed:
-            rows.committed(commit)
-        return commit
+        return self.tables.stage(name, rows, layout, as_days(keys), schema)
 
     @interrupts_kept()
-    def handle_output(self, context: OutputContext, obj: DataFrame | Rows) -> None:
+    def handle_output(self, context: OutputContext, obj: DataFrame | Publication) -> None:
         """Writes the partitions of this run; the Delta version becomes the data version."""
         if not context.has_asset_partitions:
             raise WriteRefused(
                 f"{context.asset_key.to_user_string()} was run without a partition, so the partitions to replace are "
                 "unknown and nothing was written. Give the run a partition or a range of partitions."
             )
-        layout = dict(context.definition_metadata or {})
-        commit = self.publish(context.asset_key.path, layout, obj, context.asset_partition_keys)
+        if isinstance(obj, Publication):
+            commit = obj.publish()
+        else:
+            layout, name = dict(context.definition_metadata or {}), context.asset_key.path
+            with self.staged(name, layout, obj, context.asset_partition_keys) as staged:
+                commit = Publication(staged).publish()
         context.add_output_metadata(commit_metadata(commit, self.tables.place(context.asset_key.path)))
         context.step_context.set_data_version(context.asset_key, DataVersion(str(commit.version)))
 
@@ -120,7 +133,7 @@ class DeltaIOManager(ConfigurableIOManager):
                 f"{self.tables.place(context.asset_key.path)}. Materialize it first, or together with what reads it."
             )
         frame = self._partitions(context, layout, version)
-        if self.pseudonym_key and _crosses_into(context, self.pseudonymous_groups):
+        if self.pseudonym_key and _crosses_into(context, self.pseudonymous_layers):
             frame = pseudonymised(frame, self.pseudonym_key, self.id_columns)
         return frame
 

@@ -6,20 +6,10 @@ then knows pseudonyms only, its joins and its checks against silver included, an
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from hashlib import sha256
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-
-
-@dataclass(frozen=True)
-class Identifiers:
-    """The `columns` that hold people's ids, and the groups of tables that hold `pseudonyms` where there is a key."""
-
-    columns: frozenset[str]
-    pseudonyms: frozenset[str]
-
 
 _BLOCK = 64  # SHA-256's, in bytes
 

@@ -7,12 +7,11 @@ Dagster's event log, would need the event log where the lakehouse is (on a clust
 partition in the metadata of an event, and seconds to read thousands of events back.
 """
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from retail_assets.lakehouse.checks import RuleResult, TableCheck, Verdict
+from retail_assets.lakehouse.checks import RuleResult, TableCheck
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -31,6 +30,7 @@ from retail_assets.lakehouse.contracts import (
     written_schema,
 )
 from retail_assets.lakehouse.delta_tables import Commit, Tables, literal
+from retail_assets.lakehouse.judging import Judged
 
 PASSED, FAILED = "passed", "failed"
 
@@ -65,28 +65,18 @@ class CheckResults(Contract):
         unique = ["run_id", "table_name", "partition_key", "check_name", "rule"]
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What a step found of its partitions: verdicts by check and partition, rows by partition, what was refused."""
-
-    checks: Sequence[TableCheck]
-    verdicts: Mapping[str, Mapping[str, Verdict]]
-    rows: Mapping[str, int]
-    refused: Container[str]
-
-
 def result_rows(run_id: str, table: str, judged: Judged, version: int | None, now: datetime) -> list[tuple[Any, ...]]:
     """The rows of CheckResults, in the order of its columns. `version`: what the step's commit made, if it made one."""
     found: list[tuple[Any, ...]] = []
-    day = (now, now.date(), f"{now:%Y-%m}")
+    day, refused = (now, now.date(), f"{now:%Y-%m}"), judged.refused
     for check in judged.checks:
         for key, verdict in judged.verdicts[check.name].items():
-            published = key not in judged.refused
+            published = key not in refused
             where = (run_id, table, key, check.name)
             severity = check.severity_of(verdict).value
-            outcome = (judged.rows.get(key, 0), published, version if published else None)
-            alone = RuleResult(check.name, verdict.passed, verdict.observed, verdict.lower, verdict.upper)
-            words = verdict.explanation or check.description
+            outcome = (judged.rows(key), published, version if published else None)
+            words = verdict.explanation or check.promise
+            alone = RuleResult(check.name, verdict.passed, verdict.observed, verdict.lower, verdict.upper, words)
             found += [_row(where, check, rule, severity, words, outcome, day) for rule in verdict.rules or (alone,)]
     return found
 

@@ -9,8 +9,8 @@ from dagster import AssetKey, AssetSpec
 
 from retail_assets.lakehouse.asset_metadata import asset_key, definition_metadata
 from retail_assets.lakehouse.checks import TableCheck
+from retail_assets.lakehouse.layers import QUALITY, Layer
 from retail_assets.lakehouse.results import CheckResults
-from retail_assets.lakehouse.table import OWNERS
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ResultsTable:
     """A source's table of results, declared in a module of its own as other tables are."""
 
     contract: type[CheckResults]
-    group: str = "quality"
+    layer: Layer = QUALITY
     checks: Sequence[TableCheck] = ()
 
     @property
@@ -36,8 +36,8 @@ class ResultsTable:
         return AssetSpec(
             self.key,
             description=inspect.getdoc(self.contract),
-            group_name=self.group,
+            group_name=self.layer.name,
             kinds={"delta"},
-            owners=[OWNERS[self.group]],
+            owners=[self.layer.owner],
             metadata=definition_metadata(self.contract, self.contract),
         )

@@ -1,18 +1,16 @@
 """@table: from a contract and a function that builds the rows to a partitioned Dagster asset with its checks.
 
-A step builds the rows of its partitions, audits them (one aggregation for the contract, a query for each further
-check), publishes the partitions that pass, and reports one check evaluation per check and partition, current with
-the materialization it belongs to. Partitions that fail a blocking check are not published, and the step fails,
-saying which and why; what depends on them is skipped.
+A step builds the rows of its partitions, judges them (`judging`), publishes the partitions that pass, and reports one
+check evaluation per check and partition, current with the materialization it belongs to. Partitions that fail a
+blocking check are not published, and the step fails, saying which and why; what depends on them is skipped.
 """
 
 import inspect
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +24,7 @@ from dagster import (
     AssetMaterialization,
     AssetsDefinition,
     BackfillPolicy,
+    DagsterEvent,
     DagsterEventType,
     Failure,
     MetadataValue,
@@ -38,12 +37,12 @@ from dagster import (
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
-from pyspark import StorageLevel
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 
 from retail_assets.lakehouse.asset_metadata import asset_key, column_lineage, definition_metadata, layout, pool_of
 from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, contract_check
+from retail_assets.lakehouse.content import CONTENT_HASH
 from retail_assets.lakehouse.contracts import (
     Contract,
     conform,
@@ -51,13 +50,16 @@ from retail_assets.lakehouse.contracts import (
     rules,
     table_name,
     unique_key,
+    written_schema,
 )
+from retail_assets.lakehouse.dagster_internals import SharedMetadata, add_metadata_of_partitions, recorded
 from retail_assets.lakehouse.delta_tables import Commit
-from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.lakehouse.interrupts import interrupts_kept
-from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Rows, commit_metadata
-from retail_assets.lakehouse.results import CheckResults, Judged, keep_results, result_rows
-from retail_assets.partitions.keys import PartitionWindow, as_days, within
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Publication, commit_metadata
+from retail_assets.lakehouse.judging import Judged, judge
+from retail_assets.lakehouse.layers import Layer
+from retail_assets.lakehouse.results import CheckResults, keep_results, result_rows
+from retail_assets.partitions.keys import PartitionWindow
 
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
 """Parameter name -> the table it is read from, and which of its partitions."""
@@ -67,16 +69,6 @@ HISTORY = "history_of"
 
 REFUSED = "refused_partitions"
 """In the metadata of a step's failure: how many partitions failed a blocking check. Their evaluations tell more."""
-
-OWNERS = {
-    "bronze": "team:data-engineering",
-    "silver": "team:data-engineering",
-    "gold": "team:analytics",
-    "ml": "team:data-science",
-    "quality": "team:data-engineering",
-    "report": "team:analytics",
-}
-
 
 ONE_MORE_TRY = RetryPolicy(max_retries=1, delay=5)
 """For what may pass by itself, such as a disk that was full or a server that did not answer. What a check refuses, and
@@ -94,7 +86,7 @@ class Built:
     frame: DataFrame
     findings: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    provenance: Callable[[Audit], Mapping[str, Any]] | None = None
+    provenance: Callable[[Judged], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +96,7 @@ class Table:
     contract: type[Contract]
     cadence: Callable[[Any], TimeWindowPartitionsDefinition]
     build: Callable[..., DataFrame | Built]
-    group: str
+    layer: Layer
     reads: Reads
     checks: list[TableCheck]
     kinds: frozenset[str]
@@ -127,9 +119,9 @@ class Table:
         @asset(
             key=self.key,
             description=inspect.getdoc(self.contract),
-            group_name=self.group,
+            group_name=self.layer.name,
             kinds=set(self.kinds),
-            owners=[OWNERS[self.group]],
+            owners=[self.layer.owner],
             partitions_def=partitions,
             backfill_policy=BackfillPolicy.single_run(),
             ins={
@@ -140,7 +132,7 @@ class Table:
                 AssetCheckSpec(
                     check.name,
                     asset=self.key,
-                    description=check.description,
+                    description=check.promise,
                     blocking=check.blocking,
                     partitions_def=partitions,
                 )
@@ -155,7 +147,9 @@ class Table:
             window = PartitionWindow(list(context.partition_keys))
             known = {"window": window, "context": context, **inputs}
             given = {name: known[name] if name in known else getattr(context.resources, name) for name in parameters}
-            from retail_assets.lakehouse.event_log import stored_together  # not while definitions load: sqlalchemy
+            from retail_assets.lakehouse.gathered_events import (
+                stored_together,
+            )  # not while definitions load: sqlalchemy
 
             # A range makes thousands of events at once; they are written in a few transactions.
             with stored_together(context.instance), interrupts_kept():
@@ -170,7 +164,7 @@ def table(
     contract: type[Contract],
     cadence: Callable[[Any], TimeWindowPartitionsDefinition],
     *,
-    group: str,
+    layer: Layer,
     reads: Reads | None = None,
     checks: Sequence[TableCheck] = (),
     kinds: Iterable[str] = (),
@@ -191,7 +185,7 @@ def table(
             contract,
             cadence,
             build,
-            group,
+            layer,
             reads or {},
             [own, *checks],
             frozenset({"pyspark", "delta", *kinds}),
@@ -211,37 +205,38 @@ def _materialize(
     results: type[CheckResults] | None,
 ) -> Iterator[Any]:
     built = result if isinstance(result, Built) else Built(result)
-    with _kept(conform(built.frame, contract)) as frame, _own_errors_told(contract):
-        measures = {name: make() for check in checks for name, make in check.measures.items()}
-        # Most of a small query's time is spent planning it: checks are judged side by side.
-        with ThreadPoolExecutor(len(checks) + 1) as pool:
-            evaluated = pool.submit(evaluate, frame, contract, measures)
-            audit = Audit(frame, inputs, window.keys, partition_column(contract), evaluated, built.findings)
-            judged = {check.name: pool.submit(check.verdicts, audit) for check in checks}
-        evaluations, verdicts = audit.evaluations, {name: verdict.result() for name, verdict in judged.items()}
-        refused = _refused(checks, verdicts, window.keys)
+    manager, keys, columns = context.resources.io_manager, window.keys, written_schema(contract)
+    rows_made = conform(built.frame, contract)
+    with (
+        _own_errors_told(contract),
+        manager.staged(table_name(contract), layout(contract), rows_made, keys, columns) as staged,
+    ):
+        audit = Audit(staged.frame, inputs, keys, partition_column(contract), built.findings)
+        judged = judge(audit, contract, checks)
+        verdicts, refused = judged.verdicts, judged.refused
         shown: dict[str, dict[str, Any]] = {
-            key: {"dagster/partition_row_count": MetadataValue.int(evaluations[key].rows if key in evaluations else 0)}
+            key: {
+                "dagster/partition_row_count": MetadataValue.int(judged.rows(key)),
+                CONTENT_HASH: MetadataValue.text(judged.content(key)),
+            }
             | dict(built.metadata.get(key, {}))
             for key in window.keys
         }
         published = [key for key in window.keys if key not in refused]
-        provenance = built.provenance(audit) if built.provenance else {}
+        provenance = built.provenance(judged) if built.provenance else {}
         if published:
             # The UI takes a table's lineage from its newest materialization; once is enough.
             shown[published[-1]]["dagster/column_lineage"] = column_lineage(contract)
-        rows = {key: evaluation.rows for key, evaluation in evaluations.items()}
-        log = _ResultsLog(context, contract, results, Judged(checks, verdicts, rows, refused))
+        log = _ResultsLog(context, contract, results, judged)
         if refused:
             told = {key: provenance[key] for key in published if key in provenance}
-            count = sum(rows.get(key, 0) for key in published)
-            yield from _publish_part(context, contract, Rows(frame, told, log.keep, count), published, shown)
+            part = Publication(staged, told, log.keep, published)
+            yield from _publish_part(manager, contract, part, shown)
             if not published:
                 log.keep(None)
         else:
-            for key, metadata in shown.items():
-                context.add_asset_metadata(metadata, partition_key=key)
-            yield Output(Rows(frame, provenance, log.keep, sum(rows.values())))
+            add_metadata_of_partitions(context, shown)
+            yield Output(Publication(staged, provenance, log.keep))
         yield from log.told()
     yield from _evaluations(context, asset_key(contract), checks, verdicts, set(refused))
     if refused:
@@ -264,40 +259,15 @@ def _own_errors_told(contract: type[Contract]) -> Iterator[None]:
         raise Failure(f"{'.'.join(table_name(contract))}: {own[-1]}", allow_retries=False) from error
 
 
-@contextmanager
-def _kept(frame: DataFrame) -> Iterator[DataFrame]:
-    """The rows are read by the audit and again by the write; they are computed once and let go of afterwards."""
-    kept = frame.persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        yield kept
-    finally:
-        kept.unpersist()
-
-
-def _refused(
-    checks: Sequence[TableCheck], verdicts: Mapping[str, Mapping[str, Verdict]], keys: Sequence[str]
-) -> dict[str, list[str]]:
-    """Partition -> the blocking checks it fails."""
-    blocking = [check.name for check in checks if check.blocking]
-    failed = {key: [name for name in blocking if not verdicts[name][key].passed] for key in keys}
-    return {key: names for key, names in failed.items() if names}
-
-
 def _publish_part(
-    context: AssetExecutionContext,
-    contract: type[Contract],
-    rows: Rows,
-    keys: list[str],
-    shown: Mapping[str, dict[str, Any]],
+    manager: Any, contract: type[Contract], part: Publication, shown: Mapping[str, dict[str, Any]]
 ) -> Iterator[AssetMaterialization]:
     """Publishes the partitions that passed, when others of the same run did not."""
-    if not keys:
+    if not part.keys:
         return
-    manager, name = context.resources.io_manager, table_name(contract)
-    good = replace(rows, frame=rows.frame.filter(within(partition_column(contract), as_days(keys))))
-    commit = manager.publish(name, layout(contract), good, keys)
-    metadata = commit_metadata(commit, manager.tables.place(name))
-    for key in keys:
+    commit = part.publish()
+    metadata = commit_metadata(commit, manager.tables.place(table_name(contract)))
+    for key in part.keys:
         yield AssetMaterialization(
             asset_key(contract),
             partition=key,
@@ -340,7 +310,7 @@ def _evaluations(
     checks: Sequence[TableCheck],
     verdicts: Mapping[str, Mapping[str, Verdict]],
     refused: set[str],
-) -> Iterator[AssetCheckEvaluation | Output]:
+) -> Iterator[DagsterEvent | Output]:
     """One evaluation per check and partition, each pointing at the materialization that this step made.
 
     That of a refused partition points at none: it is not of what readers go on seeing.
@@ -352,29 +322,33 @@ def _evaluations(
     now = time.time()
     outputs = {spec.key.name: output for output, spec in context.assets_def.node_check_specs_by_output_name.items()}
     selected = {check_key.name for check_key in context.selected_asset_check_keys}
+    shared = SharedMetadata()
+
+    def evaluation(check: TableCheck, partition: str, verdict: Verdict) -> AssetCheckEvaluation:
+        target = (
+            AssetCheckEvaluationTargetMaterializationData(
+                storage_id=latest[partition], run_id=context.run_id, timestamp=now
+            )
+            if partition in latest and partition not in refused
+            else None
+        )
+        return AssetCheckEvaluation(
+            asset_key=key,
+            check_name=check.name,
+            passed=verdict.passed,
+            metadata=shared.of(check.told(verdict)),
+            target_materialization_data=target,
+            severity=check.severity_of(verdict) if not verdict.passed else AssetCheckSeverity.ERROR,
+            blocking=check.blocking,
+            partition=partition,
+        )
+
     for check in checks:
         if check.name not in selected:
             continue
         # Dagster wants the check's own output beside evaluations that name their partition.
         yield Output(None, output_name=outputs[check.name])
-        for partition, verdict in verdicts[check.name].items():
-            target = (
-                AssetCheckEvaluationTargetMaterializationData(
-                    storage_id=latest[partition], run_id=context.run_id, timestamp=now
-                )
-                if partition in latest and partition not in refused
-                else None
-            )
-            yield AssetCheckEvaluation(
-                asset_key=key,
-                check_name=check.name,
-                passed=verdict.passed,
-                metadata=check.told(verdict),
-                target_materialization_data=target,
-                severity=check.severity_of(verdict) if not verdict.passed else AssetCheckSeverity.ERROR,
-                blocking=check.blocking,
-                partition=partition,
-            )
+        yield from recorded(context, (evaluation(check, *each) for each in verdicts[check.name].items()))
 
 
 def _explained(
@@ -389,8 +363,11 @@ def _explained(
     ]
     for key, names in list(refused.items())[:10]:
         for name in names:
-            details = ", ".join(f"{k}: {v}" for k, v in verdicts[name][key].metadata.items())
-            lines.append(f"  {key}: check {name!r} failed ({details})")
+            verdict = verdicts[name][key]
+            details = ", ".join(f"{k}: {v}" for k, v in verdict.metadata.items())
+            lines.append(
+                f"  {key}: check {name!r} failed: {verdict.explanation}" + (f" ({details})" if details else "")
+            )
     if len(refused) > 10:
         lines.append(f"  … and {len(refused) - 10} more; see the checks of the asset in the Dagster UI")
     return "\n".join(lines)

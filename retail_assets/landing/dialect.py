@@ -43,6 +43,8 @@ _DATE_PARTS = {
 """Parts of a date's form, as in strptime: what they look like, and what Spark calls them."""
 
 
+_SPECIAL, _ESCAPED = re.compile(r"[\\.^$*+?{}\[\]|()]"), r"\\\g<0>"
+
 _TWO_DIGITS = {
     "%m": ("[0-9]{2}", "MM"),
     "%d": ("[0-9]{2}", "dd"),
@@ -87,14 +89,19 @@ class DateForm:
             written.append(_TWO_DIGITS.get(piece, _DATE_PARTS[piece])[of] if any(beside) else _DATE_PARTS[piece][of])
         return "".join(written)
 
+    @property
+    def pattern(self) -> str:
+        """What a date in this form looks like, as a regular expression of Java and of Rust."""
+        return f"^{self._each(0, lambda text: _SPECIAL.sub(_ESCAPED, text))}" + r"\z"
+
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile(self._each(0, re.escape))
+    def _compiled(self) -> re.Pattern[str]:
+        return re.compile(self.pattern.removesuffix(r"\z"))
 
     def read(self, text: str) -> datetime | None:
         """The date and time of a text; None if it is not in this form. Raises ValueError for a day or time there is
         not."""
-        if not self._pattern.fullmatch(text):
+        if not self._compiled.fullmatch(text):
             return None
         moment = datetime.strptime(text, self.form)
         return moment.replace(year=moment.year + 100) if moment.year < 2000 and "%y" in self.form else moment

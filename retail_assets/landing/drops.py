@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -200,15 +200,26 @@ def state_of(path: str) -> tuple[int, int]:
     return int(entry["size"] or 0), _modified_ns(entry)
 
 
-def settled(drops: list[Drop], wait_seconds: float = 1.0) -> tuple[list[Drop], list[Drop]]:
+@dataclass(frozen=True)
+class Look:
+    """Drops as they were listed, and when (seconds of time.monotonic)."""
+
+    drops: Sequence[Drop]
+    at: float
+
+
+def settled(drops: list[Drop], wait_seconds: float = 1.0, before: Look | None = None) -> tuple[list[Drop], list[Drop]]:
     """The drops that can be read, and those still being written: young, and changed or gone after the wait.
 
-    Waits once, and only if a drop is younger than YOUNG_SECONDS.
+    Waits once, and only if a drop is younger than YOUNG_SECONDS; less by the time since a look `before`, if the young
+    ones were then as they are now.
     """
     young = {drop.path for drop in drops if time.time() - drop.modified_ns / 1e9 < YOUNG_SECONDS}
     if not young:
         return drops, []
-    time.sleep(wait_seconds)
+    if before and {drop for drop in drops if drop.path in young} <= set(before.drops):
+        wait_seconds -= time.monotonic() - before.at
+    time.sleep(max(0.0, wait_seconds))
     moving = {drop.path for drop in drops if drop.path in young and not is_unchanged(drop)}
     return [drop for drop in drops if drop.path not in moving], [drop for drop in drops if drop.path in moving]
 

@@ -18,6 +18,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.invoice_rules import (
     INVALID_QUANTITY,
@@ -32,9 +33,9 @@ from retail_assets.partitions.cadence import daily, same_window
 from retail_assets.partitions.keys import PartitionWindow
 
 KINDS = {
-    "integer": r"^\s*[+-]?[0-9]+(\.0*)?\s*$",
-    "number": r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$",
-    "timestamp": r"^\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}",
+    "integer": r"^[ \t\r\n]*[+-]?[0-9]+(\.0*)?[ \t\r\n]*\z",
+    "number": r"^[ \t\r\n]*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t\r\n]*\z",
+    "timestamp": r"^[ \t\r\n]*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}",
 }
 """Kinds of values, the narrowest first; what is none of them is text."""
 
@@ -176,7 +177,7 @@ def _reasons(*reasons: str) -> Column:
 @table(
     BronzeDailyQuality,
     daily,
-    group="quality",
+    layer=QUALITY,
     reads={"raw": (RawInvoices, same_window), "quarantined": (QuarantinedInvoices, same_window)},
 )
 def build(raw: DataFrame, quarantined: DataFrame, window: PartitionWindow) -> DataFrame:

@@ -19,6 +19,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.bronze_daily_quality import BronzeDailyQuality
 from retail_assets.online_retail.clean_transactions import CleanTransactions
@@ -121,7 +122,7 @@ def bronze_silver_comparison(quality: DataFrame, transactions: DataFrame) -> Dat
 @table(
     BronzeSilverComparison,
     daily,
-    group="quality",
+    layer=QUALITY,
     reads={"quality": (BronzeDailyQuality, same_window), "transactions": (CleanTransactions, same_window)},
 )
 def build(quality: DataFrame, transactions: DataFrame) -> DataFrame:

@@ -7,7 +7,20 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.categories import CATEGORIES
 from retail_assets.lakehouse.checks import reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, money, partition
+from retail_assets.lakehouse.contracts import (
+    Contract,
+    Count,
+    Day,
+    Integer,
+    Money,
+    Real,
+    Text,
+    column,
+    money,
+    partition,
+    ratio,
+)
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.product_metrics import ProductMetrics, sums_of_products
@@ -84,10 +97,12 @@ def category_metrics(products: DataFrame, transactions: DataFrame) -> DataFrame:
         .withColumn("whole_month", F.sum("revenue").over(Window.partitionBy("snapshot_month")))
         .withColumns(
             {
-                "return_rate": F.when(revenue > 0, (F.col("returns_value") / revenue).cast("double")),
-                "revenue_share": F.when(whole_month > 0, (revenue / whole_month).cast("double")),
+                "return_rate": F.when(revenue > 0, ratio(F.col("returns_value"), revenue)),
+                "revenue_share": F.when(whole_month > 0, ratio(revenue, whole_month)),
                 "revenue_rank": F.row_number().over(by_revenue),
-                "month_over_month_growth": F.when(F.col("before") > 0, (revenue / F.col("before") - 1).cast("double")),
+                "month_over_month_growth": F.when(
+                    F.col("before") > 0, ratio(revenue - F.col("before"), F.col("before"))
+                ),
             }
         )
         .drop("before", "whole_month")
@@ -110,7 +125,7 @@ def _buyers(products: DataFrame, transactions: DataFrame) -> DataFrame:
 @table(
     CategoryMetrics,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"products": (ProductMetrics, preceding(1)), "transactions": (CleanTransactions, preceding(1))},
     checks=[
         reconciles(

@@ -1,11 +1,12 @@
 """churn_evaluation: what churn models foresaw, held against what happened, each month anew; and which one scores."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pandas as pd
-from dagster import AssetCheckSeverity, AssetExecutionContext, MetadataValue
+from dagster import AssetExecutionContext, MetadataValue
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -31,12 +32,25 @@ from retail_assets.analytics.churn_evaluation import (
     evaluation_rows,
     to_evaluate,
 )
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict, reconciles
+from retail_assets.analytics.fitted_models import FittedModels
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.lakehouse.checks import (
+    MODEL_QUALITY,
+    WARN,
+    Audit,
+    Evidence,
+    TableCheck,
+    Verdict,
+    check,
+    nothing_to_judge,
+    reconciles,
+)
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
     Day,
+    Expression,
     Flag,
     Real,
     RealMap,
@@ -46,6 +60,7 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
 )
 from retail_assets.lakehouse.driver_rows import as_table
+from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -199,7 +214,7 @@ def _shown(value: float | None) -> str:
 _NOTHING_YET = "No snapshot whose outcome is known could be foreseen from outcomes known before it"
 
 
-def _figure(name: str, population: str = ALL, model: str | None = None) -> Callable[[], Column]:
+def _figure(name: str, population: str = ALL, model: str | None = None) -> Expression:
     """A figure of the month's row of that population and model; of the model that scores, if none is named."""
 
     def measure() -> Column:
@@ -210,33 +225,75 @@ def _figure(name: str, population: str = ALL, model: str | None = None) -> Calla
 
 
 def _judged_by(
-    name: str,
-    description: str,
-    measures: dict[str, Callable[[], Column]],
-    bounds: dict[str, float],
-    good: Callable[[dict[str, Any]], bool],
-) -> TableCheck:
-    """A check of the month's figures; it has nothing to say where there are none yet."""
+    promise: str, needs: Mapping[str, Expression], shows: Mapping[str, Expression] | None = None
+) -> Callable[[Callable[[dict[str, Any]], Verdict]], TableCheck]:
+    """A check of figures of the month, which warns; it `needs` these to judge, and `shows` others beside them."""
 
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        found = {}
-        for key in audit.keys:
-            if key not in audit.evaluations:
-                found[key] = Verdict(True, {"note": _NOTHING_YET})
-                continue
-            figures = {measure: audit.measure(key, measure) for measure in measures}
-            found[key] = Verdict(good(figures), figures | bounds)
-        return found
+    def decorate(judge: Callable[[dict[str, Any]], Verdict]) -> TableCheck:
+        def judged(month: Evidence) -> Verdict:
+            if not month.rows:
+                return nothing_to_judge(_NOTHING_YET)
+            lacking = [name for name in needs if month.measures[name] is None]
+            if lacking:
+                told = f"Of {month.rows} rows none says the {', '.join(lacking)} of the model that scores"
+                return Verdict.within(len(needs) - len(lacking), told, lower=len(needs))
+            return replace(judge(dict(month.measures)), metadata=month.measures)
 
-    return TableCheck(
-        name,
-        description,
-        verdicts,
-        measures,
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-        family=MODEL_QUALITY,
+        wanted = {**needs, **(shows or {})}
+        return check(promise, name=judge.__name__, measures=wanted, family=MODEL_QUALITY, severity=WARN)(judged)
+
+    return decorate
+
+
+def _figures(*names: str) -> dict[str, Expression]:
+    """Figures of the model that scores, of all customers."""
+    return {name: _figure(name) for name in names}
+
+
+def _of_active(*names: str) -> dict[str, Expression]:
+    """The same of the customers with a purchase in the 90 days before."""
+    return {f"active_{name}": _figure(name, ACTIVE) for name in names}
+
+
+@_judged_by(
+    f"The ROC AUC of the model that scores, out of time, lies in {AUC_FLOOR} to {AUC_CEILING}: below, the scores say "
+    "nothing; above, the model knows its own answer",
+    needs=_figures("roc_auc", "roc_auc_lower", "roc_auc_upper"),
+    shows=_figures("average_precision", "top_decile_lift")
+    | _of_active("roc_auc", "average_precision", "top_decile_lift"),
+)
+def out_of_time_auc(figures: dict[str, Any]) -> Verdict:
+    """Ranked by what was foreseen, do those who left come before those who stayed?"""
+    auc = figures["roc_auc"]
+    told = f"ROC AUC {auc:.3f} out of time ({figures['roc_auc_lower']:.3f} to {figures['roc_auc_upper']:.3f})"
+    return Verdict.within(auc, told, lower=AUC_FLOOR, upper=AUC_CEILING)
+
+
+@_judged_by(
+    "The model that scores ranks customers better, out of time, than the days since their last purchase alone",
+    needs=_figures("roc_auc") | {"recency_alone_roc_auc": _figure("roc_auc", model=RECENCY)},
+)
+def better_than_recency(figures: dict[str, Any]) -> Verdict:
+    """Is the model worth more than one column?"""
+    auc, recency = figures["roc_auc"], figures["recency_alone_roc_auc"]
+    told = f"ROC AUC {auc:.3f} out of time, where recency alone has {recency:.3f}"
+    return Verdict(auc > recency, auc, lower=recency, explanation=told)
+
+
+@_judged_by(
+    f"The probabilities of the model that scores are at most {CALIBRATION_CEILING} from what happened, over ten parts; "
+    "in the first winter no model can know the season",
+    needs=_figures("calibration_error", "mean_probability", "churn_rate"),
+    shows=_figures("uncalibrated_error", "brier_score") | _of_active("calibration_error", "brier_score"),
+)
+def calibrated(figures: dict[str, Any]) -> Verdict:
+    """Does of those with a probability of 0.3 about a third leave?"""
+    error = figures["calibration_error"]
+    told = (
+        f"Probabilities are {error:.3f} from what happened: {figures['mean_probability']:.3f} on average, where "
+        f"{figures['churn_rate']:.3f} of the customers left"
     )
+    return Verdict.within(error, told, upper=CALIBRATION_CEILING)
 
 
 def _buyers(audit: Audit) -> DataFrame:
@@ -251,41 +308,13 @@ def _buyers(audit: Audit) -> DataFrame:
 @table(
     ChurnEvaluation,
     monthly_after(MONTHS_OF_HISTORY),
-    group="ml",
+    layer=ML,
     kinds=["scikitlearn", "mlflow"],
     reads={"activity": (CustomerMonthActivity, months_so_far)},
     checks=[
-        _judged_by(
-            "out_of_time_auc",
-            f"The ROC AUC of the model that scores, out of time, lies in {AUC_FLOOR} to {AUC_CEILING}: below, the "
-            "scores say nothing; above, the model knows its own answer",
-            {
-                name: _figure(name)
-                for name in ("roc_auc", "roc_auc_lower", "roc_auc_upper", "average_precision", "top_decile_lift")
-            }
-            | {f"active_{name}": _figure(name, ACTIVE) for name in ("roc_auc", "average_precision", "top_decile_lift")},
-            {"lower_bound": AUC_FLOOR, "upper_bound": AUC_CEILING},
-            lambda figures: bool(AUC_FLOOR <= figures["roc_auc"] <= AUC_CEILING),
-        ),
-        _judged_by(
-            "better_than_recency",
-            "The model that scores ranks customers better, out of time, than the days since their last purchase alone",
-            {"roc_auc": _figure("roc_auc"), "recency_alone_roc_auc": _figure("roc_auc", model=RECENCY)},
-            {},
-            lambda figures: bool(figures["roc_auc"] > figures["recency_alone_roc_auc"]),
-        ),
-        _judged_by(
-            "calibrated",
-            f"The probabilities of the model that scores are at most {CALIBRATION_CEILING} from what happened, over "
-            "ten parts; in the first winter no model can know the season",
-            {
-                name: _figure(name)
-                for name in ("calibration_error", "uncalibrated_error", "brier_score", "mean_probability", "churn_rate")
-            }
-            | {f"active_{name}": _figure(name, ACTIVE) for name in ("calibration_error", "brier_score")},
-            {"upper_bound": CALIBRATION_CEILING},
-            lambda figures: bool(figures["calibration_error"] <= CALIBRATION_CEILING),
-        ),
+        out_of_time_auc,
+        better_than_recency,
+        calibrated,
         reconciles(
             "reconciliation",
             "The newest evaluated snapshot holds every customer who had bought by then, once",
@@ -299,12 +328,13 @@ def build(
     window: PartitionWindow,
     landing: LandingZone,
     mlflow: MlflowTracking,
+    fitted_models: FittedModels,
     context: AssetExecutionContext,
 ) -> Built:
     """Fits on the driver, each snapshot's models once, on features that Spark makes of all at once."""
     days = as_of_dates(window, landing)
     history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_EVALUATE)).toPandas()
-    origin = RollingOrigin(history, CHURN_FEATURES)
+    origin = RollingOrigin(history, CHURN_FEATURES, known=fitted_models)
     evaluated = cache(lambda as_of: evaluate(origin, as_of))
     rows, shown = [], {}
     with mlflow.run(context, "online_retail/churn_evaluation") as tracked:

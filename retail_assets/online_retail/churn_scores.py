@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from dagster import AssetCheckSeverity, AssetExecutionContext
+from dagster import AssetExecutionContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -24,10 +25,22 @@ from retail_assets.analytics.churn import (
     with_churn_risk,
 )
 from retail_assets.analytics.churn_evaluation import ALL
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import MODEL_QUALITY, RECONCILIATION, Audit, TableCheck, Verdict, all_known
+from retail_assets.analytics.fitted_models import FittedModels
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.lakehouse.checks import (
+    MODEL_QUALITY,
+    RECONCILIATION,
+    WARN,
+    Audit,
+    Evidence,
+    Verdict,
+    all_known,
+    check,
+)
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Integer, Real, Text, column, partition
 from retail_assets.lakehouse.driver_rows import by_partition
+from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation
@@ -79,9 +92,10 @@ class ChurnScores(Contract):
 
 @dataclass(frozen=True)
 class Scored:
-    """The customers of a month with their `churn_probability`, and what made it."""
+    """The customers of a month with their `churn_probability`, and what made it: of the model's own `probability`."""
 
     rows: pd.DataFrame
+    probability: np.ndarray
     model: ChurnModel
     calibration: Calibration
 
@@ -92,8 +106,9 @@ def score(origin: RollingOrigin, rows: pd.DataFrame, day: date, kind: str, slope
     if model is None:
         return None
     calibration = origin.calibration(kind, day, slope)
-    probability = calibration.apply(model.probability(rows))
-    return Scored(rows.assign(churn_probability=probability, model=kind), model, calibration)
+    probability = model.probability(rows)
+    scored = rows.assign(churn_probability=calibration.apply(probability), model=kind)
+    return Scored(scored, probability, model, calibration)
 
 
 def _track(tracked: TrackedRun, scored: Scored, month: str) -> dict[str, Any]:
@@ -116,7 +131,7 @@ def _track(tracked: TrackedRun, scored: Scored, month: str) -> dict[str, Any]:
                 "mean_probability": float(scored.rows["churn_probability"].mean()),
             },
         )
-        classifier = calibrated_classifier(model, calibration, scored.rows)
+        classifier = calibrated_classifier(model, calibration, scored.rows, scored.probability)
         registered = tracked.register(classifier, MODEL, scored.rows[list(model.features)].head(5))
     return {
         "model": model.kind,
@@ -128,53 +143,46 @@ def _track(tracked: TrackedRun, scored: Scored, month: str) -> dict[str, Any]:
     }
 
 
-def _model_made() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        problem = "No model: no snapshot had a known outcome, or all customers had the same one"
-        models: set[str] = audit.findings["models"]
-        return {key: Verdict(key in models, {} if key in models else {"problem": problem}) for key in audit.keys}
-
-    return TableCheck(
-        "model_made",
-        "There was enough history to learn from",
-        verdicts,
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-        family=MODEL_QUALITY,
-    )
+@check("There was enough history to learn from", family=MODEL_QUALITY, severity=WARN)
+def model_made(month: Evidence) -> Verdict:
+    """What the month's model was trained on, if there is one."""
+    learnt_from = month.found("training_rows") or 0
+    if not learnt_from:
+        told = "0 customers to learn from: no snapshot had a known outcome, or all customers had the same one"
+        return Verdict.within(0, told, lower=1)
+    return Verdict.within(learnt_from, f"Learnt from {learnt_from} outcomes of customers", lower=1)
 
 
-def _everyone_scored() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        buyers = audit.inputs["activity"].filter("orders > 0").select("customer_id", "activity_month")
-        first = buyers.groupBy("customer_id").agg(F.min("activity_month").alias("first_month"))
-        month = F.col("first_month") <= F.col("snapshot_month")
-        counts = audit.partitions().join(first, month).groupBy("snapshot_month").count().collect()
-        expected = {str(row["snapshot_month"]): row["count"] for row in counts}
-        found = {}
-        for key in audit.keys:
-            scored = audit.evaluations[key].rows if key in audit.evaluations else 0
-            wanted = expected.get(key, 0) if key in audit.findings["models"] else 0
-            found[key] = Verdict(scored == wanted, {"scored": scored, "customers": expected.get(key, 0)})
-        return found
+def _buyers_so_far(audit: Audit) -> DataFrame:
+    buyers = audit.inputs["activity"].filter("orders > 0").select("customer_id", "activity_month")
+    first = buyers.groupBy("customer_id").agg(F.min("activity_month").alias("first_month"))
+    known = audit.partitions().join(first, F.col("first_month") <= F.col("snapshot_month"))
+    return known.groupBy("snapshot_month").agg(F.count("*").alias("customers"))
 
-    return TableCheck(
-        "everyone_scored",
-        "Every customer with a purchase so far has one score, or there is no model",
-        verdicts,
-        family=RECONCILIATION,
-    )
+
+@check(
+    "Every customer with a purchase so far has one score, or there is no model",
+    asks=_buyers_so_far,
+    family=RECONCILIATION,
+)
+def everyone_scored(month: Evidence) -> Verdict:
+    """Customers scored against customers known."""
+    customers = month.asked[0]["customers"] if month.asked else 0
+    wanted = customers if month.found("training_rows") else 0
+    told = f"{month.rows} scored, where {wanted} of {customers} customers are to be"
+    metadata = {"scored": month.rows, "customers": customers}
+    return Verdict.within(month.rows, told, lower=wanted, upper=wanted, metadata=metadata)
 
 
 @table(
     ChurnScores,
     monthly_after(MONTHS_OF_HISTORY),
-    group="ml",
+    layer=ML,
     kinds=["scikitlearn", "mlflow"],
     reads={"activity": (CustomerMonthActivity, months_so_far), "evaluation": (ChurnEvaluation, same_window)},
     checks=[
-        _model_made(),
-        _everyone_scored(),
+        model_made,
+        everyone_scored,
         all_known(
             "customers_known", "Every customer is known from silver", ["customer_id"], lambda inputs: inputs["activity"]
         ),
@@ -186,6 +194,7 @@ def build(
     window: PartitionWindow,
     landing: LandingZone,
     mlflow: MlflowTracking,
+    fitted_models: FittedModels,
     context: AssetExecutionContext,
 ) -> Built:
     """Trains on the driver, month by month, on features of the snapshots it learns from, which Spark makes at once."""
@@ -196,9 +205,9 @@ def build(
         for row in evaluation.filter(F.col("scores") & (F.col("population") == ALL)).collect()
     }
     history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_SCORE)).toPandas()
-    origin = RollingOrigin(history, CHURN_FEATURES)
+    origin = RollingOrigin(history, CHURN_FEATURES, known=fitted_models)
     by_month = by_partition(history.sort_values("customer_id", kind="stable"), "snapshot_month")
-    parts, shown = [], {}
+    parts, shown, learnt_from = [], {}, {}
     with mlflow.run(context, "online_retail/churn_scores") as tracked:
         for month, day in wanted.items():
             kind, slope = chosen.get(month, (FOREST, 1.0))
@@ -206,7 +215,8 @@ def build(
             if scored is not None:
                 shown[str(month)] = _track(tracked, scored, str(month))
                 parts.append(scored.rows)
-    return Built(churn_scores(spark, parts), findings={"models": set(shown)}, metadata=shown)
+                learnt_from[str(month)] = scored.model.training_rows
+    return Built(churn_scores(spark, parts), findings={"training_rows": learnt_from}, metadata=shown)
 
 
 def churn_scores(spark: SparkSession, scored: list[pd.DataFrame]) -> DataFrame:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import RECONCILIATION, Audit, RuleResult, TableCheck, Verdict
+from retail_assets.lakehouse.checks import RECONCILIATION, Audit, Evidence, RuleResult, Verdict, check
 from retail_assets.lakehouse.contracts import (
     Contract,
     Day,
@@ -20,6 +20,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.invoice_rules import landed_money, read_rows
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
@@ -128,7 +129,7 @@ def clean_transactions(raw: DataFrame) -> DataFrame:
         ).alias("is_outlier"),
         F.year("invoice_date").alias("year"),
         F.month("invoice_date").alias("month"),
-        (F.weekday("invoice_date") + 1).alias("day_of_week"),
+        (F.pmod(F.dayofweek("invoice_date") + 5, F.lit(7)) + 1).alias("day_of_week"),
     )
 
 
@@ -151,7 +152,7 @@ def sums_of_lines(transactions: DataFrame, name: str, group: Column, *measures: 
 
 def is_product_code() -> Column:
     """Whether a line's stock code is that of a product, and not of postage, fees or the like."""
-    return F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*$") | (F.col("stock_code") == "PADS")
+    return F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*\z") | (F.col("stock_code") == "PADS")
 
 
 def _line_type() -> Column:
@@ -164,77 +165,62 @@ def _line_type() -> Column:
     )
 
 
-def _every_row_accounted_for() -> TableCheck:
-    """Landed = clean (with the copies it stands for) + quarantined, in rows and in money, every day."""
-
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        sums = [F.count("*").alias("rows"), F.sum(landed_money()).alias("money")]
-        landed, quarantined = (
-            {str(row["invoice_date"]): row for row in audit.inputs[name].groupBy("invoice_date").agg(*sums).collect()}
-            for name in ("raw", "quarantined")
-        )
-        found = {}
-        for key in audit.keys:
-            rows, money = (
-                {n: t[key][m] if key in t else 0 for n, t in (("landed", landed), ("quarantined", quarantined))}
-                for m in ("rows", "money")
-            )
-            clean, copies = (
-                (audit.evaluations[key].rows if key in audit.evaluations else 0),
-                audit.measure(key, "copies"),
-            )
-            clean_money = audit.measure(key, "money_of_copies")
-            ours = {
-                "rows": copies + rows["quarantined"],
-                "money": Decimal(clean_money) + Decimal(money["quarantined"]),
-            }
-            results = [
-                RuleResult(of, ours[of] == landed_sum, ours[of], landed_sum, landed_sum)
-                for of, landed_sum in (("rows", rows["landed"]), ("money", Decimal(money["landed"])))
-            ]
-            lost = [result for result in results if not result.passed]
-            shown = (lost or results)[0]
-            told = "; ".join(
-                f"{result.rule}: {result.observed} clean, in quarantine or repeated, of {result.lower} landed"
-                for result in results
-            )
-            found[key] = Verdict(
-                not lost,
-                {
-                    "landed": rows["landed"],
-                    "clean": clean,
-                    "quarantined": rows["quarantined"],
-                    "duplicates_dropped": copies - clean,
-                    "money_landed": str(money["landed"]),
-                    "money_clean": str(clean_money),
-                    "money_quarantined": str(money["quarantined"]),
-                },
-                shown.observed,
-                shown.lower,
-                shown.upper,
-                told,
-                rules=results,
-            )
-        return found
-
-    return TableCheck(
-        "accounting",
-        "Rows landed = rows clean + rows quarantined + rows dropped as exact duplicates, in rows and in money",
-        verdicts,
-        measures={
-            "copies": lambda: F.sum("landed_rows"),
-            "money_of_copies": lambda: F.sum(F.col("line_total") * F.col("landed_rows")),
-        },
-        family=RECONCILIATION,
+def _landed_and_quarantined(audit: Audit) -> DataFrame:
+    """Rows and money of both, side by side: `of` says which."""
+    money = F.coalesce(F.sum(landed_money()), F.lit(0))
+    landed, quarantined = (
+        audit.inputs[name]
+        .groupBy("invoice_date", F.lit(name).alias("of"))
+        .agg(F.count("*").alias("rows"), money.alias("money"))
+        for name in ("raw", "quarantined")
     )
+    return landed.unionByName(quarantined)
+
+
+@check(
+    "Rows landed = rows clean + rows quarantined + rows dropped as exact duplicates, in rows and in money",
+    measures={
+        "copies": lambda: F.coalesce(F.sum("landed_rows"), F.lit(0)),
+        "money_of_copies": lambda: F.coalesce(F.sum(F.col("line_total") * F.col("landed_rows")), F.lit(0)),
+    },
+    asks=_landed_and_quarantined,
+    family=RECONCILIATION,
+)
+def accounting(day: Evidence) -> Verdict:
+    """Landed = clean, with the copies that a line stands for, and quarantined."""
+    sums = {row["of"]: row for row in day.asked}
+    (landed, landed_money), (quarantined, quarantined_money) = (
+        (sums[of]["rows"], Decimal(sums[of]["money"])) if of in sums else (0, Decimal(0))
+        for of in ("raw", "quarantined")
+    )
+    copies, clean_money = day.total("copies"), Decimal(day.total("money_of_copies"))
+    results = [
+        RuleResult.within(
+            of, found, f"{of}: {found} clean, in quarantine or repeated, of {wanted} landed", lower=wanted, upper=wanted
+        )
+        for of, found, wanted in (
+            ("rows", copies + quarantined, landed),
+            ("money", clean_money + quarantined_money, landed_money),
+        )
+    ]
+    metadata = {
+        "landed": landed,
+        "clean": day.rows,
+        "quarantined": quarantined,
+        "duplicates_dropped": copies - day.rows,
+        "money_landed": str(landed_money),
+        "money_clean": str(clean_money),
+        "money_quarantined": str(quarantined_money),
+    }
+    return Verdict.of(results, metadata)
 
 
 @table(
     CleanTransactions,
     daily,
-    group="silver",
+    layer=SILVER,
     reads={"raw": (RawInvoices, same_window), "quarantined": (QuarantinedInvoices, same_window)},
-    checks=[_every_row_accounted_for()],
+    checks=[accounting],
 )
 def build(raw: DataFrame) -> DataFrame:
     """The day's usable rows; the quarantine is read to prove that nothing was lost."""

@@ -1,18 +1,29 @@
 """clv_holdout: what lifetime value foresaw some months ago against what came, as of each month's end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
 import pandas as pd
-from dagster import AssetCheckSeverity, AssetExecutionContext, MetadataValue
+from dagster import AssetExecutionContext, MetadataValue
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.lifetime_holdout import DECILES, Holdout, holdout_rows
 from retail_assets.analytics.lifetime_value import LifetimeModel, NotFitted, fit_lifetime, purchase_summaries
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict, reconciles
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.lakehouse.checks import (
+    MODEL_QUALITY,
+    WARN,
+    Audit,
+    Evidence,
+    RuleResult,
+    Verdict,
+    check,
+    nothing_to_judge,
+    reconciles,
+)
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -26,6 +37,7 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
 )
 from retail_assets.lakehouse.driver_rows import as_table
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_clv import MONTHS_OF_HISTORY, MONTHS_TO_FIT, model_figures, models_fitted
@@ -155,64 +167,63 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _whole_windows(audit: Audit) -> dict[str, list[Row]]:
-    """Partition -> its rows for all customers, the shortest window first."""
-    rows = audit.frame.filter("slice = 'all'").orderBy("horizon_months").collect()
-    return {key: [row for row in rows if str(row[audit.partition]) == key] for key in audit.keys}
+def _whole_windows() -> Column:
+    """The rows for all customers."""
+    names = ("horizon_months", *_FIGURES)
+    return F.collect_list(F.when(F.col("slice") == "all", F.struct(*names)))
 
 
-def _total_foreseen() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        found = {}
-        for key, windows in _whole_windows(audit).items():
-            ratios = {
-                f"{row['horizon_months']}_months": row["predicted_value"] / float(row["actual_value"])
-                if row["actual_value"]
-                else None
-                for row in windows
-            }
-            good = all(ratio is not None and LEAST <= ratio <= MOST for ratio in ratios.values())
-            found[key] = Verdict(good, {**ratios, "lower_bound": LEAST, "upper_bound": MOST})
-        return found
-
-    return TableCheck(
-        "total_foreseen",
-        f"The value foreseen of each window is {LEAST} to {MOST} of what came",
-        verdicts,
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-        family=MODEL_QUALITY,
-    )
+def _windows(month: Evidence) -> list[Row]:
+    """The month's rows for all customers, the shortest window first."""
+    return sorted(month.measures["windows"] or [], key=lambda row: int(row["horizon_months"]))
 
 
-def _better_than_naive() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        found = {}
-        for key, windows in _whole_windows(audit).items():
-            problems = [problem for row in windows for problem in _worse_than_naive(row)]
-            metadata: dict[str, Any] = {"problems": problems} if problems else {"windows": len(windows)}
-            found[key] = Verdict(not problems, metadata)
-        return found
-
-    return TableCheck(
-        "better_than_naive",
-        "Customers are ranked by what they came to spend better than the naive projection ranks them, and the total of "
-        "a whole year is nearer (a shorter window judges its season more than the model)",
-        verdicts,
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-        family=MODEL_QUALITY,
-    )
+_NO_WINDOW = "No window ends with the month whose models could be fitted"
 
 
-def _worse_than_naive(row: Row) -> Iterable[str]:
-    months, came = row["horizon_months"], float(row["actual_value"])
-    ranked, ranked_naively = row["rank_correlation"], row["naive_rank_correlation"]
-    if ranked is not None and ranked_naively is not None and ranked <= ranked_naively:
-        yield f"{months} months: rank correlation {ranked:.3f}, naive {ranked_naively:.3f}"
-    foreseen, naive = row["predicted_value"], row["naive_value"]
-    if months == max(HORIZONS) and abs(foreseen - came) > abs(naive - came):
-        yield f"{months} months: {foreseen:.0f} foreseen, naive {naive:.0f}, came {came:.0f}"
+@check(
+    f"The value foreseen of each window is {LEAST} to {MOST} of what came",
+    measures={"windows": _whole_windows},
+    family=MODEL_QUALITY,
+    severity=WARN,
+)
+def total_foreseen(month: Evidence) -> Verdict:
+    """Of each window, value foreseen by value that came."""
+    windows = _windows(month)
+    return Verdict.of([_total_of(row) for row in windows]) if windows else nothing_to_judge(_NO_WINDOW)
+
+
+def _total_of(window: Row) -> RuleResult:
+    months, foreseen, came = window["horizon_months"], window["predicted_value"], float(window["actual_value"])
+    rule, told = f"value_of_{months}_months", f"{months} months: {foreseen:.0f} foreseen, {came:.0f} came"
+    if not came:
+        return RuleResult(rule, not foreseen, foreseen, upper=0, explanation=told)
+    return RuleResult.within(rule, foreseen / came, told, lower=LEAST, upper=MOST)
+
+
+@check(
+    "Customers are ranked by what they came to spend better than the naive projection ranks them, and the total of a "
+    "whole year is nearer (a shorter window judges its season more than the model)",
+    measures={"windows": _whole_windows},
+    family=MODEL_QUALITY,
+    severity=WARN,
+)
+def better_than_naive(month: Evidence) -> Verdict:
+    """Of each window the ranks, and of a year the total, against those of spend per day."""
+    results = [result for row in _windows(month) for result in _against_naive(row)]
+    return Verdict.of(results) if results else nothing_to_judge(_NO_WINDOW)
+
+
+def _against_naive(window: Row) -> Iterator[RuleResult]:
+    months, came = window["horizon_months"], float(window["actual_value"])
+    ranked, ranked_naively = window["rank_correlation"], window["naive_rank_correlation"]
+    if ranked is not None and ranked_naively is not None:
+        told = f"{months} months: rank correlation {ranked:.3f}, naive {ranked_naively:.3f}"
+        yield RuleResult(f"ranks_of_{months}_months", ranked > ranked_naively, ranked, ranked_naively, None, told)
+    foreseen, naive = window["predicted_value"], window["naive_value"]
+    if months == max(HORIZONS):
+        told = f"{months} months: {foreseen:.0f} foreseen, naive {naive:.0f}, came {came:.0f}"
+        yield RuleResult.within(f"total_of_{months}_months", abs(foreseen - came), told, upper=abs(naive - came))
 
 
 def _came(audit: Audit) -> DataFrame:
@@ -240,13 +251,13 @@ def _value_where(condition: str) -> Column:
 @table(
     ClvHoldout,
     monthly_after(MONTHS_OF_HISTORY),
-    group="gold",
+    layer=GOLD,
     kinds=["mlflow"],
     reads={"activity": (CustomerMonthActivity, months_so_far)},
     checks=[
         models_fitted("each window's as-of date"),
-        _total_foreseen(),
-        _better_than_naive(),
+        total_foreseen,
+        better_than_naive,
         reconciles(
             "reconciliation",
             "What came is what silver says the windows' customers bought in them; deciles and months add up to it",

@@ -1,11 +1,10 @@
 """customer_clv: what each customer is expected to buy and be worth in the next 12 months, as of each month's end."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from dagster import AssetCheckSeverity, AssetExecutionContext
+from dagster import AssetExecutionContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -20,8 +19,19 @@ from retail_assets.analytics.lifetime_value import (
     naive_value,
     purchase_summaries,
 )
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict, all_known, reconciles
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.lakehouse.checks import (
+    MODEL_QUALITY,
+    WARN,
+    Audit,
+    Evidence,
+    TableCheck,
+    Verdict,
+    all_known,
+    check,
+    reconciles,
+)
 from retail_assets.lakehouse.contracts import (
     Contract,
     Day,
@@ -34,6 +44,7 @@ from retail_assets.lakehouse.contracts import (
     spark_schema,
 )
 from retail_assets.lakehouse.driver_rows import as_table
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -157,21 +168,18 @@ def _track(
 def models_fitted(of: str) -> TableCheck:
     """That the models `of` a partition were found; the step's finding `problems` says which were not, and why."""
 
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        problems: Mapping[str, list[str]] = audit.findings["problems"]
-        return {
-            key: Verdict(False, {"problems": problems[key]}) if problems.get(key) else Verdict(True)
-            for key in audit.keys
-        }
-
-    return TableCheck(
-        "models_fitted",
+    @check(
         f"BG/NBD and Gamma-Gamma of {of} have a maximum of likelihood, which was found",
-        verdicts,
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
+        name="models_fitted",
         family=MODEL_QUALITY,
+        severity=WARN,
     )
+    def fitted(month: Evidence) -> Verdict:
+        problems: list[str] = month.found("problems") or []
+        told = f"{len(problems)} could not be fitted: {'; '.join(problems)}" if problems else ""
+        return Verdict.within(len(problems), told, upper=0, metadata={"problems": problems} if problems else {})
+
+    return fitted
 
 
 def _months_before(audit: Audit) -> DataFrame:
@@ -186,7 +194,7 @@ def _months_before(audit: Audit) -> DataFrame:
 @table(
     CustomerClv,
     monthly_after(MONTHS_OF_HISTORY),
-    group="gold",
+    layer=GOLD,
     kinds=["mlflow"],
     reads={"activity": (CustomerMonthActivity, months_so_far)},
     checks=[

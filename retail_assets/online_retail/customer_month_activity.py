@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import all_known, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Text, Texts, column, partition
+from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.partitions.cadence import monthly, same_window
@@ -64,7 +65,7 @@ def _sums_of_known_customers(transactions: DataFrame) -> DataFrame:
 @table(
     CustomerMonthActivity,
     monthly,
-    group="silver",
+    layer=SILVER,
     reads={"transactions": (CleanTransactions, same_window)},
     checks=[
         reconciles(

@@ -15,9 +15,11 @@ from retail_assets.lakehouse.contracts import (
     Money,
     Text,
     column,
+    days_between,
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -106,8 +108,8 @@ def customer_rfm(activity: DataFrame, of: DataFrame) -> DataFrame:
     )
     measured = sums.join(_distinct_products(activity, of), ["snapshot_month", "customer_id"]).withColumns(
         {
-            "recency_days": F.datediff("as_of_date", "last_purchase_date"),
-            "tenure_days": F.datediff("as_of_date", "first_purchase_date"),
+            "recency_days": days_between("last_purchase_date", "as_of_date"),
+            "tenure_days": days_between("first_purchase_date", "as_of_date"),
             "avg_order_value": (F.col("monetary") / F.col("frequency")).cast("decimal(18,3)"),
         }
     )
@@ -135,7 +137,7 @@ def _months_before(audit: Audit) -> DataFrame:
 @table(
     CustomerRfm,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"activity": (CustomerMonthActivity, months_so_far)},
     checks=[
         reconciles(

@@ -10,9 +10,11 @@ from retail_assets.analytics.rfm import (
     recommended_action,
     value_engagement_action,
 )
-from retail_assets.analytics.segmentation import FEATURES, LABELS, nearest_cluster
+from retail_assets.analytics.segment_assignment import nearest_cluster
+from retail_assets.analytics.segmentation import FEATURES, LABELS
 from retail_assets.lakehouse.checks import Audit, all_known, reconciles
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, partition
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.segment_champion import SegmentChampion
@@ -90,7 +92,7 @@ def _customers_of_rfm(audit: Audit) -> DataFrame:
 @table(
     CustomerSegments,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={
         "rfm": (CustomerRfm, same_window),
         "champion": (SegmentChampion, same_window),

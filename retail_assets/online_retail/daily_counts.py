@@ -13,6 +13,7 @@ from retail_assets.lakehouse.contracts import (
     month_directory,
     partition,
 )
+from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.bronze_daily_quality import BronzeDailyQuality
 from retail_assets.online_retail.bronze_silver_comparison import BronzeSilverComparison
@@ -66,7 +67,7 @@ def daily_counts(comparison: DataFrame) -> DataFrame:
 @table(
     DailyCounts,
     daily,
-    group="quality",
+    layer=QUALITY,
     reads={
         "quality": (BronzeDailyQuality, preceding(DAYS_BEFORE)),
         "comparison": (BronzeSilverComparison, preceding(DAYS_BEFORE)),

@@ -12,10 +12,13 @@ from retail_assets.lakehouse.contracts import (
     Real,
     Text,
     column,
+    days_between,
     money,
     month_directory,
     partition,
+    ratio,
 )
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.partitions.cadence import daily, preceding
@@ -85,7 +88,7 @@ def daily_metrics(transactions: DataFrame, days: DataFrame) -> DataFrame:
 
     def average(name: str, span: int) -> Column:
         total = F.sum(name).over(in_order.rowsBetween(1 - span, 0))
-        return F.coalesce(total / F.least(F.lit(span), F.datediff("invoice_date", began) + 1), F.lit(0))
+        return F.coalesce(total / F.least(F.lit(span), days_between(began, "invoice_date") + 1), F.lit(0))
 
     month = Window.partitionBy(F.trunc("invoice_date", "MM")).orderBy("invoice_date")
     moving = known.select(
@@ -103,7 +106,8 @@ def daily_metrics(transactions: DataFrame, days: DataFrame) -> DataFrame:
     for months, name in ((1, "month_over_month_growth"), (12, "year_over_year_growth")):
         earlier = to_date.select(F.col("day"), F.col("before"))
         joined = moving.join(earlier, F.add_months("invoice_date", -months) == F.col("day"), "left")
-        growth = F.when(F.col("before") > 0, (F.col("revenue_month_to_date") / F.col("before") - 1).cast("double"))
+        change = F.col("revenue_month_to_date") - F.col("before")
+        growth = F.when(F.col("before") > 0, ratio(change, F.col("before")))
         moving = joined.withColumn(name, growth).drop("day", "before")
     return moving.join(days, "invoice_date", "left_semi")
 
@@ -118,7 +122,7 @@ def _every_day(transactions: DataFrame, days: DataFrame) -> DataFrame:
 @table(
     DailyMetrics,
     daily,
-    group="gold",
+    layer=GOLD,
     reads={"transactions": (CleanTransactions, preceding(DAYS_BEFORE))},
     checks=[
         reconciles(

@@ -12,7 +12,7 @@ from dagster import MetadataValue
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import RECONCILIATION, Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import RECONCILIATION, Evidence, Verdict, check
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -20,12 +20,14 @@ from retail_assets.lakehouse.contracts import (
     Money,
     Text,
     column,
+    money_of_real,
     partition,
     spark_schema,
     table_name,
 )
 from retail_assets.lakehouse.driver_rows import collected
 from retail_assets.lakehouse.io_manager import DeltaIOManager
+from retail_assets.lakehouse.layers import REPORT
 from retail_assets.lakehouse.table import Built, Reads, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.category_metrics import CategoryMetrics
@@ -133,24 +135,20 @@ def _segments_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
     return everywhere.set_index("segment")[["customers", "monetary"]]
 
 
-def _figures_are_the_tables() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        wrong: Mapping[str, list[str]] = audit.findings["differences"]
-        return {
-            key: Verdict(not wrong.get(key), {"differences": wrong[key]} if wrong.get(key) else {})
-            for key in audit.keys
-        }
-
-    return TableCheck(
-        "figures",
-        "The page's figures, read back from it, are those of daily_metrics (every day), geo_metrics (every country) "
-        "and customer_rfm (every segment), to the last decimal; a page for which they are not is not written",
-        verdicts,
-        family=RECONCILIATION,
-    )
+@check(
+    "The page's figures, read back from it, are those of daily_metrics (every day), geo_metrics (every country) and "
+    "customer_rfm (every segment), to the last decimal; a page for which they are not is not written",
+    name="figures",
+    family=RECONCILIATION,
+)
+def figures_are_the_tables(month: Evidence) -> Verdict:
+    """What `differences` found, up to three of each figure."""
+    wrong: list[str] = month.found("differences") or []
+    told = f"{len(wrong)} figures differ: {'; '.join(wrong)}" if wrong else ""
+    return Verdict.within(len(wrong), told, upper=0, metadata={"differences": wrong} if wrong else {})
 
 
-@table(Dashboard, monthly, group="report", kinds=["html", "vegalite"], reads=_READS, checks=[_figures_are_the_tables()])
+@table(Dashboard, monthly, layer=REPORT, kinds=["html", "vegalite"], reads=_READS, checks=[figures_are_the_tables])
 def build(
     transactions: DataFrame,
     quarantined: DataFrame,
@@ -180,8 +178,8 @@ def build(
             "snapshot_month",
             "customer_id",
             "probability_alive",
-            thousandths(F.col("clv_12m").cast("decimal(18,3)")).alias("value"),
-            thousandths(F.col("naive_clv_12m").cast("decimal(18,3)")).alias("naive"),
+            thousandths(money_of_real(F.col("clv_12m"))).alias("value"),
+            thousandths(money_of_real(F.col("naive_clv_12m"))).alias("naive"),
         ).filter("probability_alive IS NOT NULL"),
         "products": products.withColumn("revenue", thousandths("revenue")),
         "categories": categories.withColumn("revenue", thousandths("revenue")),

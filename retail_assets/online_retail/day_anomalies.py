@@ -1,18 +1,19 @@
 """The checks that hold a day of invoices against the days before it: is it like them, and if not, in what."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, reduce
 from statistics import median
 
 import numpy as np
-from dagster import AssetCheckSeverity
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.anomalies import (
+    ENOUGH_WEEKDAYS,
+    LEVEL_DAYS,
     WEEKS,
     expected_volume,
     missing_share_bound,
@@ -24,14 +25,19 @@ from retail_assets.analytics.drift import psi_bound, quantile_psi
 from retail_assets.lakehouse.checks import (
     DISTRIBUTION_DRIFT,
     DUPLICATE_RATE,
+    ERROR,
     GROUPS,
     NULL_RATE,
     SCHEMA_DRIFT,
     VOLUME,
-    Audit,
+    WARN,
+    Evidence,
     RuleResult,
     TableCheck,
     Verdict,
+    check,
+    nothing_to_judge,
+    too_few,
 )
 from retail_assets.online_retail.closed_days import is_closed, is_unsettled
 from retail_assets.online_retail.source import INVOICES
@@ -110,33 +116,32 @@ def observed_days(quality: DataFrame, comparison: DataFrame) -> dict[date, Obser
     }
 
 
-Judge = Callable[[date, ObservedDay, Days], Verdict]
-"""From a day, what was observed of it, and the open days before it to its verdict."""
+Judge = Callable[[ObservedDay, Days], Verdict]
+"""From what was observed of a day, and the open days before it, to its verdict."""
 
 
-def _like_the_days_before(
-    name: str, description: str, family: str, judge: Judge, enough_days: int = ENOUGH_DAYS
-) -> TableCheck:
+def _like_the_days_before(promise: str, family: str, enough_days: int = ENOUGH_DAYS) -> Callable[[Judge], TableCheck]:
     """A check that warns of days unlike those before; days without rows pass, and days before which too few were."""
 
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        days: Days = audit.findings["days"]
-        return {key: verdict(date.fromisoformat(key), days) for key in audit.keys}
+    def decorate(judge: Judge) -> TableCheck:
+        def judged(evidence: Evidence) -> Verdict:
+            days: Days = evidence.findings["days"]
+            if evidence.day not in days:
+                return nothing_to_judge("Nothing has landed for the day")
+            before = _days_before(evidence.day, days)
+            if len(before) < enough_days:
+                return too_few(len(before), enough_days, "open days before it")
+            if enough_days > 1 and _usual_orders(before) < ENOUGH_ORDERS:
+                return _too_few_orders(before)
+            return judge(days[evidence.day], before)
 
-    def verdict(day: date, days: Days) -> Verdict:
-        if day not in days:
-            return Verdict(True, explanation="Nothing has landed for the day")
-        before = _days_before(day, days)
-        if len(before) < enough_days:
-            return Verdict(True, explanation=f"Only {len(before)} open days before it: too few to compare with")
-        if enough_days > 1 and not _busy(before):
-            return Verdict(True, explanation=TOO_SMALL)
-        return judge(day, days[day], before)
+        return check(promise, name=judge.__name__, family=family, severity=WARN)(judged)
 
-    return TableCheck(name, description, verdicts, blocking=False, severity=AssetCheckSeverity.WARN, family=family)
+    return decorate
 
 
-TOO_SMALL = f"Fewer than {ENOUGH_ORDERS} orders a day as a rule: too few to compare a day with others"
+def _too_few_orders(before: Days) -> Verdict:
+    return too_few(_usual_orders(before), ENOUGH_ORDERS, "orders a day, as a rule,")
 
 
 def _days_before(day: date, days: Days) -> Days:
@@ -150,50 +155,44 @@ def _usual_orders(before: Days) -> float:
     return median(len(day.orders) for day in before.values()) if before else 0.0
 
 
-def _busy(before: Days) -> bool:
-    """Whether there are orders enough on most days for one day to be like another."""
-    return _usual_orders(before) >= ENOUGH_ORDERS
+@check(
+    f"As many rows as the same weekday had in the last {WEEKS} weeks, moved with the season",
+    family=VOLUME,
+    severity=WARN,
+)
+def volume(evidence: Evidence) -> Verdict:
+    """The day's rows against those expected; a day without a drop is as good as none, unless it is closed."""
+    days, day = evidence.findings["days"], evidence.day
+    volumes = {each: observed.rows for each, observed in days.items()}
+    rows = volumes.get(day, 0)
+    if not rows and is_closed(day):
+        return nothing_to_judge("A public holiday or the Christmas break: nothing was expected")
+    before = _days_before(day, days)
+    same_weekday = sum(earlier.weekday() == day.weekday() for earlier in before)
+    if same_weekday < ENOUGH_WEEKDAYS:
+        return too_few(same_weekday, ENOUGH_WEEKDAYS, "open days of the same weekday before it")
+    expected = expected_volume(volumes, day)
+    if expected is None:
+        return too_few(len(before), LEVEL_DAYS, "open days before it")
+    if _usual_orders(before) < ENOUGH_ORDERS:
+        return _too_few_orders(before)
+    lower, upper = volume_bounds(expected, is_unsettled(day), _usual_orders(before))
+    told = f"{rows} rows, where the same weekdays before and the season let expect {expected:.0f}"
+    return Verdict.within(rows, told, lower=round(lower, 1), upper=round(upper, 1))
 
 
-def _volume() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        days: Days = audit.findings["days"]
-        volumes = {day: observed.rows for day, observed in days.items()}
-        return {key: verdict(date.fromisoformat(key), volumes, days) for key in audit.keys}
-
-    def verdict(day: date, volumes: Mapping[date, int], days: Days) -> Verdict:
-        rows = volumes.get(day, 0)
-        if not rows and is_closed(day):
-            return Verdict(
-                True, observed=0, explanation="A public holiday or the Christmas break: nothing was expected"
-            )
-        expected = expected_volume(volumes, day)
-        if expected is None:
-            return Verdict(True, observed=rows, explanation="Too few days of this weekday before it to compare with")
-        orders = _usual_orders(_days_before(day, days))
-        if orders < ENOUGH_ORDERS:
-            return Verdict(True, observed=rows, explanation=TOO_SMALL)
-        lower, upper = volume_bounds(expected, is_unsettled(day), orders)
-        told = f"{rows} rows, where the same weekdays before and the season let expect {expected:.0f}"
-        return Verdict(lower <= rows <= upper, {}, rows, round(lower, 1), round(upper, 1), told)
-
-    return TableCheck(
-        "volume",
-        f"As many rows as the same weekday had in the last {WEEKS} weeks, moved with the season",
-        verdicts,
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-        family=VOLUME,
-    )
-
-
-def _schema(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+@_like_the_days_before(
+    "The columns, and the kinds of their values, are those of the drops before; additions are only announced",
+    SCHEMA_DRIFT,
+    enough_days=1,
+)
+def schema_drift(observed: ObservedDay, before: Days) -> Verdict:
     """Additions are announced; columns that are gone, or hold another kind of values, are errors."""
     last = before[max(before)]
     new = sorted(observed.unknown_columns - last.unknown_columns)
     gone = sorted(last.unknown_columns - observed.unknown_columns)
     retyped = {}
-    if len(before) >= ENOUGH_DAYS and _busy(before):
+    if len(before) >= ENOUGH_DAYS and _usual_orders(before) >= ENOUGH_ORDERS:
         gone += [
             name for name, nulls in observed.nulls.items() if nulls == observed.rows and last.nulls[name] < last.rows
         ]
@@ -203,66 +202,64 @@ def _schema(_day: date, observed: ObservedDay, before: Days) -> Verdict:
             if known and kind not in known:
                 retyped[name] = f"{', '.join(sorted(known))} -> {kind}"
     results = [
-        RuleResult(rule, not found, len(found), None, 0, explanation=f"{words}: {', '.join(found) or 'none'}")
+        RuleResult.within(rule, len(found), f"{len(found)} {words}: {', '.join(found) or 'none'}", upper=0)
         for rule, words, found in (
-            ("new_columns", "Columns that the drop before did not have", new),
-            ("missing_columns", "Columns with values in the drop before and without any now", gone),
-            ("retyped_columns", "Columns whose values are of another kind", [f"{k} ({v})" for k, v in retyped.items()]),
+            ("new_columns", "columns that the drop before did not have", new),
+            ("missing_columns", "columns with values in the drop before and without any now", gone),
+            ("retyped_columns", "columns whose values are of another kind", [f"{k} ({v})" for k, v in retyped.items()]),
         )
     ]
-    failed = [result for result in results if not result.passed]
-    return Verdict(
-        not failed,
-        {"new": new, "missing": gone, "retyped": retyped} if failed else {},
-        len(new) + len(gone) + len(retyped),
-        None,
-        0,
-        "; ".join(result.explanation for result in failed),
-        AssetCheckSeverity.ERROR if gone or retyped else None,
-        results,
-    )
+    changed = bool(new or gone or retyped)
+    metadata = {"new": new, "missing": gone, "retyped": retyped} if changed else {}
+    return Verdict.of(results, metadata, ERROR if gone or retyped else None)
 
 
-def _distribution(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+@_like_the_days_before("Order values are distributed as in the eight weeks before", DISTRIBUTION_DRIFT)
+def distribution_drift(observed: ObservedDay, before: Days) -> Verdict:
+    """The population stability index of order values, against what is tolerated and what chance adds to it."""
     earlier = np.concatenate([day.orders for day in before.values()])
-    if min(len(observed.orders), len(earlier)) < ENOUGH_ORDERS:
-        return Verdict(True, explanation=f"{len(observed.orders)} orders: too few to compare distributions")
+    if (fewest := min(len(observed.orders), len(earlier))) < ENOUGH_ORDERS:
+        return too_few(fewest, ENOUGH_ORDERS, "orders")
     index = quantile_psi(earlier, observed.orders)
     bound = TOLERATED_PSI + psi_bound(len(earlier), len(observed.orders), confidence=PSI_CONFIDENCE)
     told = (
         f"The values of {len(observed.orders)} orders against those of {len(earlier)} before: stability index "
         f"{index:.3f}, of which {bound - TOLERATED_PSI:.3f} may be chance at these sizes"
     )
-    return Verdict(index <= bound, {}, round(index, 4), None, round(bound, 4), told)
+    return Verdict.within(round(index, 4), told, upper=round(bound, 4))
 
 
-def _null_rates(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+@_like_the_days_before("No column lacks values more often than in the eight weeks before", NULL_RATE)
+def null_rates(observed: ObservedDay, before: Days) -> Verdict:
+    """Of each column of the source, the share of rows without a value."""
     upper = rate_bounds(np.array([day.null_rates for day in before.values()]), observed.rows, TOLERATED_NULL_RATE)
     results = [
-        RuleResult(
+        RuleResult.within(
             f"{name}_null_rate",
-            rate <= bound,
             round(rate, 4),
-            None,
-            round(bound, 4),
+            f"{rate:.1%} of rows have no {name}; up to {bound:.1%} is no news",
+            upper=round(bound, 4),
             column=name,
             failed_rows=observed.nulls[name],
-            explanation=f"{rate:.1%} of rows have no {name}; up to {bound:.1%} is no news",
         )
         for name, rate, bound in zip(INVOICES.columns, observed.null_rates, upper, strict=True)
     ]
-    return _worst(results)
+    return _of_rules(results)
 
 
-def _duplicate_rate(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+@_like_the_days_before("Rows do not repeat more often than in the eight weeks before", DUPLICATE_RATE)
+def duplicate_rate(observed: ObservedDay, before: Days) -> Verdict:
+    """The share of rows that repeat another."""
     rates = np.array([[day.duplicates / day.rows] for day in before.values()])
     (upper,) = rate_bounds(rates, observed.rows, TOLERATED_DUPLICATE_RATE)
     rate = observed.duplicates / observed.rows
     told = f"{observed.duplicates} of {observed.rows} landed rows repeat another; up to {upper:.1%} is no news"
-    return Verdict(rate <= upper, {}, round(rate, 4), None, round(upper, 4), told)
+    return Verdict.within(round(rate, 4), told, upper=round(upper, 4))
 
 
-def _groups(_day: date, observed: ObservedDay, before: Days) -> Verdict:
+@_like_the_days_before("Countries and stock codes are those of the eight weeks before, but for a few", GROUPS)
+def groups(observed: ObservedDay, before: Days) -> Verdict:
+    """Codes and countries that are new, or gone though they were always there."""
     newest_first = sorted(before, reverse=True)
     # Day by day, as what is left grows small at once: to gather all that is known would take fifty times as long.
     new_codes = reduce(lambda left, day: left - before[day].codes, newest_first, observed.codes)
@@ -289,53 +286,20 @@ def _groups(_day: date, observed: ObservedDay, before: Days) -> Verdict:
         _group("vanished_countries", "country", len(gone_countries), 0, gone_countries,
                "countries that were there every day before are missing"),
     ]  # fmt: skip
-    return _worst(results)
+    return _of_rules(results)
 
 
-def _group(rule: str, column: str, observed: float, upper: float, groups: frozenset[str], words: str) -> RuleResult:
+def _group(rule: str, column: str, observed: float, upper: float, found: frozenset[str], words: str) -> RuleResult:
     shown = f"{observed:.1%}" if isinstance(observed, float) else str(observed)
-    named = sorted(groups)[:5]
-    told = f"{shown} {words}" + (f": {', '.join(named)}{' …' if len(groups) > 5 else ''}" if named else "")
-    return RuleResult(
-        rule, observed <= upper, round(observed, 4), None, upper, column=column, sample_keys=named, explanation=told
-    )
+    named = sorted(found)[:5]
+    told = f"{shown} {words}" + (f": {', '.join(named)}{' …' if len(found) > 5 else ''}" if named else "")
+    return RuleResult.within(rule, round(observed, 4), told, upper=upper, column=column, sample_keys=named)
 
 
-def _worst(results: Sequence[RuleResult]) -> Verdict:
-    """The verdict of several rules: what is shown is the first that failed, else the first."""
-    failed = [result for result in results if not result.passed]
-    shown = (failed or results)[0]
-    told = "; ".join(result.explanation for result in failed)
-    metadata = {"failed_rules": [result.rule for result in failed]} if failed else {}
-    return Verdict(not failed, metadata, shown.observed, shown.lower, shown.upper, told, rules=results)
+def _of_rules(results: list[RuleResult]) -> Verdict:
+    failed = [result.rule for result in results if not result.passed]
+    return Verdict.of(results, {"failed_rules": failed} if failed else {})
 
 
-ANOMALIES = [
-    _volume(),
-    _like_the_days_before(
-        "schema_drift",
-        "The columns, and the kinds of their values, are those of the drops before; additions are only announced",
-        SCHEMA_DRIFT,
-        _schema,
-        enough_days=1,
-    ),
-    _like_the_days_before(
-        "distribution_drift",
-        "Order values are distributed as in the eight weeks before",
-        DISTRIBUTION_DRIFT,
-        _distribution,
-    ),
-    _like_the_days_before(
-        "null_rates", "No column lacks values more often than in the eight weeks before", NULL_RATE, _null_rates
-    ),
-    _like_the_days_before(
-        "duplicate_rate",
-        "Rows do not repeat more often than in the eight weeks before",
-        DUPLICATE_RATE,
-        _duplicate_rate,
-    ),
-    _like_the_days_before(
-        "groups", "Countries and stock codes are those of the eight weeks before, but for a few", GROUPS, _groups
-    ),
-]
+ANOMALIES = [volume, schema_drift, distribution_drift, null_rates, duplicate_rate, groups]
 """The checks of daily_counts, each of a family of its own. They warn: a strange day is still a day."""

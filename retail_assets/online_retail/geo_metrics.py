@@ -17,7 +17,9 @@ from retail_assets.lakehouse.contracts import (
     column,
     money,
     partition,
+    ratio,
 )
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.online_retail.countries import ISO_CODES
@@ -87,7 +89,7 @@ def geo_metrics(transactions: DataFrame, activity: DataFrame, rfm: DataFrame) ->
         earlier = sums.select(
             F.add_months("snapshot_month", months).alias("snapshot_month"), "country", F.col("revenue").alias("before")
         )
-        growth = F.when(F.col("before") > 0, (F.col("revenue") / F.col("before") - 1).cast("double"))
+        growth = F.when(F.col("before") > 0, ratio(F.col("revenue") - F.col("before"), F.col("before")))
         sums = sums.join(earlier, place, "left").withColumn(name, growth).drop("before")
     whole_month = F.sum("revenue").over(Window.partitionBy("snapshot_month"))
     revenue = F.col("revenue")
@@ -101,9 +103,9 @@ def geo_metrics(transactions: DataFrame, activity: DataFrame, rfm: DataFrame) ->
                 "new_customers": F.coalesce("new_customers", F.lit(0)),
                 "segment_mix": F.coalesce("segment_mix", F.create_map().cast("map<string,bigint>")),
                 "iso_code": F.try_element_at(codes, "country"),
-                "return_rate": F.when(revenue > 0, (F.col("returns_value") / revenue).cast("double")),
+                "return_rate": F.when(revenue > 0, ratio(F.col("returns_value"), revenue)),
                 "average_order_value": F.when(F.col("orders") > 0, money(revenue / F.col("orders"))),
-                "revenue_share": F.when(whole_month > 0, (revenue / whole_month).cast("double")),
+                "revenue_share": F.when(whole_month > 0, ratio(revenue, whole_month)),
             }
         )
     )
@@ -152,7 +154,7 @@ def _revenue_of_the_month(audit: Audit) -> DataFrame:
 @table(
     GeoMetrics,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={
         "transactions": (CleanTransactions, preceding(12)),
         "activity": (CustomerMonthActivity, months_so_far),

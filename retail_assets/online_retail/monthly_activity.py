@@ -6,7 +6,20 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Real, column, money, partition, row_rule
+from retail_assets.lakehouse.contracts import (
+    Contract,
+    Count,
+    Day,
+    Money,
+    Real,
+    column,
+    money,
+    money_of_real,
+    partition,
+    ratio,
+    row_rule,
+)
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
@@ -68,7 +81,7 @@ def monthly_activity(transactions: DataFrame, activity: DataFrame, months: DataF
         F.sum("line_total").alias("net_sales"),
     )
     last = totals.select(F.add_months("snapshot_month", 1).alias("snapshot_month"), F.col("net_sales").alias("before"))
-    growth = F.when(F.col("before") != 0, ((F.col("net_sales") - F.col("before")) / F.col("before")).cast("double"))
+    growth = F.when(F.col("before") != 0, ratio(F.col("net_sales") - F.col("before"), F.col("before")))
     invoices = lines.filter(placed).groupBy("snapshot_month", "invoice_no").agg(F.sum("line_total").alias("amount"))
     joined = (
         months.select("snapshot_month")
@@ -116,21 +129,20 @@ def _distribution(invoices: DataFrame) -> DataFrame:
         .agg(
             F.min(amount).alias("invoice_min"),
             F.max(amount).alias("invoice_max"),
-            F.avg(amount).alias("invoice_mean"),
+            _mean(amount).alias("invoice_mean"),
             F.median(amount).alias("invoice_median"),
             F.min(commonest_first)["amount"].alias("invoice_mode"),
             F.max("typical_limit").alias("typical_limit"),
             F.max(typical).alias("typical_max"),
-            F.avg(typical).alias("typical_mean"),
+            _mean(typical).alias("typical_mean"),
             F.median(typical).alias("typical_median"),
             F.min(F.when(is_typical, commonest_first))["amount"].alias("typical_mode"),
         )
-    ).withColumns(
-        {
-            name: F.col(name).cast("decimal(18,3)")
-            for name in ("typical_limit", "invoice_median", "typical_median", "invoice_mean", "typical_mean")
-        }
-    )
+    ).withColumns({name: money_of_real(F.col(name)) for name in ("typical_limit", "invoice_median", "typical_median")})
+
+
+def _mean(amount: Column) -> Column:
+    return (F.sum(amount) / F.count(amount)).cast("decimal(18,3)")
 
 
 def _net_sales(audit: Audit) -> DataFrame:
@@ -141,7 +153,7 @@ def _net_sales(audit: Audit) -> DataFrame:
 @table(
     MonthlyActivity,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={
         "transactions": (CleanTransactions, preceding(1)),
         "activity": (CustomerMonthActivity, months_so_far),

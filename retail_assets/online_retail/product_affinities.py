@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.affinities import MIN_BASKETS, MIN_SUPPORT, pair_rules
-from retail_assets.lakehouse.checks import RECONCILIATION, Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import RECONCILIATION, Audit, Evidence, RuleResult, Verdict, check, nothing_to_judge
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -18,6 +18,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions
 from retail_assets.online_retail.product_metrics import ProductMetrics
@@ -77,61 +78,60 @@ def product_affinities(transactions: DataFrame, products: DataFrame) -> DataFram
     return rules.withColumn("rule_rank", F.row_number().over(best_first))
 
 
-def _baskets_agree() -> TableCheck:
-    """The counts that rules are made of are those of other tables: no basket lost, none counted twice."""
-
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        sold = audit.inputs["transactions"].filter("line_type = 'product'")
-        invoices = sold.groupBy(F.trunc("invoice_date", "MM").alias("snapshot_month")).agg(
-            F.count_distinct("invoice_no").alias("invoices")
-        )
-        orders = audit.inputs["products"].select("snapshot_month", F.col("stock_code").alias("item"), "orders")
-        sides = audit.frame.select(
-            "snapshot_month",
-            "baskets",
-            F.explode(
-                F.array(
-                    F.struct(F.col("antecedent").alias("item"), F.col("antecedent_baskets").alias("counted")),
-                    F.struct(F.col("consequent").alias("item"), F.col("consequent_baskets").alias("counted")),
-                )
-            ).alias("side"),
-        ).select("snapshot_month", "baskets", "side.*")
-        wrong = (
-            sides.join(invoices, "snapshot_month", "left")
-            .join(orders, ["snapshot_month", "item"], "left")
-            .groupBy("snapshot_month")
-            .agg(
-                F.count_if(~F.col("baskets").eqNullSafe(F.col("invoices"))).alias("baskets"),
-                F.count_if(~F.col("counted").eqNullSafe(F.col("orders"))).alias("products"),
-            )
-        )
-        found = {str(row["snapshot_month"]): row for row in wrong.collect()}
-        return {
-            key: Verdict(
-                key not in found or not (found[key]["baskets"] or found[key]["products"]),
-                {
-                    "rules": audit.evaluations[key].rows if key in audit.evaluations else 0,
-                    "wrong_baskets": found[key]["baskets"] if key in found else 0,
-                    "wrong_products": found[key]["products"] if key in found else 0,
-                },
-            )
-            for key in audit.keys
-        }
-
-    return TableCheck(
-        "baskets_agree",
-        "Baskets are the month's invoices in silver, and each product's baskets its orders in product_metrics",
-        verdicts,
-        family=RECONCILIATION,
+def _miscounted(audit: Audit) -> DataFrame:
+    """Of each month the sides of rules whose counts are not those of silver and of product_metrics."""
+    sold = audit.inputs["transactions"].filter("line_type = 'product'")
+    invoices = sold.groupBy(F.trunc("invoice_date", "MM").alias("snapshot_month")).agg(
+        F.count_distinct("invoice_no").alias("invoices")
     )
+    orders = audit.inputs["products"].select("snapshot_month", F.col("stock_code").alias("item"), "orders")
+    sides = audit.frame.select(
+        "snapshot_month",
+        "baskets",
+        F.explode(
+            F.array(
+                F.struct(F.col("antecedent").alias("item"), F.col("antecedent_baskets").alias("counted")),
+                F.struct(F.col("consequent").alias("item"), F.col("consequent_baskets").alias("counted")),
+            )
+        ).alias("side"),
+    ).select("snapshot_month", "baskets", "side.*")
+    return (
+        sides.join(invoices, "snapshot_month", "left")
+        .join(orders, ["snapshot_month", "item"], "left")
+        .groupBy("snapshot_month")
+        .agg(
+            F.count_if(~F.col("baskets").eqNullSafe(F.col("invoices"))).alias("wrong_baskets"),
+            F.count_if(~F.col("counted").eqNullSafe(F.col("orders"))).alias("wrong_products"),
+        )
+    )
+
+
+@check(
+    "Baskets are the month's invoices in silver, and each product's baskets its orders in product_metrics",
+    asks=_miscounted,
+    family=RECONCILIATION,
+)
+def baskets_agree(month: Evidence) -> Verdict:
+    """The counts that rules are made of are those of other tables: no basket lost, none counted twice."""
+    if not month.asked:
+        return nothing_to_judge("The month has no rules")
+    wrong, sides = month.asked[0], 2 * month.rows
+    results = [
+        RuleResult.within(rule, wrong[rule], f"{wrong[rule]} of {sides} sides of rules {words}", upper=0)
+        for rule, words in (
+            ("wrong_baskets", "stand beside other baskets than the month has invoices"),
+            ("wrong_products", "count other baskets of their product than it has orders"),
+        )
+    ]
+    return Verdict.of(results, {"rules": month.rows} | {rule.rule: rule.observed for rule in results})
 
 
 @table(
     ProductAffinities,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"transactions": (CleanTransactions, same_window), "products": (ProductMetrics, same_window)},
-    checks=[_baskets_agree()],
+    checks=[baskets_agree],
 )
 def build(transactions: DataFrame, products: DataFrame) -> DataFrame:
     """The window's months."""

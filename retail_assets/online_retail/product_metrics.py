@@ -7,7 +7,20 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.categories import CATEGORIES, category
 from retail_assets.lakehouse.checks import Audit, reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, money, partition
+from retail_assets.lakehouse.contracts import (
+    Contract,
+    Count,
+    Day,
+    Integer,
+    Money,
+    Real,
+    Text,
+    column,
+    money,
+    partition,
+    ratio,
+)
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, is_product_code, sums_of_lines
 from retail_assets.partitions.cadence import monthly, preceding
@@ -91,13 +104,15 @@ def product_metrics(transactions: DataFrame) -> DataFrame:
         .withColumn("whole_month", F.sum("revenue").over(Window.partitionBy("snapshot_month")))
         .withColumns(
             {
-                "return_rate": F.when(revenue > 0, (F.col("returns_value") / revenue).cast("double")),
+                "return_rate": F.when(revenue > 0, ratio(F.col("returns_value"), revenue)),
                 "average_price": F.when(F.col("units") > 0, money(revenue / F.col("units"))),
-                "revenue_share": F.when(whole_month > 0, (revenue / whole_month).cast("double")),
+                "revenue_share": F.when(whole_month > 0, ratio(revenue, whole_month)),
                 "revenue_rank": F.row_number().over(by_revenue),
                 "category_rank": F.row_number().over(within_category),
                 "abc_class": abc,
-                "month_over_month_growth": F.when(F.col("before") > 0, (revenue / F.col("before") - 1).cast("double")),
+                "month_over_month_growth": F.when(
+                    F.col("before") > 0, ratio(revenue - F.col("before"), F.col("before"))
+                ),
             }
         )
         .drop("before", "whole_month")
@@ -125,7 +140,7 @@ def sums_of_products(audit: Audit) -> DataFrame:
 @table(
     ProductMetrics,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"transactions": (CleanTransactions, preceding(1))},
     checks=[
         reconciles(

@@ -1,10 +1,9 @@
 """quarantined_invoices: the landed rows that cannot be used, as landed, each with its reasons."""
 
-from dagster import AssetCheckSeverity
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import WARN, Audit, Evidence, Verdict, check, nothing_to_judge
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -18,6 +17,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
+from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.invoice_rules import REASONS, read_rows
 from retail_assets.online_retail.raw_invoices import RawInvoices
@@ -43,13 +43,13 @@ class QuarantinedInvoices(Contract):
     malformed_line: Text = column("The malformed line as landed", nullable=True, origin=(RawInvoices, "malformed_line"))
     line_number: Count = column("Line of the file, where known", nullable=True, origin=(RawInvoices, "line_number"))
     source_file: Text = column("Name of the drop", origin=(RawInvoices, "source_file"))
-    quarantined_at: Moment = column("When the row was put into quarantine", unit="UTC")
+    quarantined_at: Moment = column("When the row was put into quarantine", unit="UTC", of_the_writing=True)
     invoice_date: Day = partition("Day of the drop", origin=(RawInvoices, "invoice_date"))
     invoice_month: Text = month_directory("the drop's day")
 
     @row_rule("Every row has a reason, and every reason is a known one")
     def reasons_known() -> Column:
-        return (F.size("reasons") > 0) & (F.size(F.array_except("reasons", F.array(*map(F.lit, REASONS)))) == 0)
+        return (F.size("reasons") > 0) & F.forall("reasons", lambda reason: reason.isin(list(REASONS)))
 
 
 def quarantined_invoices(raw: DataFrame) -> DataFrame:
@@ -59,34 +59,22 @@ def quarantined_invoices(raw: DataFrame) -> DataFrame:
     return rows.select("reasons", *kept, F.current_timestamp().alias("quarantined_at"))
 
 
-def _few_rows() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        counts = audit.inputs["raw"].groupBy("invoice_date").count().collect()
-        landed = {str(row["invoice_date"]): row["count"] for row in counts}
-        found = {}
-        for key in audit.keys:
-            rows = audit.evaluations[key].rows if key in audit.evaluations else 0
-            share = rows / landed[key] if rows else 0.0
-            metadata = {
-                "share": round(share, 4),
-                "upper_bound": SHARE_LIMIT,
-                "rows": rows,
-                "landed": landed.get(key, 0),
-            }
-            told = f"{rows} of {landed.get(key, 0)} landed rows are in quarantine"
-            found[key] = Verdict(share <= SHARE_LIMIT, metadata, round(share, 4), None, SHARE_LIMIT, told)
-        return found
-
-    return TableCheck(
-        "quarantine_share",
-        f"At most {SHARE_LIMIT:.0%} of a day's rows are in quarantine",
-        verdicts,
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-    )
+def _landed_rows(audit: Audit) -> DataFrame:
+    return audit.inputs["raw"].groupBy("invoice_date").agg(F.count("*").alias("landed"))
 
 
-@table(QuarantinedInvoices, daily, group="silver", reads={"raw": (RawInvoices, same_window)}, checks=[_few_rows()])
+@check(f"At most {SHARE_LIMIT:.0%} of a day's rows are in quarantine", asks=_landed_rows, severity=WARN)
+def quarantine_share(day: Evidence) -> Verdict:
+    """Of a day's landed rows, those that cannot be used."""
+    landed = day.asked[0]["landed"] if day.asked else 0
+    if not landed and not day.rows:
+        return nothing_to_judge("Nothing has landed for the day")
+    share = round(day.rows / max(landed, 1), 4)
+    told = f"{day.rows} of {landed} landed rows are in quarantine"
+    return Verdict.within(share, told, upper=SHARE_LIMIT, metadata={"rows": day.rows, "landed": landed})
+
+
+@table(QuarantinedInvoices, daily, layer=SILVER, reads={"raw": (RawInvoices, same_window)}, checks=[quarantine_share])
 def build(raw: DataFrame) -> DataFrame:
     """The day's unusable rows."""
     return quarantined_invoices(raw)

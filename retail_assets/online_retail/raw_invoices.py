@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import AssetCheckSeverity, MetadataValue
+from dagster import MetadataValue
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import WARN, Evidence, Verdict, check
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -21,6 +21,8 @@ from retail_assets.lakehouse.contracts import (
     month_directory,
     partition,
 )
+from retail_assets.lakehouse.judging import Judged
+from retail_assets.lakehouse.layers import BRONZE
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drop_reader import DropRefused, content_hash, inspect
 from retail_assets.landing.drop_rows import drop_rows
@@ -58,7 +60,7 @@ class RawInvoices(Contract):
     )
     line_number: Count = column("Line of the file at which the row starts, where known", nullable=True, ge=1)
     source_file: Text = column("Name of the drop")
-    ingested_at: Moment = column("When the row was read into the lakehouse", unit="UTC")
+    ingested_at: Moment = column("When the row was read into the lakehouse", unit="UTC", of_the_writing=True)
     invoice_date: Day = partition("Day of the drop")
     invoice_month: Text = month_directory("the drop's day")
 
@@ -68,42 +70,30 @@ def raw_invoices(drops: DataFrame) -> DataFrame:
     return drop_rows(drops, INVOICES, "invoice_date").withColumn("ingested_at", F.current_timestamp())
 
 
-def _readable() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        refused = audit.findings["refused"]
-        return {
-            key: Verdict(False, {"problem": refused[key]}, explanation=refused[key])
-            if key in refused
-            else Verdict(True)
-            for key in audit.keys
-        }
-
-    return TableCheck("drops_readable", "Every drop of the day can be read and has the columns it must have", verdicts)
+@check("Every drop of the day can be read and has the columns it must have")
+def drops_readable(day: Evidence) -> Verdict:
+    """The first drop that cannot be read is named, with what to do about it."""
+    problem = day.found("refused")
+    if problem is None:
+        return Verdict(True, 0, upper=0)
+    return Verdict(False, 1, upper=0, explanation=f"1 drop of the day cannot be read: {problem}")
 
 
-def _as_expected() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        found = {}
-        for key in audit.keys:
-            notes = list(audit.findings["notes"].get(key, []))
-            malformed = audit.measure(key, "malformed_lines")
-            if malformed:
-                notes.append(f"{malformed} malformed lines, now in quarantine")
-            metadata = {"notes": notes} if notes else {}
-            found[key] = Verdict(not notes, metadata, len(notes), None, 0, explanation="; ".join(notes))
-        return found
-
-    return TableCheck(
-        "drops_as_expected",
-        "No unknown columns, no content delivered twice under two names, no malformed lines",
-        verdicts,
-        measures={"malformed_lines": lambda: F.count("malformed_line")},
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-    )
+@check(
+    "No unknown columns, no content delivered twice under two names, no malformed lines",
+    measures={"malformed_lines": lambda: F.count("malformed_line")},
+    severity=WARN,
+)
+def drops_as_expected(day: Evidence) -> Verdict:
+    """What was noted of the drops while they were read, and lines that are no rows."""
+    notes = list(day.found("notes") or [])
+    if malformed := day.total("malformed_lines"):
+        notes.append(f"{malformed} malformed lines, now in quarantine")
+    told = f"{len(notes)} to look at: {'; '.join(notes)}" if notes else ""
+    return Verdict.within(len(notes), told, upper=0, metadata={"notes": notes} if notes else {})
 
 
-@table(RawInvoices, daily, group="bronze", kinds=["csv"], checks=[_readable(), _as_expected()])
+@table(RawInvoices, daily, layer=BRONZE, kinds=["csv"], checks=[drops_readable, drops_as_expected])
 def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
     """The drops of the window's days; days with a drop that cannot be read are refused, the others go on."""
     landed: dict[str, list[Drop]] = {key: [] for key in window.keys}
@@ -166,11 +156,11 @@ def _inspected(drops: list[Drop]) -> tuple[list[InspectedDrop], list[str]]:
     return found, notes
 
 
-def _provenance(inspected: Mapping[str, list[InspectedDrop]]) -> Callable[[Audit], Mapping[str, Any]]:
+def _provenance(inspected: Mapping[str, list[InspectedDrop]]) -> Callable[[Judged], Mapping[str, Any]]:
     """What each day was made from, drop by drop, for the commit that writes the day's rows."""
 
-    def of_days(audit: Audit) -> dict[str, Any]:
-        rows = _rows_by_drop(audit, inspected)
+    def of_days(judged: Judged) -> dict[str, Any]:
+        rows = _rows_by_drop(judged, inspected)
         return {
             key: [
                 {
@@ -181,22 +171,18 @@ def _provenance(inspected: Mapping[str, list[InspectedDrop]]) -> Callable[[Audit
                 }
                 for found in inspected.get(key, [])
             ]
-            for key in audit.keys
+            for key in judged.audit.keys
         }
 
     return of_days
 
 
-def _rows_by_drop(audit: Audit, inspected: Mapping[str, list[InspectedDrop]]) -> dict[tuple[str, str], int]:
+def _rows_by_drop(judged: Judged, inspected: Mapping[str, list[InspectedDrop]]) -> dict[tuple[str, str], int]:
     """(day, name) -> rows. Where a day has one drop, its rows are the day's: counted already."""
     several = [key for key, found in inspected.items() if len(found) > 1]
-    rows = {
-        (key, found[0].drop.name): audit.evaluations[key].rows
-        for key, found in inspected.items()
-        if len(found) == 1 and key in audit.evaluations
-    }
+    rows = {(key, found[0].drop.name): judged.rows(key) for key, found in inspected.items() if len(found) == 1}
     if several:
-        of_days = audit.frame.filter(within("invoice_date", as_days(several)))
+        of_days = judged.audit.frame.filter(within("invoice_date", as_days(several)))
         counted = of_days.groupBy("invoice_date", "source_file").agg(F.count("*").alias("landed"))
         rows |= {(str(row["invoice_date"]), row["source_file"]): row["landed"] for row in counted.collect()}
     return rows

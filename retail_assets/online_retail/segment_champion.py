@@ -3,22 +3,25 @@
 from datetime import date
 
 import pandas as pd
-from dagster import AssetCheckSeverity, AssetExecutionContext
+from dagster import AssetExecutionContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.champions import (
     AGREEMENT_FLOOR,
+    GATES,
     MONTHS_IN_FORCE,
     SILHOUETTE_FLOOR,
     Standing,
     standings,
 )
 from retail_assets.analytics.segmentation import FEATURES, LABELS, SMALLEST_SHARE, model_of
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
-from retail_assets.lakehouse.checks import MODEL_QUALITY, Audit, TableCheck, Verdict
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.lakehouse.checks import MODEL_QUALITY, WARN, Evidence, RuleResult, Verdict, check, nothing_to_judge
 from retail_assets.lakehouse.contracts import Contract, Day, Flag, Integer, Real, Text, Texts, column, partition
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
+from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL, SegmentModel, month_alias, panel_of
@@ -27,6 +30,7 @@ from retail_assets.partitions.keys import PartitionWindow
 
 _PLACE = (SegmentModel, "recency_scaled", "frequency_scaled", "monetary_scaled")
 _CUSTOMERS = (CustomerRfm, *FEATURES)
+_NO_CUSTOMERS = "The month has no customers, and so no model"
 
 
 class SegmentChampion(Contract):
@@ -86,69 +90,69 @@ def segment_champion(models: dict[date, pd.DataFrame], standing: Standing, month
     ).astype(object)
 
 
-def _gates() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        found = {}
-        for key in audit.keys:
-            failed = audit.measure(key, "failed_gates")
-            metadata = {
-                "failed_gates": failed or "none",
-                "scored_by_the_model_of": str(audit.measure(key, "champion_month")),
-                "silhouette": audit.measure(key, "silhouette"),
-                "silhouette_floor": SILHOUETTE_FLOOR,
-                "smallest_share": audit.measure(key, "smallest_share"),
-                "smallest_share_floor": SMALLEST_SHARE,
-                "agreement_with_champion": audit.measure(key, "agreement"),
-                "agreement_floor": AGREEMENT_FLOOR,
-            }
-            found[key] = Verdict(not failed, metadata)
-        return found
-
-    return TableCheck(
-        "champion_gates",
-        f"The month's own model scores: silhouette at least {SILHOUETTE_FLOOR}, no cluster under {SMALLEST_SHARE:.0%}, "
-        f"and, until the champion is over {MONTHS_IN_FORCE} months old, an adjusted Rand index of at least "
-        f"{AGREEMENT_FLOOR} against it. Otherwise the champion goes on scoring",
-        verdicts,
-        measures={
-            "failed_gates": lambda: F.max(F.array_join("failed_gates", ", ")),
-            "champion_month": lambda: F.max("champion_month"),
-            "silhouette": lambda: F.max("silhouette"),
-            "smallest_share": lambda: F.max("smallest_share"),
-            "agreement": lambda: F.max("agreement"),
-        },
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-        family=MODEL_QUALITY,
-    )
+@check(
+    f"The month's own model scores: silhouette at least {SILHOUETTE_FLOOR}, no cluster under {SMALLEST_SHARE:.0%}, "
+    f"and, until the champion is over {MONTHS_IN_FORCE} months old, an adjusted Rand index of at least "
+    f"{AGREEMENT_FLOOR} against it. Otherwise the champion goes on scoring",
+    measures={
+        "failed_gates": lambda: F.max(F.array_join("failed_gates", ", ")),
+        "champion_month": lambda: F.max("champion_month"),
+        "silhouette": lambda: F.max("silhouette"),
+        "smallest_share": lambda: F.max("smallest_share"),
+        "agreement_with_champion": lambda: F.max("agreement"),
+    },
+    family=MODEL_QUALITY,
+    severity=WARN,
+)
+def champion_gates(month: Evidence) -> Verdict:
+    """The figures of the month's own model against the floors of the gates."""
+    if not month.rows:
+        return nothing_to_judge(_NO_CUSTOMERS)
+    failed = month.measures["failed_gates"]
+    metadata = {
+        "failed_gates": failed or "none",
+        "scored_by_the_model_of": str(month.measures["champion_month"]),
+    }
+    figures = {name: month.measures[name] for name in GATES}
+    if figures["agreement_with_champion"] is None:  # there was no champion before to agree with
+        del figures["agreement_with_champion"]
+    results = [_gate(name, figure, name in failed.split(", ")) for name, figure in figures.items()]
+    return Verdict.of(results, metadata)
 
 
-def _labels_fit() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        return {
-            key: Verdict(not audit.measure(key, "misfits"), {"clusters_named_otherwise": audit.measure(key, "misfits")})
-            for key in audit.keys
-        }
+def _gate(name: str, figure: float | None, failed: bool) -> RuleResult:
+    if figure is None:
+        told = f"The month's own model has 1 cluster, of which there is no {name}"
+        return RuleResult(name, not failed, 1, lower=2, explanation=told)
+    floor = GATES[name]
+    told = f"The {name.replace('_', ' ')} of the month's own model is {figure:.3f}, of at least {floor}"
+    # A champion that is over a year old is not asked whether the new model agrees with it.
+    return RuleResult(name, not failed, figure, floor if failed or figure >= floor else None, None, told)
 
-    return TableCheck(
-        "labels_fit",
-        "Labels carried over from the champion before are still the names that fit where the centroids lie",
-        verdicts,
-        measures={"misfits": lambda: F.count_if(F.col("label") != F.col("place_label"))},
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-        family=MODEL_QUALITY,
-    )
+
+@check(
+    "Labels carried over from the champion before are still the names that fit where the centroids lie",
+    measures={"misfits": lambda: F.count_if(F.col("label") != F.col("place_label"))},
+    family=MODEL_QUALITY,
+    severity=WARN,
+)
+def labels_fit(month: Evidence) -> Verdict:
+    """Clusters of the champion that are called otherwise than their place would be."""
+    if not month.rows:
+        return nothing_to_judge(_NO_CUSTOMERS)
+    misfits = month.measures["misfits"]
+    told = f"{misfits} of {month.rows} clusters lie where another name fits"
+    return Verdict.within(misfits, told, upper=0)
 
 
 @table(
     SegmentChampion,
     monthly,
-    group="ml",
+    layer=ML,
     kinds=["mlflow"],
     reads={"rfm": (CustomerRfm, months_so_far), "model": (SegmentModel, months_so_far)},
     history=["rfm", "model"],
-    checks=[_gates(), _labels_fit()],
+    checks=[champion_gates, labels_fit],
 )
 def build(
     rfm: DataFrame, model: DataFrame, window: PartitionWindow, mlflow: MlflowTracking, context: AssetExecutionContext

@@ -4,16 +4,26 @@ from datetime import timedelta
 
 import numpy as np
 import pandas as pd
-from dagster import AssetCheckSeverity
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.champions import AGREEMENT_FLOOR, overlap
+from retail_assets.analytics.clustering_measures import adjusted_rand_index
 from retail_assets.analytics.drift import psi_bound, quantile_psi
-from retail_assets.analytics.segmentation import FEATURES, centres_of, model_of, scaling_of
-from retail_assets.lakehouse.checks import DISTRIBUTION_DRIFT, Audit, TableCheck, Verdict
+from retail_assets.analytics.segmentation import FEATURES, centres_of, placed, scaling_of
+from retail_assets.lakehouse.checks import (
+    DISTRIBUTION_DRIFT,
+    WARN,
+    Evidence,
+    RuleResult,
+    TableCheck,
+    Verdict,
+    check,
+    nothing_to_judge,
+)
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Real, Text, column, partition
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_segments import CustomerSegments
 from retail_assets.online_retail.segment_model import SegmentModel, panel_of
@@ -106,21 +116,19 @@ def changes(
     model: pd.DataFrame, model_before: pd.DataFrame, customers: pd.DataFrame, customers_before: pd.DataFrame
 ) -> pd.DataFrame:
     """The rows about models and features: of a month's own model and customers against those of the month before."""
-    from sklearn.metrics import adjusted_rand_score
-
     model, model_before = model.sort_values("cluster"), model_before.sort_values("cluster")
-    placed, placed_before = (model_of(one).predict(customers[FEATURES]) for one in (model, model_before))
-    agreement = float(adjusted_rand_score(placed_before, placed))
+    now, then = (placed(one, customers) for one in (model, model_before))
+    agreement = adjusted_rand_index(then, now)
     rows = [_row(AGREEMENT, EVERYONE, agreement, AGREEMENT_FLOOR, agreement >= AGREEMENT_FLOOR)]
     for feature in FEATURES:
         index = quantile_psi(customers_before[feature], customers[feature])
         bound = max(PSI_AT_MOST, psi_bound(len(customers_before), len(customers)))
         rows.append(_row(PSI, feature, index, bound, index <= bound))
     # In the units of the month before, so that a change of the scaling itself is seen.
-    now = scaling_of(model_before).scaled(model[FEATURES].to_numpy("float64"))
+    centres = scaling_of(model_before).scaled(model[FEATURES].to_numpy("float64"))
     distance = {
-        (one, other): float(np.linalg.norm(now[one] - centres_of(model_before)[other]))
-        for one, other, _ in overlap(placed, placed_before)
+        (one, other): float(np.linalg.norm(centres[one] - centres_of(model_before)[other]))
+        for one, other, _ in overlap(now, then)
     }
     names = list(model_before["label"])
     rows += [
@@ -150,30 +158,35 @@ def _row(
     }
 
 
-def _within_bounds(name: str, description: str, *measures: str) -> TableCheck:
-    def out_of_bounds() -> Column:
-        told = F.format_string("%s of %s: %.3f, bound %.3f", "measure", "item", "value", "bound")
-        return F.array_sort(F.collect_list(F.when(F.col("measure").isin(*measures) & ~F.col("within_bound"), told)))
+def _within_bounds(name: str, promise: str, *measures: str) -> TableCheck:
+    """That figures of these measures keep the bounds that stand beside them."""
 
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        found = {key: audit.measure(key, name) or [] for key in audit.keys}
-        return {key: Verdict(not figures, {"out_of_bounds": figures}) for key, figures in found.items()}
+    def bounded() -> Column:
+        judged = F.col("measure").isin(*measures) & F.col("bound").isNotNull()
+        return F.collect_list(F.when(judged, F.struct("measure", "item", "value", "bound", "within_bound")))
 
-    return TableCheck(
-        name,
-        description,
-        verdicts,
-        {name: out_of_bounds},
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-        family=DISTRIBUTION_DRIFT,
-    )
+    @check(promise, name=name, measures={"figures": bounded}, family=DISTRIBUTION_DRIFT, severity=WARN)
+    def holds(month: Evidence) -> Verdict:
+        figures = sorted(month.measures["figures"] or [], key=lambda row: (measures.index(row["measure"]), row["item"]))
+        return Verdict.of([_rule(row) for row in figures]) if figures else nothing_to_judge(_NO_MONTH_BEFORE)
+
+    return holds
+
+
+_NO_MONTH_BEFORE = "There is no month before it to compare with"
+
+
+def _rule(row: Row) -> RuleResult:
+    measure, item, value, bound = row["measure"], row["item"], row["value"], row["bound"]
+    lower, upper = (bound, None) if measure == AGREEMENT else (None, bound)
+    told = f"{measure} of {item}: {value:.3f}, bound {bound:.3f}"
+    return RuleResult(f"{measure} of {item}", bool(row["within_bound"]), value, lower, upper, told)
 
 
 @table(
     SegmentDrift,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"segments": (CustomerSegments, preceding(1)), "model": (SegmentModel, preceding(1))},
     history=["segments", "model"],
     checks=[

@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.champions import panel
 from retail_assets.analytics.segment_engines import OnDriver, OnSpark, SegmentTraining, segment, segment_on_spark
 from retail_assets.analytics.segmentation import FEATURES, SEED, Segmentation
-from retail_assets.analytics.tracking import MlflowTracking, TrackedRun
+from retail_assets.analytics.tracked_run import TrackedRun
+from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.checks import reconciles
 from retail_assets.lakehouse.contracts import (
     Contract,
@@ -26,6 +27,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
 )
 from retail_assets.lakehouse.driver_rows import as_table, by_partition
+from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.partitions.cadence import monthly, same_window
@@ -151,7 +153,7 @@ def _candidates(segmentation: Segmentation) -> str:
 @table(
     SegmentModel,
     monthly,
-    group="ml",
+    layer=ML,
     kinds=["scikitlearn", "mlflow"],
     reads={"rfm": (CustomerRfm, same_window)},
     checks=[

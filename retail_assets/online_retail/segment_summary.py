@@ -1,6 +1,5 @@
 """segment_summary: each month's segments by every scheme: how large, how they buy, what they bring, what to do."""
 
-from collections.abc import Callable
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -8,7 +7,8 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.segmentation import LABEL_ACTIONS
 from retail_assets.lakehouse.checks import Audit, reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Real, Text, column, partition
+from retail_assets.lakehouse.contracts import Contract, Count, Day, Expression, Money, Real, Text, column, partition
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_segments import CustomerSegments
 from retail_assets.partitions.cadence import monthly, same_window
@@ -105,14 +105,14 @@ def _all_customers(audit: Audit) -> DataFrame:
     return audit.inputs["segments"].groupBy("snapshot_month").agg(*sums)
 
 
-def _sum_in(scheme: str, name: str) -> Callable[[], Column]:
+def _sum_in(scheme: str, name: str) -> Expression:
     return lambda: F.sum(F.when(F.col("scheme") == scheme, F.col(name)))
 
 
 @table(
     SegmentSummary,
     monthly,
-    group="gold",
+    layer=GOLD,
     reads={"segments": (CustomerSegments, same_window)},
     checks=[
         reconciles(

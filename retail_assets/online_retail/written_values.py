@@ -15,6 +15,9 @@ from retail_assets.landing.dialect import Dialect
 # does. Whatever date `retail land` goes by must be read here.
 _MONTH_FIRST, _DAY_FIRST = "M/d/yyyy[ H:mm[:ss]]", "d/M/yyyy[ H:mm[:ss]]"
 
+_WRITTEN_DATE = r"^[0-9]{1,2}[/.][0-9]{1,2}[/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?\z"
+"""What these are held against: beyond it engines differ in what they forgive."""
+
 _OFFSET = r"^(.*[0-9]:[0-9]{2}.*?) ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2})\z"
 """A time stamp, and its offset from UTC."""
 
@@ -84,7 +87,10 @@ def moment(name: str, day: str, dialect: Dialect) -> Column:
 
 def _declared_times(text: Column, dialect: Dialect) -> list[Column]:
     iso = F.when(text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}"), F.try_to_timestamp(text))
-    return [iso, *(F.try_to_timestamp(text, F.lit(form.spark)) for form in dialect.date_forms)]
+    forms = [
+        F.when(text.rlike(form.pattern), F.try_to_timestamp(text, F.lit(form.spark))) for form in dialect.date_forms
+    ]
+    return [iso, *forms]
 
 
 def _zoned_time(text: Column, dialect: Dialect) -> Column:
@@ -101,4 +107,4 @@ def _written_date(text: Column, day: str, dialect: Dialect) -> Column:
     orders = {None: (_MONTH_FIRST, _DAY_FIRST), True: (_DAY_FIRST,), False: (_MONTH_FIRST,)}[dialect.day_first]
     read = [F.try_to_timestamp(F.translate(text, ".", "/"), F.lit(order)) for order in orders]
     own_day = [F.when(F.to_date(one) == F.col(day), one) for one in read]
-    return F.when(text.rlike("^[0-9]{1,2}[/.]"), F.coalesce(*own_day))
+    return F.when(text.rlike(_WRITTEN_DATE), F.coalesce(*own_day))

@@ -5,14 +5,14 @@ was made from and the hashes of their content. `retail run` and the arrival sens
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, MetadataValue
+from dagster import AssetKey, DagsterInstance
 
 from retail_assets.landing.drop_reader import DropRefused, content_hash
 from retail_assets.landing.drops import Drop, LandingZone
+from retail_assets.operations.materializations import newest_materializations, said
 from retail_assets.operations.planning import Landed
 from retail_assets.partitions.calendar import Calendar
 
@@ -21,9 +21,6 @@ DROPS = "drops"
 
 CONTENTS = "drop_contents"
 """Metadata: the hashes of what was in these drops; they tell a drop that was only renamed from a corrected one."""
-
-# Records of the event log asked for at once: SQL statements have a longest length.
-_RECORDS_AT_ONCE = 5000
 
 
 def fingerprints(drops: Collection[Drop]) -> list[str]:
@@ -78,76 +75,72 @@ class Ingested:
         """Of the day's fingerprints."""
         return state(self.fingerprints)
 
+    def holds(self, found: Sequence[str] | None) -> bool:
+        """Whether these contents of a day's drops, None if they cannot be read, are what was ingested, to the byte."""
+        return bool(self.contents) and found == self.contents
 
-def ingested(
-    instance: DagsterInstance,
-    table: AssetKey,
-    made: Mapping[str, int],
-    remembered: dict[int, Ingested | None] | None = None,
-) -> dict[str, Ingested]:
+
+def ingested(instance: DagsterInstance, made: Mapping[str, int]) -> dict[str, Ingested]:
     """Day -> what it was made from, as its newest materialization says; days of which none says so are left out.
 
-    `made` are the days' materializations by storage id; what is `remembered` of them is not looked up again.
+    `made` are the days' materializations by storage id.
     """
-    remembered = {} if remembered is None else remembered
-    unknown = sorted(set(made.values()) - remembered.keys())
-    for start in range(0, len(unknown), _RECORDS_AT_ONCE):
-        numbers = unknown[start : start + _RECORDS_AT_ONCE]
-        wanted = AssetRecordsFilter(table, storage_ids=numbers)
-        for record in instance.fetch_materializations(wanted, limit=len(numbers)).records:
-            materialization = record.asset_materialization
-            assert materialization is not None
-            remembered[record.storage_id] = _said(materialization.metadata)
-    found = {day: remembered.get(number) for day, number in made.items()}
-    return {day: known for day, known in found.items() if known is not None}
+    told = said(instance, made.values(), (DROPS, CONTENTS))
+    found = {day: told.get(number, {}) for day, number in made.items()}
+    return {day: Ingested(of[DROPS], of.get(CONTENTS, [])) for day, of in found.items() if DROPS in of}
 
 
-def _said(metadata: Mapping[str, MetadataValue]) -> Ingested | None:
-    told: dict[str, Any] = {name: metadata[name].value for name in (DROPS, CONTENTS) if name in metadata}
-    return Ingested(list(told[DROPS]), list(told.get(CONTENTS, []))) if DROPS in told else None
+def missing_drops(instance: DagsterInstance, inbox: Inbox) -> list[str]:
+    """The names of the drops that the table was made from and that do not lie in the landing zone, of the same size."""
+    newest = newest_materializations(instance, [inbox.table])[inbox.table]
+    made_from = ingested(instance, {day: found.storage_id for day, found in newest.items()})
+    there = {(drop.name, str(drop.size)) for drop in inbox.zone.drops(inbox.source)}
+    names = [tuple(of.rsplit(":", 2)[:2]) for found in made_from.values() for of in found.fingerprints]
+    return sorted(name for name, size in names if (name, size) not in there)
 
 
 @dataclass(frozen=True)
 class Arrived:
     """The drops of a source by day, as they lie there now. `held_back` are days that must not be made yet, as a drop of
-    theirs is still being written; `unchanged` are days known to hold what was ingested, under other names."""
+    theirs is still being written."""
 
     by_day: Mapping[str, list[Drop]]
     held_back: Collection[str] = frozenset()
-    unchanged: set[str] = field(default_factory=set)
 
     def landed(self, known: Callable[[Mapping[str, int]], Mapping[str, Ingested]]) -> Landed:
         """What the planner asks about the table that ingests these drops; `known` is what it ingested, by day."""
+        compared: dict[tuple[str, str], bool] = {}  # drops are read once, however often the job plans anew
+
+        def holds(day: str, before: Ingested) -> bool:
+            if (day, before.state) not in compared:
+                compared[day, before.state] = before.holds(contents(self.by_day.get(day, [])))
+            return compared[day, before.state]
 
         def changed(made: Mapping[str, int]) -> tuple[set[str], str | None]:
             differing = {
-                day
+                day: before
                 for day, before in known(made).items()
-                if before.fingerprints != fingerprints(self.by_day.get(day, []))
-                and day not in self.held_back
-                and day not in self.unchanged
-                and not self._holds(day, before)
+                if day not in self.held_back and before.fingerprints != fingerprints(self.by_day.get(day, []))
             }
-            # A newest drop that is gone leaves its day to be made anew, and what reads it, though nothing lies there
-            # now. A new day whose drop is still being written must not be made as an empty one: it waits, and what
-            # follows it.
-            waiting = min(set(self.held_back) - set(made), default=None)
-            days = [day for day in (*self.by_day, *made) if waiting is None or day < waiting]
-            return differing, max(days, default=None)
+            newest = newest_landed({*self.by_day, *made}, set(self.held_back) - set(made))
+            return {day for day, before in differing.items() if not holds(day, before)}, newest
 
         return changed
 
-    def _holds(self, day: str, known: Ingested) -> bool:
-        """Whether the day's drops hold what was ingested, to the byte: renamed, packed, or delivered once more."""
-        try:
-            same = bool(known.contents) and known.contents == contents(self.by_day.get(day, []))
-        except DropRefused:
-            return False
-        if same:
-            self.unchanged.add(day)
-        return same
+
+def newest_landed(days: Collection[str], waiting: Collection[str]) -> str:
+    """The newest of the days that have drops or were made; "" if there is none.
+
+    A newest drop that is gone leaves its day to be made anew, and what reads it, though nothing lies there now. A new
+    day whose drop is still being written must not be made as an empty one: it is `waiting`, and what follows it waits.
+    """
+    first_waiting = min(waiting, default=None)
+    return max((day for day in days if first_waiting is None or day < first_waiting), default="")
 
 
-def contents(drops: Collection[Drop]) -> list[str]:
-    """The hashes of what is in a day's drops, each once. Raises DropRefused for one that cannot be read."""
-    return sorted({content_hash(drop.path) for drop in drops})
+def contents(drops: Collection[Drop]) -> list[str] | None:
+    """The hashes of what is in a day's drops, each once; None if one of them cannot be read."""
+    try:
+        return sorted({content_hash(drop.path) for drop in drops})
+    except DropRefused:
+        return None

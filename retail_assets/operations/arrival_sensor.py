@@ -16,14 +16,11 @@ Nothing is skipped and nothing repeated, whatever is killed in between:
 - A day that failed is not asked for again before its drops change: one retry is the step's and the run's own business.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from dagster import (
     AssetSelection,
-    DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -43,16 +40,14 @@ from dagster._core.storage.tags import (
     SENSOR_NAME_TAG,
 )
 
-from retail_assets.landing.drops import Drop
-from retail_assets.operations.arrival import Arrived, Inbox, Ingested, fingerprints, ingested, state
-from retail_assets.operations.main_job import is_under_way
-from retail_assets.operations.planning import Graph, Request, due_partitions
-
-RUNS_AT_ONCE = 20
-"""Runs of the sensor that wait or go on at a time: a queue that people can still read."""
-
-COMPARED_AT_ONCE = 200
-"""Days a tick whose drops are read to see whether they hold what was ingested; the rest waits for the next tick."""
+from retail_assets.landing.drops import Drop, ZoneRefused
+from retail_assets.operations.arrival import Inbox, contents, fingerprints, ingested, missing_drops, state
+from retail_assets.operations.arrival_decision import Asked, Known, Look, Memory, Rules, decide, to_compare
+from retail_assets.operations.binding import NotItsOwn, Places, bind, unattended
+from retail_assets.operations.main_job_lock import is_under_way
+from retail_assets.operations.materializations import newest_materializations
+from retail_assets.operations.stored import Stored
+from retail_assets.partitions.keys import PARTITION
 
 _NOT_OVER = [
     DagsterRunStatus.QUEUED,
@@ -63,57 +58,92 @@ _NOT_OVER = [
 ]
 
 
-@dataclass
-class Memory:
-    """What the sensor keeps from tick to tick.
-
-    `mark` stands for the landing zone and the table as they were when nothing was left to do; `seen` is the state of
-    the drops of days that differ, at the last look; `requested` are the days asked for and not made since, by run key,
-    each with the state it was asked for in; `unchanged` is the state of days that hold what was ingested under other
-    names; `after` is the run that was the sensor's newest when this memory began, "" if there was none.
-    """
-
-    mark: str = ""
-    seen: dict[str, str] = field(default_factory=dict)
-    requested: dict[str, dict[str, str]] = field(default_factory=dict)
-    unchanged: dict[str, str] = field(default_factory=dict)
-    after: str | None = None
-
-    @staticmethod
-    def read(cursor: str | None) -> "Memory":
-        """From a cursor; an empty memory from none, or from one that is not ours."""
-        try:
-            return Memory(**json.loads(cursor or "{}"))
-        except (ValueError, TypeError):
-            return Memory()
-
-    def cursor(self) -> str:
-        """To be read again at the next tick."""
-        return json.dumps(vars(self), separators=(",", ":"))
+def arrival_sensor(inbox: Inbox, places: Places, days_per_run: int, tick_seconds: int) -> SensorDefinition:
+    """The sensor of one source's drops; on as soon as a daemon runs. `places` are where the work of its home lies."""
+    name = f"{inbox.source}_arrivals"
+    rules = Rules(inbox.table.to_user_string(), days_per_run, marked=inbox.zone.marker is not None)
+    return SensorDefinition(
+        name=name,
+        description=f"Asks for the days of {inbox.table.to_user_string()} whose drops are new, changed or gone.",
+        target=AssetSelection.assets(inbox.table),
+        evaluation_fn=_Watch(name, inbox, places, rules, Stored(places.tables)).tick,
+        minimum_interval_seconds=tick_seconds,
+        default_status=DefaultSensorStatus.RUNNING,
+    )
 
 
 @dataclass(frozen=True)
-class Look:
-    """The landing zone, the table and the runs of the sensor as they are at one tick."""
+class _Watch:
+    """A landing zone, watched for the table that ingests its drops."""
 
-    drops: Sequence[Drop]
-    by_day: Mapping[str, list[Drop]]
-    under_way: Sequence[DagsterRun]
-    newest: int
+    sensor: str
+    inbox: Inbox
+    places: Places
+    rules: Rules
+    stored: Stored
 
-    @property
-    def mark(self) -> str:
-        """Changes when anything of it does."""
-        seen = [state(fingerprints(drops)) for _, drops in sorted(self.by_day.items())]
-        return state([*seen, *sorted(self.by_day), *sorted(run.run_id for run in self.under_way), str(self.newest)])
+    def tick(self, context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        """What to ask for now, or why nothing."""
+        try:
+            problem = self._not_ready(context.instance)
+            if problem:
+                return SkipReason(problem)
+            drops = self.inbox.zone.drops(self.inbox.source)
+        except (NotItsOwn, ZoneRefused) as refusal:  # such as a landing that is under way
+            return SkipReason(str(refusal))
+        memory, by_day = _remembering(context.instance, context.cursor, self.sensor), self.inbox.by_day(drops)
+        look, numbers = self._look(context, by_day)
+        asked: list[Asked] = []
+        if memory.mark != look.mark:
+            known = Known(numbers.keys(), ingested(context.instance, numbers))
+            compared = {day: contents(by_day.get(day, [])) for day in to_compare(memory, look, known, self.rules)}
+            memory, asked = decide(memory, replace(look, contents=compared), known, self.rules)
+        return SensorResult(
+            run_requests=[_request(run) for run in asked],
+            cursor=memory.cursor(),
+            skip_reason=None if asked else _why_nothing(self.inbox, drops, look, memory),
+        )
 
-    def state(self, day: str) -> str:
-        """Of the day's drops."""
-        return state(fingerprints(self.by_day.get(day, [])))
+    def _not_ready(self, instance: DagsterInstance) -> str | None:
+        """Why nothing can be asked for: `retail run` makes it, or the lakehouse is not there. Raises NotItsOwn."""
+        if is_under_way(instance, self.places):
+            return "retail run is at work: it makes whatever has landed."
+        problem = unattended(instance, self.places)
+        if not problem:
+            bind(instance, replace(self.places, missing_drops=lambda: missing_drops(instance, self.inbox)))
+        return problem
 
-    def is_under_way(self, day: str) -> bool:
-        """Whether a run of the sensor is to make the day, or is making it."""
-        return any(first <= day <= last for first, last in map(_span, self.under_way))
+    def _look(self, context: SensorEvaluationContext, by_day: Mapping[str, list[Drop]]) -> tuple[Look, dict[str, int]]:
+        """What is the case now, and the days that were made, with the number of their newest materialization."""
+        assert context.repository_def is not None
+        table, instance = context.repository_def.asset_graph.get(self.inbox.table), context.instance
+        assert table.partitions_def is not None
+        days, every = table.partitions_def.get_partition_keys(), newest_materializations(instance, [table.key])
+        made = {table.key: {day: every[table.key][day] for day in days if day in every[table.key]}}
+        numbers = {day: found.storage_id for day, found in made[table.key].items()}
+        under_way = instance.get_runs(RunsFilter(statuses=_NOT_OVER, tags={SENSOR_NAME_TAG: self.sensor}))
+        columns = {table.key: table.metadata[PARTITION]} if PARTITION in table.metadata else {}
+        missing = self.stored.gone(instance, made, columns)
+        look = Look(
+            {day: state(fingerprints(drops)) for day, drops in by_day.items()},
+            days,
+            {run.run_id: _span(run) for run in under_way},
+            max(numbers.values(), default=0),
+            {day: numbers[day] for gone in missing for day in gone.partitions},
+        )
+        return look, numbers
+
+
+def _remembering(instance: DagsterInstance, cursor: str | None, sensor: str) -> Memory:
+    """The memory that the cursor holds, without requests that never became a run: a daemon may be killed between
+    keeping the cursor and making the runs that it stands for."""
+    memory = Memory.read(cursor)
+    if memory.after is None:
+        runs = instance.get_runs(RunsFilter(tags={SENSOR_NAME_TAG: sensor}), limit=1)
+        memory = replace(memory, after=runs[0].run_id if runs else "")
+    keys = list(memory.requested)
+    runs = instance.get_runs(RunsFilter(tags={RUN_KEY_TAG: keys})) if keys else []
+    return memory.without(set(keys) - {run.tags[RUN_KEY_TAG] for run in runs})
 
 
 def _span(run: DagsterRun) -> tuple[str, str]:
@@ -121,144 +151,18 @@ def _span(run: DagsterRun) -> tuple[str, str]:
     return run.tags.get(ASSET_PARTITION_RANGE_START_TAG, one), run.tags.get(ASSET_PARTITION_RANGE_END_TAG, one)
 
 
-def arrival_sensor(inbox: Inbox, days_per_run: int, tick_seconds: int) -> SensorDefinition:
-    """The sensor of one source's drops; on as soon as a daemon runs."""
-    name = f"{inbox.source}_arrivals"
-    remembered: dict[int, Ingested | None] = {}  # a history has thousands of materializations, and none ever changes
-
-    def tick(context: SensorEvaluationContext) -> SensorResult | SkipReason:
-        if is_under_way(context.instance):
-            return SkipReason("retail run is at work: it makes whatever has landed.")
-        memory = Memory.read(context.cursor)
-        if memory.after is None:
-            memory.after = _newest_run(context.instance, name)
-        look = _look(inbox, context.instance, name)
-        _forget_what_never_became_a_run(memory, context.instance)
-        if memory.mark == look.mark:
-            return SensorResult(cursor=memory.cursor(), skip_reason=_why_nothing(inbox, look, memory))
-        assert context.repository_def is not None
-        graph = Graph([context.repository_def.asset_graph.get(inbox.table).assets_def])
-        requests = _requests(inbox, graph, context.instance, look, memory, remembered, days_per_run)
-        return SensorResult(
-            run_requests=requests,
-            cursor=memory.cursor(),
-            skip_reason=None if requests else _why_nothing(inbox, look, memory),
-        )
-
-    return SensorDefinition(
-        name=name,
-        description=f"Asks for the days of {inbox.table.to_user_string()} whose drops are new, changed or gone.",
-        target=AssetSelection.assets(inbox.table),
-        evaluation_fn=tick,
-        minimum_interval_seconds=tick_seconds,
-        default_status=DefaultSensorStatus.RUNNING,
-    )
-
-
-def _look(inbox: Inbox, instance: DagsterInstance, sensor: str) -> Look:
-    drops = inbox.zone.drops(inbox.source)
-    under_way = instance.get_runs(RunsFilter(statuses=_NOT_OVER, tags={SENSOR_NAME_TAG: sensor}))
-    records = instance.get_asset_records([inbox.table])
-    newest = [record.asset_entry.last_materialization_storage_id or 0 for record in records]
-    return Look(drops, inbox.by_day(drops), under_way, max(newest, default=0))
-
-
-def _newest_run(instance: DagsterInstance, sensor: str) -> str:
-    runs = instance.get_runs(RunsFilter(tags={SENSOR_NAME_TAG: sensor}), limit=1)
-    return runs[0].run_id if runs else ""
-
-
-def _forget_what_never_became_a_run(memory: Memory, instance: DagsterInstance) -> None:
-    """A daemon may be killed between keeping the cursor and making the runs that it stands for."""
-    keys = list(memory.requested)
-    if keys:
-        runs = instance.get_runs(RunsFilter(tags={RUN_KEY_TAG: keys}))
-        existing = {run.tags[RUN_KEY_TAG] for run in runs}
-        lost = [key for key in keys if key not in existing]
-        if lost:
-            memory.mark = ""
-        for key in lost:
-            del memory.requested[key]
-
-
-def _requests(
-    inbox: Inbox,
-    graph: Graph,
-    instance: DagsterInstance,
-    look: Look,
-    memory: Memory,
-    remembered: dict[int, Ingested | None],
-    days_per_run: int,
-) -> list[RunRequest]:
-    """The runs to ask for now; brings the memory up to date."""
-    made = instance.event_log_storage.get_latest_storage_id_by_partition(
-        inbox.table, DagsterEventType.ASSET_MATERIALIZATION
-    )
-    known = ingested(instance, inbox.table, made, remembered)
-    # A day that was made by hand, without a word of drops, is taken as it is.
-    days = sorted({day for day in {*look.by_day, *made} if day in known or day not in made})
-    differing = {day: look.state(day) for day in days if day not in known or known[day].state != look.state(day)}
-    unchanged = {day for day, seen in memory.unchanged.items() if differing.get(day) == seen}
-    complete = {day for day, seen in differing.items() if inbox.zone.marker or memory.seen.get(day) == seen}
-    # Their drops have to be read, to see whether they hold what was ingested.
-    compared = [day for day in differing if day in known and day in complete and day not in unchanged]
-    held_back = (differing.keys() - complete - unchanged) | set(compared[COMPARED_AT_ONCE:])
-    arrived = Arrived(look.by_day, held_back, unchanged)
-    due = due_partitions(graph, instance, Request(), {inbox.table: arrived.landed(lambda _: known)})
-    due_days = due.get(inbox.table, [])
-
-    memory.seen = differing
-    memory.unchanged = {day: differing[day] for day in arrived.unchanged if day in differing}
-    memory.requested = _still_open(memory, look, {*due_days, *held_back})
-    asked = {day: seen for days in memory.requested.values() for day, seen in days.items()}
-    fresh = [day for day in due_days if asked.get(day) != look.state(day) and not look.is_under_way(day)]
-    runs = _chunks(fresh, graph.partitions(inbox.table), days_per_run)
-    now = runs[: max(0, RUNS_AT_ONCE - len(look.under_way))]
-    requests = []
-    for days in now:
-        states = {day: look.state(day) for day in days}
-        digest = _digest([memory.after, look.newest, *states.items()])
-        key = f"{inbox.table.to_user_string()} {days[0]}..{days[-1]} {digest}"
-        memory.requested[key] = states
-        requests.append(_request(key, days))
-    nothing_left = not held_back and len(now) == len(runs)
-    memory.mark = look.mark if nothing_left else ""
-    return requests
-
-
-def _still_open(memory: Memory, look: Look, days: set[str]) -> dict[str, dict[str, str]]:
-    """Of what was asked for, the days that are not made yet and whose drops are still as they were."""
-    left = {
-        key: {day: seen for day, seen in states.items() if day in days and look.state(day) == seen}
-        for key, states in memory.requested.items()
-    }
-    return {key: states for key, states in left.items() if states}
-
-
-def _chunks(days: Sequence[str], partitions: Sequence[str], longest: int) -> list[list[str]]:
-    """Days that follow each other in the table's partitions, at most `longest` of them together."""
-    position = {partition: i for i, partition in enumerate(partitions)}
-    chunks: list[list[str]] = []
-    for day in days:
-        if chunks and position[day] == position[chunks[-1][-1]] + 1 and len(chunks[-1]) < longest:
-            chunks[-1].append(day)
-        else:
-            chunks.append([day])
-    return chunks
-
-
-def _request(key: str, days: Sequence[str]) -> RunRequest:
-    if len(days) == 1:
-        return RunRequest(run_key=key, partition_key=days[0])
+def _request(run: Asked) -> RunRequest:
+    if len(run.days) == 1:
+        return RunRequest(run_key=run.key, partition_key=run.days[0])
     return RunRequest(
-        run_key=key,
-        tags={ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]},
+        run_key=run.key,
+        tags={ASSET_PARTITION_RANGE_START_TAG: run.days[0], ASSET_PARTITION_RANGE_END_TAG: run.days[-1]},
     )
 
 
-def _why_nothing(inbox: Inbox, look: Look, memory: Memory) -> str:
+def _why_nothing(inbox: Inbox, drops: Sequence[Drop], look: Look, memory: Memory) -> str:
     """What the tick's page says in the UI."""
-    said = [f"{len(look.drops):,} drops, nothing new."]
+    said = [f"{len(drops):,} drops, nothing new."]
     moving = [day for day in memory.seen if not memory.mark and day not in memory.unchanged]
     if moving:
         said = [f"{len(moving)} days are looked at once more before they count as complete."]
@@ -270,8 +174,4 @@ def _why_nothing(inbox: Inbox, look: Look, memory: Memory) -> str:
     if memory.unchanged:
         names = ", ".join(sorted(memory.unchanged)[:5])
         said.append(f"Delivered again with the content that was ingested, and left alone: {names}.")
-    return " ".join([*said, *inbox.notices(look.drops)])
-
-
-def _digest(parts: Sequence[object]) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+    return " ".join([*said, *inbox.notices(drops)])

@@ -9,6 +9,7 @@ snapshots and for the later ones that read it, and for nothing else.
 
 import weakref
 from datetime import date, timedelta
+from functools import cache
 
 from dagster import (
     AssetKey,
@@ -38,16 +39,20 @@ from dagster._core.definitions.declarative_automation.operands.subset_automation
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._record import record
 
-from retail_assets.operations.main_job import is_under_way
+from retail_assets.operations.binding import Places, unattended
+from retail_assets.operations.main_job_lock import is_under_way
 from retail_assets.operations.planning import (
     Graph,
     Landed,
     Request,
-    due_partitions,
+    arrivals_since,
     is_monthly,
+    looked_back,
     next_run,
+    what_is_due,
     without_blocked,
 )
+from retail_assets.operations.stored import Stored
 from retail_assets.settings import Settings
 
 MONTH_END = "0 6 1 * *"
@@ -57,33 +62,37 @@ MONTH_END = "0 6 1 * *"
 _plans: "weakref.WeakKeyDictionary[AssetGraphView, Plan]" = weakref.WeakKeyDictionary()
 
 
+@cache
+def _stored(root: str | None) -> Stored:
+    """One for the process: it remembers what it saw of tables that have not changed since."""
+    return Stored(root)
+
+
 class Plan:
     """What is due, and of that what was tried since what it reads was made; and what was under way just before."""
 
-    def __init__(self, graph: Graph, instance: DagsterInstance, under_way: dict[AssetKey, set[str]]) -> None:
+    def __init__(
+        self, graph: Graph, instance: DagsterInstance, under_way: dict[AssetKey, set[str]], places: Places
+    ) -> None:
         self._graph, self._instance, self.under_way = graph, instance, under_way
-        self._made = {
-            key: instance.event_log_storage.get_latest_storage_id_by_partition(
-                key, DagsterEventType.ASSET_MATERIALIZATION
-            )
-            for key in graph.assets
-        }
+        self._past = looked_back(graph, instance, _stored(places.tables))
         roots = {key: _as_made(under_way.get(key, set())) for key in graph.assets if not list(graph.parents(key))}
-        self.due = due_partitions(graph, instance, Request(), roots)
+        self.due = what_is_due(graph, self._past, arrivals_since(self._past, roots), Request())
 
     def tried(self, key: AssetKey) -> set[str]:
-        """Due partitions that a run was to make after everything that they read was made."""
-        due = set(self.due.get(key, []))
+        """Due partitions that a run was to make after everything that they read was made, and after they themselves
+        were made that are no longer there."""
+        due, gone = set(self.due.get(key, [])), self._past.missing(key)
         planned = self._instance.event_log_storage.get_latest_storage_id_by_partition(
             key, DagsterEventType.ASSET_MATERIALIZATION_PLANNED
         )
-        newest = dict.fromkeys(due, -1)
+        since = {p: self._past.storage_ids[key][p] if p in gone else -1 for p in due}
         for parent in self._graph.parents(key):
-            stored = [self._made[parent].get(partition, -1) for partition in self._graph.partitions(parent)]
+            stored = [self._past.storage_ids[parent].get(p, -1) for p in self._graph.partitions(parent)]
             for partition, span in self._graph.reads(key, parent).items():
                 if partition in due:
-                    newest[partition] = max(newest[partition], *stored[span], -1)
-        return {partition for partition in due if planned.get(partition, -1) > newest[partition]}
+                    since[partition] = max(since[partition], *stored[span], -1)
+        return {partition for partition in due if planned.get(partition, -1) > since[partition]}
 
 
 def _as_made(under_way: set[str]) -> Landed:
@@ -94,7 +103,7 @@ def _as_made(under_way: set[str]) -> Landed:
     return lambda made: (under_way, max({*made, *under_way}, default=None))
 
 
-async def _plan(view: AssetGraphView) -> Plan:
+async def _plan(view: AssetGraphView, places: Places) -> Plan:
     plan = _plans.get(view)
     if plan is None:
         assert isinstance(view.asset_graph, AssetGraph)  # evaluated where the definitions are
@@ -105,7 +114,7 @@ async def _plan(view: AssetGraphView) -> Plan:
             runs = await view.compute_run_in_progress_subset(key=key, from_subset=every)
             backfills = await view.compute_backfill_in_progress_subset(key=key, from_subset=every)
             under_way[key] = set(runs.compute_union(backfills).expensively_compute_partition_keys())
-        plan = _plans[view] = Plan(graph, view.instance, under_way)
+        plan = _plans[view] = Plan(graph, view.instance, under_way, places)
     return plan
 
 
@@ -121,12 +130,14 @@ class Due(SubsetAutomationCondition[AssetKey]):
     """True for a partition that was never made, or was made before something that it reads, or that reads one of which
     this is true. Partitions later than what has been ingested are not due. As the main job has it."""
 
+    places: Places
+
     @property
     def name(self) -> str:
         return "due"
 
     async def compute_subset(self, context: AutomationContext[AssetKey]) -> EntitySubset[AssetKey]:  # type: ignore[override]
-        plan = await _plan(context.asset_graph_view)
+        plan = await _plan(context.asset_graph_view, self.places)
         return _subset(context, set(plan.due.get(context.key, [])))
 
 
@@ -136,12 +147,14 @@ class UnderWay(SubsetAutomationCondition[AssetKey]):
     is due. Asked afterwards, as Dagster's own `in_progress()` is, a partition that was made in between would be neither
     under way nor current, and would be made again."""
 
+    places: Places
+
     @property
     def name(self) -> str:
         return "under_way"
 
     async def compute_subset(self, context: AutomationContext[AssetKey]) -> EntitySubset[AssetKey]:  # type: ignore[override]
-        plan = await _plan(context.asset_graph_view)
+        plan = await _plan(context.asset_graph_view, self.places)
         return _subset(context, plan.under_way[context.key])
 
 
@@ -150,62 +163,69 @@ class Tried(SubsetAutomationCondition[AssetKey]):
     """True for a partition that some run, by whomever, was to make after everything that it reads was made. If the
     partition is due nevertheless, that run has failed or goes on."""
 
+    places: Places
+
     @property
     def name(self) -> str:
         return "tried_since_its_inputs_were_made"
 
     async def compute_subset(self, context: AutomationContext[AssetKey]) -> EntitySubset[AssetKey]:  # type: ignore[override]
-        plan = await _plan(context.asset_graph_view)
+        plan = await _plan(context.asset_graph_view, self.places)
         return _subset(context, plan.tried(context.key))
 
 
 @record
 class MainJobAtWork(SubsetAutomationCondition[AssetKey]):
-    """True while `retail run` is at work on this Dagster home."""
+    """True while `retail run` is at work on the lakehouse; and while that is not there, or is not this home's: then
+    nothing is made before somebody has looked."""
+
+    places: Places
 
     @property
     def name(self) -> str:
         return "main_job_at_work"
 
     def compute_subset(self, context: AutomationContext[AssetKey]) -> EntitySubset[AssetKey]:
-        at_work = is_under_way(context.asset_graph_view.instance)
-        return context.candidate_subset if at_work else context.get_empty_subset()
+        instance = context.asset_graph_view.instance
+        waits = unattended(instance, self.places) or is_under_way(instance, self.places)
+        return context.candidate_subset if waits else context.get_empty_subset()
 
 
-def follows() -> AutomationCondition[AssetKey]:
+def follows(places: Places) -> AutomationCondition[AssetKey]:
     """When a partition is made by itself: all of the clauses below have to hold for it."""
+    due, under_way = Due(places=places).with_label("due"), UnderWay(places=places).with_label("under_way")
     checks_say_no = AutomationCondition.any_checks_match(
         AutomationCondition.check_failed() | AutomationCondition.in_progress(), blocking_only=True
     ).with_label("a_blocking_check_failed_or_is_running")
     return (
         # It is missing or out of date. This alone says what a correction makes anew: what reads the corrected day, and
         # what reads that. All that comes after only says when.
-        Due().with_label("due")
+        due
         # No run was to make it since what it reads was made. Each change of what it reads is thus answered by one run;
         # within that run a step is tried once more, and a run that was killed is started once more. Then it is quiet,
         # until what it reads changes or somebody runs it by hand.
-        & ~Tried().with_label("tried_since_its_inputs_were_made")
+        & ~Tried(places=places).with_label("tried_since_its_inputs_were_made")
         # No run or backfill that waits or goes on is to make it.
-        & ~UnderWay().with_label("under_way")
+        & ~under_way
         # Nothing that it reads is about to change: is due itself, or being made. So a day waits for its bronze, a month
         # for all its days, and a snapshot for the months before it; what reads a partition that failed waits with it,
         # and readers see what was there before. What will be made in the same run, before it, need not be waited for.
-        & ~AutomationCondition.any_deps_match(
-            (Due().with_label("due") | UnderWay().with_label("under_way")) & ~AutomationCondition.will_be_requested()
-        ).with_label("something_that_it_reads_is_about_to_change")
+        & ~AutomationCondition.any_deps_match((due | under_way) & ~AutomationCondition.will_be_requested()).with_label(
+            "something_that_it_reads_is_about_to_change"
+        )
         # No blocking check says no of something that it reads, or has not said yet. A step publishes nothing that its
         # own checks refuse; this is about checks that run by themselves, afterwards.
         & ~AutomationCondition.any_deps_match(checks_say_no).with_label("a_check_of_what_it_reads_says_no")
         # `retail run` makes everything that is due. Afterwards nothing is.
-        & ~MainJobAtWork().with_label("main_job_at_work")
+        & ~MainJobAtWork(places=places).with_label("main_job_at_work")
     ).with_label("follows")
 
 
-def follows_at_most_once_a(cron: str) -> AutomationCondition[AssetKey]:
+def follows_at_most_once_a(cron: str, places: Places) -> AutomationCondition[AssetKey]:
     """As `follows`, but a partition is asked for at most once between two ticks of the cron schedule: every drop of the
     running month changes all its snapshots, and a backfill of days would change them again and again."""
     gate = AutomationCondition.cron_tick_passed(cron).since(AutomationCondition.newly_requested())
-    return (gate.with_label(f"not_asked_for_since_the_last_tick_of ({cron})") & follows()).with_label(
+    return (gate.with_label(f"not_asked_for_since_the_last_tick_of ({cron})") & follows(places)).with_label(
         f"follows_at_most_once_per_tick_of ({cron})"
     )
 
@@ -221,7 +241,9 @@ def automated(asset: AssetsDefinition, settings: Settings) -> AssetsDefinition:
     bounded = asset.with_attributes(backfill_policy=BackfillPolicy.multi_run(longest))
     if not asset.asset_deps[asset.key]:
         return bounded
-    condition = follows_at_most_once_a(settings.snapshots_cron) if monthly else follows()
+    places = Places.of(settings)
+    cron = settings.snapshots_cron
+    condition = follows_at_most_once_a(cron, places) if monthly and cron else follows(places)
     return bounded.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
 
 
@@ -238,14 +260,15 @@ def following_sensor(settings: Settings) -> AutomationConditionSensorDefinition:
     )
 
 
-def month_end() -> ScheduleDefinition:
+def month_end(settings: Settings) -> ScheduleDefinition:
     """On the first of a month at 06:00, the snapshots of the month that has ended, whatever the gate of the snapshots
     says: those that are due and can be made, in one run; what reads them follows. Nothing, if they are current."""
 
     def close(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         assert context.repository_def is not None
         graph = Graph(list(context.repository_def.asset_graph.assets_defs))
-        return closing(graph, context.instance, context.scheduled_execution_time.date() - timedelta(days=1))
+        day = context.scheduled_execution_time.date() - timedelta(days=1)
+        return closing(graph, context.instance, day, Places.of(settings))
 
     return ScheduleDefinition(
         name="month_end",
@@ -258,12 +281,15 @@ def month_end() -> ScheduleDefinition:
     )
 
 
-def closing(graph: Graph, instance: DagsterInstance, day: date) -> RunRequest | SkipReason:
+def closing(graph: Graph, instance: DagsterInstance, day: date, places: Places) -> RunRequest | SkipReason:
     """The run that makes the snapshots of the day's month, or why there is none."""
     month = day.replace(day=1).isoformat()
-    if is_under_way(instance):
+    problem = unattended(instance, places)
+    if problem:
+        return SkipReason(problem)
+    if is_under_way(instance, places):
         return SkipReason("retail run is at work: it makes whatever is due.")
-    due = Plan(graph, instance, {}).due
+    due = Plan(graph, instance, {}, places).due
     closed = {key: [month] for key, months in due.items() if is_monthly(graph, key) and month in months}
     others = {(key, p) for key, partitions in due.items() for p in partitions if p not in closed.get(key, [])}
     ready, _ = without_blocked(graph, closed, others)

@@ -4,15 +4,12 @@ It plans, makes the first run, and plans again, until nothing is due or only wha
 run is an ordinary Dagster run: the UI shows it, its materializations and its checks afterwards.
 """
 
-import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 from dagster import (
     AssetCheckSeverity,
@@ -20,6 +17,7 @@ from dagster import (
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
+    DagsterRun,
     DagsterRunStatus,
     Definitions,
     RunsFilter,
@@ -37,27 +35,26 @@ from dagster._core.storage.tags import (
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_shared.error import SerializableErrorInfo
 
+from retail_assets.operations.binding import NOWHERE, Places
+from retail_assets.operations.contents import Contents
+from retail_assets.operations.main_job_lock import alone
 from retail_assets.operations.planning import (
     Graph,
     Landed,
     Partition,
     PlannedRun,
     Request,
-    due_partitions,
+    arrivals_since,
+    looked_back,
     next_run,
+    what_is_due,
     without_blocked,
 )
+from retail_assets.operations.stored import Stored, told
 from retail_assets.settings import project_root
-
-LOCK = "main_job.lock"
-_TRIES = 5
 
 PROCESS_TAG = ".dagster/retail_process"  # the UI hides what begins so
 """On every run of the main job: the process that makes it, so that a run whose process died can be told."""
-
-
-class AlreadyRunning(Exception):
-    """Another main job works on the same lakehouse."""
 
 
 @dataclass
@@ -90,6 +87,9 @@ class Summary:
 class Observer:
     """Hears of the job as it goes on; does nothing by itself."""
 
+    def noticed(self, notice: str) -> None:
+        """Something that people should know of, before anything is planned."""
+
     def planned(self, due: Mapping[AssetKey, list[str]]) -> None:
         """What is due, before the first run."""
 
@@ -108,26 +108,29 @@ def run_main_job(
     observer: Observer,
     warm_up: Callable[[int], object] = lambda partitions: None,
     whole: IJob | None = None,
+    places: Places = NOWHERE,
 ) -> Summary:
     """Makes what is due. `warm_up` is started beside the first run as soon as there is work, with the number of due
     partitions: a session takes seconds. `whole` is the job of all assets where it must be one that other processes can
-    build anew, as steps that run elsewhere need it.
+    build anew, as steps that run elsewhere need it. `places` are where the work lies: what is stored there is looked
+    at, and one main job works there at a time.
 
-    Raises AlreadyRunning if another main job holds the same Dagster home.
+    Raises AlreadyRunning if another main job works on the same lakehouse, NotItsOwn if that or the landing zone is not
+    the Dagster home's, TableUnreadable for a table that cannot be looked at.
     """
     began, summary = time.monotonic(), Summary()
     job = whole or InMemoryJob(definitions.resolve_implicit_global_asset_job_def())
     graph = Graph(list(definitions.resolve_asset_graph().assets_defs))
     failed: set[Partition] = set()
     attempted: set[Partition] = set()
-    with alone(instance):
+    with alone(instance, places) as notices:
         clear_dead_runs(instance)
+        stored, contents = Stored(places.tables), Contents(instance)
         while True:
-            due = due_partitions(graph, instance, request, landed)
+            past = looked_back(graph, instance, stored, contents)
+            due = what_is_due(graph, past, arrivals_since(past, landed), request)
             if not attempted:
-                observer.planned(due)
-                if due:
-                    threading.Thread(target=warm_up, args=[sum(map(len, due.values()))], daemon=True).start()
+                _tell(observer, [*notices, *told(past.gone, places.lakehouse)], due, warm_up)
             # With --all everything is always due: once is enough.
             due = {key: [p for p in ps if (key, p) not in attempted] for key, ps in due.items()}
             left, summary.waiting = without_blocked(graph, {k: ps for k, ps in due.items() if ps}, failed)
@@ -141,6 +144,17 @@ def run_main_job(
     return summary
 
 
+def _tell(
+    observer: Observer, notices: Sequence[str], due: Mapping[AssetKey, list[str]], warm_up: Callable[[int], object]
+) -> None:
+    """Before the first run: what people should know, and what is due; a session is started meanwhile."""
+    for notice in notices:
+        observer.noticed(notice)
+    observer.planned(dict(due))
+    if due:
+        threading.Thread(target=warm_up, args=[sum(map(len, due.values()))], daemon=True).start()
+
+
 def _make(
     run: PlannedRun, job: IJob, instance: DagsterInstance, observer: Observer, summary: Summary
 ) -> tuple[set[Partition], set[Partition]]:
@@ -148,9 +162,33 @@ def _make(
 
     Tables that were skipped, as one before them failed, are in neither: what they can make is planned anew.
     """
-    from retail_assets.lakehouse.event_log import stored_together  # not while definitions load: sqlalchemy
-
     subset = job.get_subset(asset_selection=frozenset(run.keys))
+    dagster_run = _created(run, subset, instance)
+    made: set[Partition] = set()
+    begun: set[AssetKey] = set()
+    interrupted = False
+    failures_before = len(summary.failures)
+    tables = {"__".join(key.path): key for key in run.keys}
+    for event in execute_run_iterator(subset, dagster_run, instance):
+        key = tables.get(event.step_key or "")
+        if key is not None:
+            _account(event, key, summary.tables.setdefault(key, TableSummary()), made)
+            _pass_on(event, key, run, observer, summary)
+            begun |= {key} if event.event_type == DagsterEventType.STEP_START else set()
+            continue
+        interrupted |= _was_interrupted(event)
+        if event.event_type == DagsterEventType.PIPELINE_FAILURE and len(summary.failures) == failures_before:
+            cause = _innermost(event.job_failure_data.error)
+            summary.failures.append(cause or event.message or "the run failed")
+    if interrupted:  # Dagster ends the run and says no more; the job would go on with the next
+        raise KeyboardInterrupt
+    # A run that ends before its first table would do so again.
+    return made, {(key, partition) for key in begun or run.keys for partition in run.partitions} - made
+
+
+def _created(run: PlannedRun, subset: IJob, instance: DagsterInstance) -> DagsterRun:
+    from retail_assets.lakehouse.gathered_events import stored_together  # not while definitions load: sqlalchemy
+
     definition = subset.get_definition()
     # Planned anew by the next main job, not tried again by a daemon that may be running beside it.
     tags = {PROCESS_TAG: str(os.getpid()), MAX_RETRIES_TAG: "0"}
@@ -159,42 +197,26 @@ def _make(
     else:
         tags |= {ASSET_PARTITION_RANGE_START_TAG: run.first, ASSET_PARTITION_RANGE_END_TAG: run.last}
     with stored_together(instance):  # what is planned is an event for each partition
-        dagster_run = instance.create_run_for_job(
+        return instance.create_run_for_job(
             job_def=definition,
             asset_selection=frozenset(run.keys),
             tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             remote_job_origin=_origin().get_job_origin(definition.name),
         )
-    made: set[Partition] = set()
-    begun: set[AssetKey] = set()
-    interrupted = False
-    failures_before = len(summary.failures)
-    tables = {"__".join(key.path): key for key in run.keys}
-    for event in execute_run_iterator(subset, dagster_run, instance):
-        key = tables.get(event.step_key or "")
-        if key is None:
-            interrupted |= _was_interrupted(event)
-            if event.event_type == DagsterEventType.PIPELINE_FAILURE and len(summary.failures) == failures_before:
-                cause = _innermost(event.job_failure_data.error)
-                summary.failures.append(cause or event.message or "the run failed")
-            continue
-        table = summary.tables.setdefault(key, TableSummary())
-        _account(event, key, table, made)
-        if event.event_type == DagsterEventType.STEP_START:
-            begun.add(key)
-            observer.started(key, run)
-        elif event.event_type == DagsterEventType.STEP_SUCCESS:
-            seconds = event.step_success_data.duration_ms / 1000
-            table.seconds += seconds
-            observer.finished(key, run, table, True, seconds)
-        elif event.event_type == DagsterEventType.STEP_FAILURE:
-            observer.finished(key, run, table, False, 0.0)
-            summary.failures.append(_reason(event))
-    if interrupted:  # Dagster ends the run and says no more; the job would go on with the next
-        raise KeyboardInterrupt
-    # A run that ends before its first table would do so again.
-    return made, {(key, partition) for key in begun or run.keys for partition in run.partitions} - made
+
+
+def _pass_on(event: DagsterEvent, key: AssetKey, run: PlannedRun, observer: Observer, summary: Summary) -> None:
+    """Tells the observer, and the summary, when a table begins and how it ends."""
+    if event.event_type == DagsterEventType.STEP_START:
+        observer.started(key, run)
+    elif event.event_type == DagsterEventType.STEP_SUCCESS:
+        seconds = event.step_success_data.duration_ms / 1000
+        summary.tables[key].seconds += seconds
+        observer.finished(key, run, summary.tables[key], True, seconds)
+    elif event.event_type == DagsterEventType.STEP_FAILURE:
+        observer.finished(key, run, summary.tables[key], False, 0.0)
+        summary.failures.append(_reason(event))
 
 
 def _was_interrupted(event: DagsterEvent) -> bool:
@@ -242,43 +264,6 @@ def _origin() -> RemoteRepositoryOrigin:
     """Where the UI finds the same job, so that its run pages can link to it and run it again."""
     location = WorkspaceFileTarget([str(project_root() / "workspace.yaml")]).create_origins()[0]
     return RemoteRepositoryOrigin(code_location_origin=location, repository_name="__repository__")
-
-
-@contextmanager
-def alone(instance: DagsterInstance) -> Iterator[None]:
-    """One main job at a time per Dagster home; the lock goes with the process, however that ends."""
-    path = Path(instance.root_directory if instance.is_persistent else os.devnull)
-    if not path.is_dir():
-        yield
-        return
-    with (path / LOCK).open("w") as file:
-        # Who asks whether the lock is held, holds it for a moment.
-        for _ in range(_TRIES):
-            if _locked(file, fcntl.LOCK_EX):
-                break
-            time.sleep(0.2)
-        else:
-            raise AlreadyRunning(
-                f"Another main job is running on {path}. Wait until it is done, or stop it; nothing was changed."
-            )
-        yield
-
-
-def is_under_way(instance: DagsterInstance) -> bool:
-    """Whether a main job is at work on this Dagster home: what it finds due, nobody else needs to make."""
-    path = Path(instance.root_directory if instance.is_persistent else os.devnull) / LOCK
-    if not path.exists():
-        return False
-    with path.open("r") as file:
-        return not _locked(file, fcntl.LOCK_SH)
-
-
-def _locked(file: IO[str], how: int) -> bool:
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def clear_dead_runs(instance: DagsterInstance) -> None:

@@ -26,6 +26,7 @@ from dagster import (
 
 from retail_assets.lakehouse.asset_metadata import asset_key, column_schema
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Moment, Real, Text, column, partition, table_name
+from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.operations.event_copy import Copied, copy_events, home
 
 SENSOR_SECONDS = 300
@@ -169,9 +170,9 @@ def pipeline_metrics_asset() -> AssetSpec:
     return AssetSpec(
         KEY,
         description=inspect.getdoc(PipelineMetrics),
-        group_name="quality",
+        group_name=QUALITY.name,
         kinds={"delta"},
-        owners=["team:data-engineering"],
+        owners=[QUALITY.owner],
         metadata={
             "dagster/table_name": ".".join(table_name(PipelineMetrics)),
             "dagster/column_schema": column_schema(PipelineMetrics),

@@ -1,26 +1,31 @@
 """What is due: which partitions of which tables the main job has to make, and in which runs.
 
-A partition is due if it was never made, if the drops it was made from changed, or if anything it reads was made after
-it. So a corrected drop brings along its day and what depends on it, and nothing else; and whatever was interrupted is
-due again.
+A partition is due if it was never made or is no longer there, if the drops it was made from changed, or if anything it
+reads has other rows than when it was made. So a corrected drop brings along its day and what depends on it, and nothing
+else; whatever was interrupted is due again; and what was made again, and is as it was, brings along nothing.
 """
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
+from itertools import chain
 
 from dagster import (
     AssetKey,
     AssetsDefinition,
-    DagsterEventType,
     DagsterInstance,
     TimeWindowPartitionMapping,
     TimeWindowPartitionsDefinition,
 )
 
 from retail_assets.lakehouse.table import HISTORY
+from retail_assets.operations.contents import Contents, Read
+from retail_assets.operations.materializations import Made, newest_materializations
+from retail_assets.operations.stored import Gone, Stored
+from retail_assets.partitions.keys import PARTITION
 
 Partition = tuple[AssetKey, str]
 
@@ -53,6 +58,17 @@ class Request:
     everything: bool = False
     newest_month_only: bool = False
 
+    def wants(self, table: AssetKey) -> bool:
+        """Whether the table was asked for."""
+        return self.tables is None or table in self.tables
+
+    def covers(self, partition: str, monthly: bool) -> bool:
+        """Whether the partition lies between the days that were asked for; a month does with any of its days."""
+        day, first = date.fromisoformat(partition), self.first_day
+        if first is not None and day < (first.replace(day=1) if monthly else first):
+            return False
+        return self.last_day is None or day <= self.last_day
+
 
 class Graph:
     """The tables of the lakehouse in the order of the data, and the partitions that each reads."""
@@ -61,13 +77,22 @@ class Graph:
         # An asset that other tables' steps write has nothing that could be due.
         by_key = {asset.key: asset for asset in assets if asset.is_executable}
         self.assets = {key: by_key[key] for key in _in_order(by_key)}
-        self._partitions = {key: list(self.partitions_def(key).get_partition_keys()) for key in self.assets}
+        # Many tables share a calendar and a cadence; its thousands of days are worked out once.
+        every = {definition: definition.get_partition_keys() for definition in map(self.partitions_def, self.assets)}
+        self._partitions = {key: every[self.partitions_def(key)] for key in self.assets}
+        self._reads: dict[tuple[AssetKey, AssetKey], dict[str, slice]] = {}
 
     def partitions_def(self, key: AssetKey) -> TimeWindowPartitionsDefinition:
         """How the table is partitioned."""
         found = self.assets[key].partitions_def
         assert isinstance(found, TimeWindowPartitionsDefinition)
         return found
+
+    @property
+    def columns(self) -> dict[AssetKey, str]:
+        """Table -> the column that holds its partition, where it says so."""
+        said = {key: asset.metadata_by_key[key].get(PARTITION) for key, asset in self.assets.items()}
+        return {key: column for key, column in said.items() if column}
 
     def partitions(self, key: AssetKey) -> Sequence[str]:
         """All partition keys of the table, in order of time."""
@@ -77,12 +102,17 @@ class Graph:
         """The tables that this one reads."""
         return (parent for parent in self.assets[key].asset_deps[key] if parent in self.assets)
 
-    def reads(self, key: AssetKey, parent: AssetKey) -> dict[str, slice]:
+    def reads(self, key: AssetKey, parent: AssetKey) -> Mapping[str, slice]:
         """Partition of the table -> the span of the parent's partitions that it reads.
 
         Partition keys are ISO dates, so spans are found by bisection; asking Dagster's mapping for each of thousands of
         partitions would take seconds.
         """
+        if (key, parent) not in self._reads:
+            self._reads[key, parent] = self._spans(key, parent)
+        return self._reads[key, parent]
+
+    def _spans(self, key: AssetKey, parent: AssetKey) -> dict[str, slice]:
         mapping = self.assets[key].get_partition_mapping(parent)
         assert isinstance(mapping, TimeWindowPartitionMapping)
         own, theirs = self.partitions(key), self.partitions(parent)
@@ -94,7 +124,7 @@ class Graph:
             found[partition] = slice(begin, bisect_left(theirs, own[after]) if after < len(own) else len(theirs))
         return found
 
-    def needs(self, key: AssetKey, parent: AssetKey) -> dict[str, slice]:
+    def needs(self, key: AssetKey, parent: AssetKey) -> Mapping[str, slice]:
         """Of what `reads` tells, what must have been made: of a table's history, read as far as it was made, the same
         partition only."""
         reads = self.reads(key, parent)
@@ -119,59 +149,140 @@ def _in_order(assets: Mapping[AssetKey, AssetsDefinition]) -> list[AssetKey]:
     return order
 
 
+Changed = Callable[[AssetKey, Collection[Read]], Collection[Read]]
+"""Of what was read of a table, and was made again since, what holds other rows now."""
+
+
+def all_of_it(table: AssetKey, reads: Collection[Read]) -> Collection[Read]:
+    """Whatever was made again counts as changed."""
+    return reads
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was made, by the event log; what of it is gone; and how it is told that a partition holds other rows."""
+
+    made: Mapping[AssetKey, Mapping[str, Made]]
+    gone: Sequence[Gone] = ()
+    changed: Changed = all_of_it
+
+    @cached_property
+    def storage_ids(self) -> dict[AssetKey, dict[str, int]]:
+        """Table -> partition -> when it was made."""
+        return {key: {p: found.storage_id for p, found in made.items()} for key, made in self.made.items()}
+
+    def missing(self, key: AssetKey) -> set[str]:
+        """The table's partitions that are gone."""
+        return {partition for gone in self.gone if gone.key == key for partition in gone.partitions}
+
+
+def looked_back(
+    graph: Graph, instance: DagsterInstance, stored: Stored | None, contents: Contents | None = None
+) -> Past:
+    """What the event log says, held against what is `stored`, where that can be looked at from here. `contents` keeps
+    what was looked up, from one look back to the next."""
+    every = newest_materializations(instance, graph.assets)
+    # A calendar may have become shorter.
+    made = {key: {p: every[key][p] for p in graph.partitions(key) if p in every[key]} for key in graph.assets}
+    gone = stored.gone(instance, made, graph.columns) if stored else ()
+    return Past(made, gone, (contents or Contents(instance)).changed)
+
+
 def due_partitions(
     graph: Graph,
     instance: DagsterInstance,
     request: Request,
     landed: Mapping[AssetKey, Landed],
+    stored: Stored | None = None,
 ) -> dict[AssetKey, list[str]]:
     """Table -> its due partitions, in order of time.
 
     `landed` says for each table that reads the landing zone which of its partitions changed there since they were made
     (given the storage id of each partition's newest materialization) and the newest landed day; what lies after that
-    day is not due, as nothing has landed for it.
+    day is not due, as nothing has landed for it. Where tables are `stored`, what is no longer there is due as well.
     """
+    past = looked_back(graph, instance, stored)
+    return what_is_due(graph, past, arrivals_since(past, landed), request)
+
+
+def arrivals_since(past: Past, landed: Mapping[AssetKey, Landed]) -> dict[AssetKey, tuple[set[str], str | None]]:
+    """Table -> the partitions whose drops changed since they were made, and the newest landed day."""
+    return {key: changed(past.storage_ids[key]) for key, changed in landed.items() if key in past.made}
+
+
+def what_is_due(
+    graph: Graph,
+    past: Past,
+    arrived: Mapping[AssetKey, tuple[set[str], str | None]],
+    request: Request,
+) -> dict[AssetKey, list[str]]:
+    """Table -> its due partitions, in order of time; by what is known of the `past`, and by what `arrived` (table ->
+    the partitions that changed in the landing zone, and the newest landed day)."""
+    newest = _newest(graph, arrived)
+    # What is not asked for is not about to be made: nothing that reads it waits for it.
+    wanted = _newest_months(graph, newest) if request.newest_month_only else None
     due: dict[AssetKey, list[str]] = {}
-    newest: dict[AssetKey, str] = {}
-    made: dict[AssetKey, Mapping[str, int]] = {}
+    coming: dict[AssetKey, set[str]] = {}
     for key in graph.assets:
-        made[key] = instance.event_log_storage.get_latest_storage_id_by_partition(
-            key, DagsterEventType.ASSET_MATERIALIZATION
-        )
-        parents = list(graph.parents(key))
-        if key in landed:
-            changed, horizon = landed[key](made[key])
-        else:
-            changed = set()
-            for parent in parents:
-                fresh = {**made[parent], **dict.fromkeys(due[parent], math.inf)}
-                changed |= _reading(graph, key, parent, fresh, made[key])
-            horizon = min((newest[parent] for parent in parents), default=None)
-        if horizon is None:
-            due[key], newest[key] = [], ""
-            continue
-        newest[key] = horizon
-        within = [p for p in graph.partitions(key) if p <= horizon and _requested(p, request, graph, key)]
-        if request.everything and (request.tables is None or key in request.tables):
-            due[key] = within
-        else:
-            due[key] = [p for p in within if p not in made[key] or p in changed]
-        if request.tables is not None and key not in request.tables:
-            due[key] = []
-    if request.newest_month_only:
-        wanted = _newest_months(graph, newest)
-        due = {key: [p for p in partitions if p in wanted[key]] for key, partitions in due.items()}
+        changed = arrived[key][0] if key in arrived else _outdated(graph, key, past, coming)
+        current = set() if request.everything else past.made[key].keys() - changed
+        there = current - past.missing(key)
+        asked = _asked_for(graph, key, request, newest[key])
+        due[key] = [p for p in asked if p not in there and (wanted is None or p in wanted[key])]
+        # What is gone comes back as it was. Whether what reads it is due is known once it is made.
+        coming[key] = set(due[key]) - current
     return {key: partitions for key, partitions in due.items() if partitions}
 
 
-def _reading(
-    graph: Graph, key: AssetKey, parent: AssetKey, fresh: Mapping[str, float], own: Mapping[str, int]
-) -> set[str]:
-    """Partitions of a table that read one of the parent's made after them (`fresh`: partition -> storage id)."""
-    if not fresh or max(fresh.values()) < min(own.values(), default=math.inf):
-        return set()
-    stored = [fresh.get(partition, -1) for partition in graph.partitions(parent)]
-    return {p for p, span in graph.reads(key, parent).items() if p in own and max(stored[span], default=-1) > own[p]}
+def _newest(graph: Graph, arrived: Mapping[AssetKey, tuple[set[str], str | None]]) -> dict[AssetKey, str]:
+    """Up to where each table can be made, from the newest landed day on; empty where nothing has landed."""
+    newest: dict[AssetKey, str] = {}
+    for key in graph.assets:
+        newest[key] = (arrived[key][1] if key in arrived else _upstream(graph, key, newest)) or ""
+    return newest
+
+
+def _upstream(graph: Graph, key: AssetKey, newest: Mapping[AssetKey, str]) -> str | None:
+    """Up to where all that the table reads can be there."""
+    return min((newest[parent] for parent in graph.parents(key)), default=None)
+
+
+def _asked_for(graph: Graph, key: AssetKey, request: Request, newest: str) -> list[str]:
+    """The table's partitions up to the newest that there can be, as far as they were asked for."""
+    if not request.wants(key):
+        return []
+    monthly = is_monthly(graph, key)
+    return [p for p in graph.partitions(key) if p <= newest and request.covers(p, monthly)]
+
+
+def _outdated(graph: Graph, key: AssetKey, past: Past, coming: Mapping[AssetKey, set[str]]) -> set[str]:
+    """The partitions that read something that has other rows now, or is about to be made."""
+    found: set[str] = set()
+    for parent in graph.parents(key):
+        late = _late(graph, key, parent, past, coming[parent])
+        found |= late.keys() - {partition for partition, reads in late.items() if reads}
+        changed = past.changed(parent, set(chain.from_iterable(late.values())))
+        found |= {partition for partition, reads in late.items() if not reads.isdisjoint(changed)}
+    return found
+
+
+def _late(graph: Graph, key: AssetKey, parent: AssetKey, past: Past, coming: Collection[str]) -> dict[str, set[Read]]:
+    """Partitions of a table that were made before some of the parent's that they read, each with what it read of these;
+    with nothing where one of these is yet `coming`, and needs no closer look."""
+    own, theirs = past.storage_ids[key], graph.partitions(parent)
+    made = {**past.storage_ids[parent], **dict.fromkeys(coming, math.inf)}
+    if not made or max(made.values()) < min(own.values(), default=math.inf):
+        return {}
+    stored = [made.get(partition, -1) for partition in theirs]
+    newest = {p: max(stored[span], default=-1) for p, span in graph.reads(key, parent).items() if p in own}
+    late = {p: graph.reads(key, parent)[p] for p, number in newest.items() if number > own[p]}
+    return {
+        p: set() if newest[p] == math.inf else _later(theirs[span], stored[span], own[p]) for p, span in late.items()
+    }
+
+
+def _later(partitions: Sequence[str], numbers: Sequence[float], own: int) -> set[Read]:
+    return {(partition, own) for partition, number in zip(partitions, numbers, strict=True) if number > own}
 
 
 def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKey, set[str]]:
@@ -182,9 +293,8 @@ def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKe
         made = [p for p in graph.partitions(key) if p <= newest[key]]
         wanted[key] |= set(made[-1:] if is_monthly(graph, key) else made)
         for parent in graph.parents(key):
-            for partition, span in graph.needs(key, parent).items():
-                if partition in wanted[key]:
-                    wanted[parent] |= set(graph.partitions(parent)[span])
+            needs, theirs = graph.needs(key, parent), graph.partitions(parent)
+            wanted[parent].update(*(theirs[needs[p]] for p in wanted[key]))
     return wanted
 
 
@@ -194,45 +304,45 @@ def is_monthly(graph: Graph, key: AssetKey) -> bool:
     return len(keys) < 2 or (date.fromisoformat(keys[1]) - date.fromisoformat(keys[0])).days > 1
 
 
-def _requested(partition: str, request: Request, graph: Graph, key: AssetKey) -> bool:
-    day = date.fromisoformat(partition)
-    if request.first_day is not None:
-        first = request.first_day.replace(day=1) if is_monthly(graph, key) else request.first_day
-        if day < first:
-            return False
-    return request.last_day is None or day <= request.last_day
-
-
 def without_blocked(
     graph: Graph, due: Mapping[AssetKey, Sequence[str]], failed: set[Partition]
 ) -> tuple[dict[AssetKey, list[str]], set[Partition]]:
     """What can still be made after failures, and what cannot: the failed partitions and all that read them."""
+    blocked = _blocked_by(graph, failed)
+    left = {key: [p for p in due.get(key, []) if (key, p) not in blocked] for key in graph.assets}
+    waiting = {(key, p) for key, partitions in due.items() for p in partitions if (key, p) in blocked}
+    return {key: partitions for key, partitions in left.items() if partitions}, waiting - failed
+
+
+def _blocked_by(graph: Graph, failed: set[Partition]) -> set[Partition]:
+    """The failed partitions, and all that need them."""
     blocked = set(failed)
-    left = {}
     for key in graph.assets:
         for parent in graph.parents(key):
             bad = [(parent, p) in blocked for p in graph.partitions(parent)]
             if any(bad):
                 blocked |= {(key, p) for p, span in graph.needs(key, parent).items() if any(bad[span])}
-        left[key] = [p for p in due.get(key, []) if (key, p) not in blocked]
-    waiting = {(key, p) for key, partitions in due.items() for p in partitions if (key, p) in blocked}
-    return {key: partitions for key, partitions in left.items() if partitions}, waiting - failed
+    return blocked
 
 
 def next_run(graph: Graph, due: Mapping[AssetKey, Sequence[str]]) -> PlannedRun | None:
     """The first run to make: the first due table's first range of consecutive due partitions, and every further table
     that is due for exactly this range and can be made in the same run."""
+    first = next((key for key in graph.assets if key in due), None)
+    if first is None:
+        return None
+    span = _consecutive(graph.partitions(first), due[first])
+    return PlannedRun(tuple(_together(graph, due, first)), span[0], span[-1], tuple(span))
+
+
+def _together(graph: Graph, due: Mapping[AssetKey, Sequence[str]], first: AssetKey) -> list[AssetKey]:
+    """The tables, in order, that are due for exactly what the first one is, and wait for nothing but each other."""
+    ready: list[AssetKey] = []
     for key in graph.assets:
-        if key not in due:
-            continue
-        together = [k for k in graph.assets if due.get(k) == due[key] and graph.partitions(k) == graph.partitions(key)]
-        ready: list[AssetKey] = []
-        for candidate in together:
-            if all(parent in ready or parent not in due for parent in graph.parents(candidate)):
-                ready.append(candidate)
-        span = _consecutive(graph.partitions(key), due[key])
-        return PlannedRun(tuple(ready), span[0], span[-1], tuple(span))
-    return None
+        alike = due.get(key) == due[first] and graph.partitions(key) == graph.partitions(first)
+        if alike and all(parent in ready or parent not in due for parent in graph.parents(key)):
+            ready.append(key)
+    return ready
 
 
 def _consecutive(all_partitions: Sequence[str], due: Sequence[str]) -> list[str]:

@@ -20,6 +20,9 @@ class Progress(Observer):
         self._console = console
         self._status: Any = None
 
+    def noticed(self, notice: str) -> None:
+        self._console.print(notice, style="yellow", markup=False)  # paths may hold brackets
+
     def planned(self, due: Mapping[AssetKey, list[str]]) -> None:
         if not due:
             self._console.print("Nothing to do: everything that has landed is up to date.")

@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 from retail_assets.lakehouse.delta_tables import Commit, Tables
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, commit_metadata
 from retail_assets.lakehouse.provenance import origins
-from retail_assets.partitions.keys import DIRECTORY, PARTITION, as_days, within
+from retail_assets.partitions.keys import PARTITION, as_days, within
 
 _RECORDS_AT_ONCE = 2000
 
@@ -221,7 +221,7 @@ def restore(
     rows = _as_of(tables, name, version).filter(within(layout[PARTITION], days))
     counts = {str(row[0]): row[1] for row in rows.groupBy(layout[PARTITION]).count().collect()}
     provenance = _provenance_at(tables.place(name), restoration)
-    commit = tables.replace(name, rows, layout[PARTITION], days, layout.get(DIRECTORY), provenance)
+    commit = tables.replace(name, rows, layout, days, provenance)
     _record(instance, AssetKey(list(name)), restoration, commit, tables.place(name), counts)
     return commit
 
@@ -244,7 +244,7 @@ def _record(
     counts: Mapping[str, int],
 ) -> None:
     """A materialization for each partition: what was known of the rows when they were made, and that they are back."""
-    from retail_assets.lakehouse.event_log import stored_together
+    from retail_assets.lakehouse.gathered_events import stored_together
 
     then = _metadata_at(instance, key, restoration)
     with stored_together(instance):

@@ -270,7 +270,7 @@ def test_the_calibrated_classifier_is_plain_scikit_learn_and_says_what_was_score
     origin = RollingOrigin(made_history(), FEATURES)
     rows, model, calibration = origin.snapshot(DAYS[8]), origin.model(kind, DAYS[8]), origin.calibration(kind, DAYS[8])
     assert model is not None
-    classifier = calibrated_classifier(model, calibration, rows)
+    classifier = calibrated_classifier(model, calibration, rows, model.probability(rows))
     assert type(classifier).__module__.startswith("sklearn.")
     found = classifier.predict_proba(rows[FEATURES].astype("float64"))[:, 1]
     assert found == pytest.approx(calibration.apply(model.probability(rows)), abs=1e-12)

@@ -20,6 +20,7 @@ def both(request: pytest.FixtureRequest, spark: SparkSession) -> tuple[pd.DataFr
         return customers, search(OnDriver(customers, request.param), range(3, 6)), search(engine, range(3, 6))
 
 
+@pytest.mark.jvm
 def test_both_engines_choose_the_same_segments_and_place_every_customer_alike(both):
     customers, by_driver, by_spark = both
     assert (by_driver.engine, by_spark.engine) == ("scikit-learn", "mllib")
@@ -36,6 +37,7 @@ def test_both_engines_choose_the_same_segments_and_place_every_customer_alike(bo
         assert centres[0] == pytest.approx(centres[1], rel=0.02)
 
 
+@pytest.mark.jvm
 def test_both_engines_measure_candidates_alike(both):
     _, by_driver, by_spark = both
     for ours, theirs in zip(by_spark.candidates, by_driver.candidates, strict=True):
@@ -47,6 +49,7 @@ def test_both_engines_measure_candidates_alike(both):
     assert by_spark.scaling.deviation == pytest.approx(by_driver.scaling.deviation, rel=0.01)
 
 
+@pytest.mark.jvm
 def test_mllib_finds_the_same_bit_for_bit_whatever_the_order_of_the_rows(spark: SparkSession):
     customers = made_customers(200)
     found = []

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from retail_assets.analytics.segment_assignment import nearest_cluster
 from retail_assets.analytics.segment_engines import segment
 from retail_assets.analytics.segmentation import (
     FEATURES,
@@ -22,7 +23,6 @@ from retail_assets.analytics.segmentation import (
     choose,
     labels,
     model_of,
-    nearest_cluster,
 )
 from retail_assets_tests.analytics.conftest import real_customers
 

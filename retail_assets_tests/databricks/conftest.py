@@ -1,5 +1,6 @@
-"""A workspace for all tests of the launcher, and a shop of its own for each."""
+"""A workspace for all tests of the launcher, and a shop of its own for each; and the judge of every request."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,15 +8,37 @@ from pathlib import Path
 import pytest
 
 from retail_assets.databricks.rehearsal.workspace import Workspace
+from retail_assets_tests.databricks.judge import DIRECTORY, LOGINS, judged
 from retail_assets_tests.databricks.shop import Shop, open_instance
 
 
 @pytest.fixture(scope="session")
+def judge() -> None:
+    """Whoever asks for it needs the judge, which `make setup` installs."""
+    if not DIRECTORY.exists():
+        missing = f"{DIRECTORY} is missing: run make setup"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
 def sparkless() -> Iterator[Workspace]:
-    """A workspace without Spark; its warm cluster has its libraries after the first step."""
+    """A workspace without Spark; its warm cluster has its libraries after the first step. All requests that were made
+    of it are held against the newest SDK and the schema of bundles in the end."""
     with tempfile.TemporaryDirectory() as directory, Workspace(Path(directory), spark=False) as workspace:
         (workspace.volumes / "retail" / "operations" / "staging").mkdir(parents=True)
         yield workspace
+        received = [
+            {"method": call.method, "path": call.path, "query": dict(call.query), "body": as_json(call.body)}
+            for call in workspace.requests
+            if not call.path.startswith(LOGINS)
+        ]
+    if DIRECTORY.exists():
+        assert judged(received) == []
+
+
+def as_json(body: object) -> object:
+    """Files are not judged."""
+    return None if isinstance(body, bytes) else body
 
 
 @pytest.fixture

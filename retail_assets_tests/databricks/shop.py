@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,58 @@ from dagster import AssetCheckKey, AssetKey, DagsterEvent, DagsterEventType, Dag
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.event_api import EventLogRecord
 from dagster._core.events.log import EventLogEntry
-from dagster._core.execution.api import execute_run
+from dagster._core.execution.api import execute_run, execute_run_iterator
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
 )
 
+from retail_assets.databricks.compute import Compute, ExistingCluster, NewCluster, Serverless
 from retail_assets.databricks.launcher import RetailStepLauncher
-from retail_assets.databricks.rehearsal.runs import Ran
+from retail_assets.databricks.rehearsal.run import Ran
 from retail_assets.databricks.rehearsal.server import Received
 from retail_assets.databricks.rehearsal.workspace import Workspace
 
-LIBRARIES = ("dagster", "dagster-databricks", "dagster-pyspark", "databricks-sdk")
+LIBRARIES = ("dagster",)
+HOST_PROGRAM = """
+import sys
+
+from dagster import DagsterInstance
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.execution.api import execute_run
+from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
+
+setup_interrupt_handlers()
+repository = ReconstructableRepository.for_module("shop_assets.definitions", "defs")
+with DagsterInstance.get() as instance, capture_interrupts():
+    run = instance.get_run_by_id(sys.argv[1])
+    execute_run(repository.get_reconstructable_job("__ASSET_JOB"), run, instance, raise_on_error=False)
+"""
+"""A host of its own: makes the run whose id it is given, and can be stopped as Dagster stops runs."""
+
 DBFS, VOLUME = "dbfs:/staging of the shop", "/Volumes/retail/operations/staging/shop"
+
+
+COMPUTE: dict[str, Callable[[str], Compute]] = {
+    "existing": ExistingCluster,
+    "serverless": lambda _: Serverless("4"),
+    **{
+        kind: lambda _, kind=kind: NewCluster(  # type: ignore[misc]
+            spark_version="17.3.x-scala2.13",
+            node_type="i3.xlarge",
+            pool_id=None,
+            workers=(1, 2),
+            policy_id="policy-1",
+            spark_conf={"spark.sql.shuffle.partitions": "8"},
+            init_scripts=[{"volumes": {"destination": "/Volumes/retail/operations/scripts/i.sh"}}],
+            tags={"team": "retail"},
+            kind=kind,
+        )
+        for kind in ("dedicated", "standard")
+    },
+}
+"""What a step of the shop may run on, by name; given the warm cluster's id."""
 
 
 def launcher(shop: Mapping[str, Any]) -> RetailStepLauncher:
@@ -39,14 +77,16 @@ def launcher(shop: Mapping[str, Any]) -> RetailStepLauncher:
     return RetailStepLauncher(
         host=shop["host"],
         credentials=shop["credentials"],
-        run_config={"cluster": {"existing": shop["cluster_id"]}},
+        compute=COMPUTE[shop.get("compute", "existing")](shop["cluster_id"]),
         staging=shop["staging"],
         environment={"RETAIL_ON_CLUSTER": "1", "SHOP": json.dumps(behaviour)},
+        run_fields=shop.get("run_fields"),
         secrets=shop["secrets"],
         poll_seconds=0.2,
-        timeout_seconds=shop.get("timeout", 120),
+        timeout_seconds=shop.get("timeout", 300),
         package=Path(shop["package"]),
-        libraries=LIBRARIES,
+        libraries=shop.get("libraries", LIBRARIES),
+        carried=(),
     )
 
 
@@ -61,7 +101,7 @@ class Shop:
         shutil.copytree(Path(__file__).parent / "shop_assets", self.package, dirs_exist_ok=True)
         self.settings: dict[str, Any] = {
             "host": workspace.host,
-            "credentials": {"databricks_token": workspace.token},
+            "credentials": {"auth_type": "pat", "token": workspace.token},
             "cluster_id": workspace.cluster_id,
             "staging": f"{DBFS}/{directory.name}",
             "secrets": [],
@@ -105,6 +145,12 @@ class Shop:
         run = self.plan(*assets, days=days, checks=checks)
         with self.loaded():
             execute_run(self.job, run, self.instance, raise_on_error=False)
+        return self.ended(run)
+
+    def resume(self, run: DagsterRun) -> DagsterRun:
+        """Takes up a run whose host has died, as Dagster's run monitoring does, and returns it as it ended."""
+        with self.loaded():
+            list(execute_run_iterator(self.job, self.ended(run), self.instance, resume_from_failure=True))
         return self.ended(run)
 
     def ended(self, run: DagsterRun) -> DagsterRun:
@@ -194,13 +240,13 @@ class Shop:
         return event.step_failure_data
 
     def staged(self) -> list[str]:
-        """What lies in the staging area."""
+        """What lies in the staging area, beside the lists of libraries, which stay."""
         staging = self.settings["staging"]
         if staging.startswith("dbfs:"):
             root = self.workspace.dbfs / staging.removeprefix("dbfs:/")
         else:
             root = self.workspace.volumes / staging.removeprefix("/Volumes/")
-        return sorted(path.name for path in root.iterdir()) if root.exists() else []
+        return sorted({path.name for path in root.iterdir()} - {"libraries"}) if root.exists() else []
 
     def staged_by(self, calls: Iterable[Received]) -> dict[str, bytes]:
         """The files that these calls put into DBFS, by name."""

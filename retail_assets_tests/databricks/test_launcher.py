@@ -121,9 +121,33 @@ def test_a_volume_serves_as_well_as_dbfs(shop: Shop):
     assert all(parameter.startswith(f"{VOLUME}/") for parameter in task["parameters"])
 
 
+@pytest.mark.parametrize("kind", [pytest.param("dedicated", marks=pytest.mark.long), "standard", "serverless"])
+def test_a_step_runs_on_every_kind_of_compute(shop: Shop, kind: str):
+    shop.settings |= {"staging": VOLUME, "compute": kind}
+    before = len(shop.workspace.requests)
+
+    run = shop.run("drops", days=THIRD)
+
+    assert run.is_success, shop.messages(run)
+    assert shop.status("drops", "complete", DAY) == "passed"
+    calls = shop.workspace.requests[before:]
+    [body] = [call.body for call in calls if call.path.endswith("/runs/submit")]
+    [task] = body["tasks"]
+    if kind == "serverless":
+        assert not {"new_cluster", "existing_cluster_id", "libraries"} & set(task)
+        [environment] = body["environments"]
+        assert environment["environment_key"] == task["environment_key"]
+        assert any(line.startswith("dagster==") for line in environment["spec"]["dependencies"])
+    else:
+        assert "environments" not in body
+        assert "environment_key" not in task
+        mode = {"dedicated": "SINGLE_USER", "standard": "USER_ISOLATION"}[kind]
+        assert task["new_cluster"]["data_security_mode"] == mode
+
+
 def test_an_oauth_client_serves_as_well_as_a_token(shop: Shop):
     client = {"client_id": shop.workspace.client_id, "client_secret": shop.workspace.client_secret}
-    shop.settings["credentials"] = {"oauth_credentials": client}
+    shop.settings["credentials"] = {"auth_type": "oauth-m2m", **client}
 
     run = shop.run("totals")
 
@@ -214,7 +238,7 @@ def test_what_the_cluster_is_given_is_the_package_and_no_secret(shop: Shop, monk
     assert run.is_failure
     calls = shop.workspace.requests[before:]
     staged = shop.staged_by(calls)
-    assert sorted(staged) == ["code.zip", "config.pkl", "main.py", "step_run_ref.pkl"]
+    assert sorted(staged) == ["code.zip", "config.json", "main.py", "step_run_ref.pkl"]
     assert [name for name, _ in shop.unzipped(staged["code.zip"])] == [
         "shop_assets/__init__.py",
         "shop_assets/automated.py",

@@ -22,7 +22,7 @@ from retail_assets_tests.operations.as_written import all_rows
 from retail_assets_tests.operations.command import RetailCommand
 from retail_assets_tests.operations.homes import opened
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.jvm]
 
 # Enough history for churn scores, which need months whose outcome is known, and enough baskets for product affinities.
 SIZE = ("--lines", "12000", "--days", "260")

@@ -1,5 +1,6 @@
 """The databricks deployment says at start-up what is missing or wrong, by variable, and never shows a secret."""
 
+import json
 from datetime import date
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from databricks.sdk.service.compute import ClusterSpec
 
 from retail_assets.databricks.access import DEFAULT_POLICY, Access
-from retail_assets.databricks.settings import RUNTIMES, DatabricksSettings
+from retail_assets.databricks.compute import RUNTIMES
+from retail_assets.databricks.settings import DatabricksSettings
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import SettingError, Settings
@@ -39,24 +41,26 @@ def read(environment: dict[str, str], **changed: str | None) -> DatabricksSettin
 
 
 def new_cluster(**changed: str | None) -> dict[str, Any]:
-    cluster: dict[str, Any] = read(ON_NEW, **changed).run_config["cluster"]["new"]
+    cluster: dict[str, Any] = read(ON_NEW, **changed).compute.task_fields([])["new_cluster"]
     return cluster
 
 
 def test_an_existing_cluster_needs_nothing_else():
     settings = read(ON_EXISTING)
-    assert settings.run_config == {"cluster": {"existing": "0123-456789-abcdefgh"}}
+    fields = settings.compute.task_fields([{"pypi": {"package": "a==1"}}])
+    assert fields == {"existing_cluster_id": "0123-456789-abcdefgh", "libraries": [{"pypi": {"package": "a==1"}}]}
     assert settings.host == "https://adb-1.7.azuredatabricks.net"
     assert settings.staging == "/Volumes/retail/retail_assets/staging"
     assert (settings.poll_seconds, settings.timeout_seconds) == (5, 4 * 60 * 60)
-    assert (settings.secrets, settings.permissions, settings.access_policy) == ([], {}, DEFAULT_POLICY)
+    assert (settings.secrets, settings.access_policy) == ([], DEFAULT_POLICY)
+    assert settings.run_fields == {"queue": {"enabled": True}}
 
 
 def test_a_new_cluster_is_dedicated_and_its_driver_alone_does_the_work():
     assert new_cluster() == {
         "spark_version": "17.3.x-scala2.13",
-        "nodes": {"node_types": {"node_type_id": "i3.xlarge"}},
-        "size": {"num_workers": 0},
+        "node_type_id": "i3.xlarge",
+        "num_workers": 0,
         "data_security_mode": "SINGLE_USER",
         "custom_tags": {"ResourceClass": "SingleNode"},
         "spark_conf": {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"},
@@ -73,9 +77,9 @@ def test_a_new_cluster_can_be_described_in_full():
         RETAIL_DATABRICKS_INIT_SCRIPTS="/Volumes/retail/ops/scripts/a.sh, /Workspace/Shared/b.sh",
         RETAIL_DATABRICKS_TAGS='{"team": "retail"}',
     )
-    assert cluster["nodes"] == {"instance_pool_id": "pool-1"}
-    assert cluster["size"] == {"autoscale": {"min_workers": 2, "max_workers": 8}}
-    assert cluster["policy_id"] == "policy-1"
+    assert (cluster["instance_pool_id"], "node_type_id" in cluster) == ("pool-1", False)
+    assert (cluster["autoscale"], "num_workers" in cluster) == ({"min_workers": 2, "max_workers": 8}, False)
+    assert (cluster["policy_id"], cluster["apply_policy_default_values"]) == ("policy-1", True)
     assert cluster["spark_conf"] == {"spark.speculation": "true", "spark.sql.shuffle.partitions": "8"}
     assert cluster["init_scripts"] == [
         {"volumes": {"destination": "/Volumes/retail/ops/scripts/a.sh"}},
@@ -89,28 +93,19 @@ def test_the_sdk_knows_everything_a_new_cluster_says():
         RETAIL_DATABRICKS_POLICY_ID="policy-1",
         RETAIL_DATABRICKS_INIT_SCRIPTS='[{"s3": {"destination": "s3://b/i.sh", "region": "eu-west-1"}}]',
     )
-    del cluster["nodes"], cluster["size"]  # the stock launcher's own words, which it translates
     assert ClusterSpec.from_dict(cluster).as_dict() == cluster
 
 
-def test_run_configurations_are_new_each_time_as_the_stock_launcher_writes_into_them():
-    settings = read(ON_NEW)
-    settings.run_config["cluster"]["new"]["custom_tags"]["__dagster_version"] = "1.13"
-    assert "__dagster_version" not in settings.run_config["cluster"]["new"]["custom_tags"]
-
-
 @pytest.mark.parametrize(
-    ("way", "launcher", "client"),
+    ("way", "client"),
     [
-        ({"DATABRICKS_TOKEN": "t"}, {"databricks_token": "t"}, {"auth_type": "pat", "token": "t"}),
+        ({"DATABRICKS_TOKEN": "t"}, {"auth_type": "pat", "token": "t"}),
         (
             {"DATABRICKS_CLIENT_ID": "i", "DATABRICKS_CLIENT_SECRET": "s"},
-            {"oauth_credentials": {"client_id": "i", "client_secret": "s"}},
             {"auth_type": "oauth-m2m", "client_id": "i", "client_secret": "s"},
         ),
         (
             {"ARM_CLIENT_ID": "i", "ARM_CLIENT_SECRET": "s", "ARM_TENANT_ID": "t"},
-            {"azure_credentials": {"azure_client_id": "i", "azure_client_secret": "s", "azure_tenant_id": "t"}},
             {
                 "auth_type": "azure-client-secret",
                 "azure_client_id": "i",
@@ -120,9 +115,8 @@ def test_run_configurations_are_new_each_time_as_the_stock_launcher_writes_into_
         ),
     ],
 )
-def test_there_are_three_ways_to_authenticate(way: dict[str, str], launcher: dict[str, Any], client: dict[str, Any]):
+def test_there_are_three_ways_to_authenticate(way: dict[str, str], client: dict[str, Any]):
     credentials = read({**ON_EXISTING, "DATABRICKS_TOKEN": "", **way}).credentials
-    assert credentials.launcher_arguments == launcher
     assert credentials.client_arguments == client
 
 
@@ -163,6 +157,11 @@ def test_there_are_three_ways_to_authenticate(way: dict[str, str], launcher: dic
             "RETAIL_DATABRICKS_PERMISSIONS: 'CAN_FLY' is not one of",
         ),
         ({"RETAIL_DATABRICKS_PERMISSIONS": '{"CAN_VIEW": "x"}'}, "RETAIL_DATABRICKS_PERMISSIONS: CAN_VIEW must be a l"),
+        (
+            {"RETAIL_DATABRICKS_RUN_AS": "analysts"},
+            "RETAIL_DATABRICKS_RUN_AS='analysts' is neither a service principal",
+        ),
+        ({"RETAIL_DATABRICKS_QUEUE": "yes"}, "RETAIL_DATABRICKS_QUEUE='yes' is neither on nor off"),
         ({"RETAIL_DATABRICKS_POLL_SECONDS": "0"}, "RETAIL_DATABRICKS_POLL_SECONDS='0' is not a number of seconds"),
         ({"RETAIL_DATABRICKS_TIMEOUT_SECONDS": "1h"}, "RETAIL_DATABRICKS_TIMEOUT_SECONDS='1h' is not a whole number"),
         ({"RETAIL_ACCESS_POLICY": '{"a": ["tin"]}'}, "RETAIL_ACCESS_POLICY: 'a' has ['tin'], which is neither 'all' n"),
@@ -233,15 +232,27 @@ def test_secrets_of_the_cluster_are_named_by_scope_and_key():
     ]
 
 
-def test_permissions_tell_users_from_groups():
+PRINCIPAL = "6f2c1c3e-0f6b-4b1e-9c55-0a4d4ad0a6f1"
+
+
+def test_every_run_says_who_may_see_it_as_whom_it_runs_whether_it_queues_and_who_pays():
+    allowed = {"CAN_VIEW": ["analysts", PRINCIPAL], "CAN_MANAGE_RUN": ["ada@example.com"]}
     settings = read(
-        ON_EXISTING, RETAIL_DATABRICKS_PERMISSIONS='{"CAN_VIEW": ["analysts"], "CAN_MANAGE_RUN": ["ada@example.com"]}'
+        ON_EXISTING,
+        RETAIL_DATABRICKS_PERMISSIONS=json.dumps(allowed),
+        RETAIL_DATABRICKS_RUN_AS=PRINCIPAL,
+        RETAIL_DATABRICKS_QUEUE="off",
+        RETAIL_DATABRICKS_BUDGET_POLICY_ID="budget-1",
     )
-    assert settings.permissions == {
-        "job_permissions": {
-            "CAN_VIEW": [{"group_name": "analysts"}],
-            "CAN_MANAGE_RUN": [{"user_name": "ada@example.com"}],
-        }
+    assert settings.run_fields == {
+        "access_control_list": [
+            {"group_name": "analysts", "permission_level": "CAN_VIEW"},
+            {"service_principal_name": PRINCIPAL, "permission_level": "CAN_VIEW"},
+            {"user_name": "ada@example.com", "permission_level": "CAN_MANAGE_RUN"},
+        ],
+        "run_as": {"service_principal_name": PRINCIPAL},
+        "queue": {"enabled": False},
+        "budget_policy_id": "budget-1",
     }
 
 

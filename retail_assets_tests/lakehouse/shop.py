@@ -5,11 +5,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from dagster import AssetCheckSeverity, DailyPartitionsDefinition
+from dagster import DailyPartitionsDefinition
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict
+from retail_assets.lakehouse.checks import WARN, Evidence, Verdict, check
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -23,6 +23,7 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
     spark_schema,
 )
+from retail_assets.lakehouse.layers import GOLD, SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import same_window
 from retail_assets.partitions.keys import PartitionWindow
@@ -81,19 +82,11 @@ class Till:
         self.rows: list[Row] = []
 
 
-def _calm() -> TableCheck:
-    def verdicts(audit: Audit) -> dict[str, Verdict]:
-        units = {key: int(audit.measure(key, "units")) for key in audit.keys}
-        return {key: Verdict(units[key] < 50, {"units": units[key]}) for key in audit.keys}
-
-    return TableCheck(
-        "calm",
-        "A day sells fewer than 50 units",
-        verdicts,
-        measures={"units": lambda: F.sum("quantity")},
-        blocking=False,
-        severity=AssetCheckSeverity.WARN,
-    )
+@check("A day sells fewer than 50 units", measures={"units": lambda: F.sum("quantity")}, severity=WARN)
+def calm(day: Evidence) -> Verdict:
+    """Units of the day."""
+    units = int(day.total("units"))
+    return Verdict.within(units, f"{units} units", upper=49, metadata={"units": units})
 
 
 def daily(first_day: str) -> DailyPartitionsDefinition:
@@ -101,13 +94,13 @@ def daily(first_day: str) -> DailyPartitionsDefinition:
     return DailyPartitionsDefinition(start_date=first_day, end_date="2020-02-03")
 
 
-@table(Sales, daily, group="silver", checks=[_calm()])
+@table(Sales, daily, layer=SILVER, checks=[calm])
 def sales(window: PartitionWindow, till: Till) -> DataFrame:
     """The till's rows of the days of the window."""
     return frame(till.spark, [row for row in till.rows if row[4] in window.keys])
 
 
-@table(Takings, daily, group="gold", reads={"sold": (Sales, same_window)})
+@table(Takings, daily, layer=GOLD, reads={"sold": (Sales, same_window)})
 def takings(sold: DataFrame) -> DataFrame:
     """One row a day."""
     sums: list[Any] = [F.count("*").alias("tickets"), F.coalesce(F.sum("amount"), F.lit(0)).alias("amount")]

@@ -15,6 +15,7 @@ from retail_assets_tests.lakehouse.shop import Sales, frame
 
 # The promises themselves: collected here once more, for the lake of this module.
 from retail_assets_tests.lakehouse.test_delta_tables import (  # noqa: F401
+    BY_MONTH,
     DAYS,
     EVERY_DAY,
     NAME,
@@ -37,6 +38,8 @@ from retail_assets_tests.lakehouse.test_delta_tables import (  # noqa: F401
 )
 
 CATALOG = "spark_catalog"
+
+pytestmark = pytest.mark.jvm
 
 
 class CatalogLake(Lake):
@@ -83,7 +86,7 @@ def test_a_schema_that_is_missing_is_created(spark: SparkSession):
     name = ("shop_that_is_new", "sales")
     rows = conform(frame(spark, EVERY_DAY), Sales)
     try:
-        CatalogTables(spark, CATALOG).replace(name, rows, "day", [date.fromisoformat(day) for day in DAYS], "month")
+        CatalogTables(spark, CATALOG).replace(name, rows, BY_MONTH, [date.fromisoformat(day) for day in DAYS])
         assert spark.table("shop_that_is_new.sales").count() == 4
     finally:
         spark.sql("DROP SCHEMA IF EXISTS shop_that_is_new CASCADE")

@@ -12,23 +12,26 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from retail_assets.lakehouse.contracts import conform, written_schema
 from retail_assets.lakehouse.delta_tables import Commit, Tables, WriteRefused
-from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.path_tables import STAGED, PathTables
+from retail_assets.partitions.keys import DIRECTORY, PARTITION
 from retail_assets_tests.lakehouse.shop import Row, Sales, frame
 
 NAME = ("shop", "sales")
+BY_MONTH = {PARTITION: "day", DIRECTORY: "month"}
 DAYS = ["2020-01-30", "2020-01-31", "2020-02-01", "2020-02-02"]
 EVERY_DAY: list[Row] = [(str(n), n, f"{n}.50", "food", day) for n, day in enumerate(DAYS, start=1)]
 
 
 class Lake:
-    """One table of sales, written as the I/O manager writes it: by Spark, or, being told their count, as few rows."""
+    """One table of sales, written as the I/O manager writes it."""
 
-    def __init__(self, spark: SparkSession, root: Path, counts: bool = False) -> None:
-        self.spark, self.root, self.counts = spark, root, counts
-        self.tables: Tables = DeltaTables(spark, str(root))
+    def __init__(self, spark: SparkSession, root: Path) -> None:
+        self.spark, self.root = spark, root
+        self.tables: Tables = PathTables(spark, str(root))
 
     def write(self, rows: Sequence[Row], *days: str) -> Commit:
         # One file a month, so that a day shares its file with its neighbours.
@@ -36,7 +39,11 @@ class Lake:
 
     def write_frame(self, rows: DataFrame, *days: str) -> Commit:
         keys = [date.fromisoformat(day) for day in days]
-        return self.tables.replace(NAME, rows, "day", keys, "month", count=rows.count() if self.counts else None)
+        declared = {field.name: field for field in written_schema(Sales)}
+        described = [f if f.metadata.get("comment") else declared.get(f.name, f) for f in rows.schema]
+        schema = T.StructType(described)
+        same = all(schema[field.name].dataType == field.dataType for field in rows.schema)
+        return self.tables.replace(NAME, rows, BY_MONTH, keys, schema=schema if same else rows.schema)
 
     def rows(self, version: int | None = None) -> list[tuple[str, int, str]]:
         read = self.tables.read(NAME, version).select("ticket", "quantity", F.col("day").cast("string"))
@@ -51,45 +58,66 @@ class Lake:
         return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-@pytest.fixture(params=[False, True], ids=["by_spark", "as_few"])
-def lake(spark: SparkSession, tmp_path: Path, request: pytest.FixtureRequest) -> Lake:
-    return Lake(spark, tmp_path, request.param)
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> Lake:
+    return Lake(spark, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def written_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    lakes = {counts: Lake(spark, tmp_path_factory.mktemp("filled"), counts) for counts in (False, True)}
-    for lake in lakes.values():
-        lake.write(EVERY_DAY, *DAYS)
-    return {counts: lake.root for counts, lake in lakes.items()}
+def written_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lake = Lake(spark, tmp_path_factory.mktemp("filled"))
+    lake.write(EVERY_DAY, *DAYS)
+    return lake.root
 
 
 @pytest.fixture
-def filled(lake: Lake, written_once: dict[bool, Path]) -> Lake:
-    shutil.copytree(written_once[lake.counts], lake.root, dirs_exist_ok=True)
+def filled(lake: Lake, written_once: Path) -> Lake:
+    shutil.copytree(written_once, lake.root, dirs_exist_ok=True)
     return lake
 
 
-def test_few_rows_are_written_without_spark_and_both_ways_write_one_table(filled: Lake):
+def test_what_was_written_is_what_other_readers_of_delta_see(filled: Lake):
     filled.write([("7", 7, "7.00", "drink", "2020-01-31")], "2020-01-31")
-    filled.counts = not filled.counts
-    filled.write([("8", 8, "8.00", "food", "2020-02-01")], "2020-02-01")
-    filled.counts = not filled.counts
-    filled.write([("9", 9, "9.00", "food", "2020-02-02")], "2020-02-02")
-    with_spark = [not str(commit["engineInfo"]).startswith("delta-rs") for commit in filled.delta.history(3)]
-    by_spark_alone = not hasattr(DataFrame, "toArrow")  # before Spark 4
-    expected = [False, True, False] if filled.counts else [True, False, True]
-    assert with_spark == [by_spark_alone or way for way in expected]
-    assert filled.rows() == [
-        ("1", 1, "2020-01-30"),
-        ("7", 7, "2020-01-31"),
-        ("8", 8, "2020-02-01"),
-        ("9", 9, "2020-02-02"),
-    ]
     by_delta = filled.spark.read.format("delta").load(filled.tables.place(NAME))
-    assert sorted(map(str, by_delta.collect())) == sorted(map(str, filled.tables.read(NAME).collect()))
+    ours = sorted(map(str, filled.tables.read(NAME).collect()))
+    assert sorted(map(str, by_delta.collect())) == ours
+    assert sorted(row["ticket"] for row in filled.delta.to_pyarrow_table().to_pylist()) == ["1", "3", "4", "7"]
 
 
+def test_nothing_is_left_of_rows_that_are_not_published(filled: Lake):
+    place = Path(filled.tables.place(NAME))
+    before = sorted(place.rglob("*"))
+    rows = conform(frame(filled.spark, EVERY_DAY), Sales)
+    keys = [date.fromisoformat(day) for day in DAYS]
+    with filled.tables.stage(NAME, rows, BY_MONTH, keys) as staged:
+        assert staged.frame.count() == 4
+        assert (place / STAGED).is_dir()
+    assert sorted(place.rglob("*")) == before
+
+
+def test_what_a_killed_step_left_is_not_taken_for_rows(filled: Lake):
+    left = Path(filled.tables.place(NAME), STAGED, "rows", "month=2020-01")
+    left.mkdir(parents=True)
+    shutil.copy(next(Path(filled.tables.place(NAME)).glob("month=2020-01/*.parquet")), left / "left.parquet")
+    filled.write([("9", 9, "9.00", "food", "2020-02-02")], "2020-02-02")
+    assert [ticket for ticket, _, _ in filled.rows()] == ["1", "2", "3", "9"]
+
+
+def test_only_the_partitions_that_passed_are_published(filled: Lake):
+    rows = conform(frame(filled.spark, [(f"1{n}", n, "1.00", "food", day) for n, day in enumerate(DAYS)]), Sales)
+    keys = [date.fromisoformat(day) for day in DAYS]
+    with filled.tables.stage(NAME, rows, BY_MONTH, keys, written_schema(Sales)) as staged:
+        commit = staged.publish([keys[0], keys[3]])
+    assert commit.rows == 2
+    assert [(ticket, day) for ticket, _, day in filled.rows()] == [
+        ("10", DAYS[0]),
+        ("13", DAYS[3]),
+        ("2", DAYS[1]),
+        ("3", DAYS[2]),
+    ]
+
+
+@pytest.mark.jvm  # a connected client is not told the files
 def test_reading_partitions_opens_only_the_files_that_may_hold_them(filled: Lake):
     asked = [date(2020, 2, 1), date(2020, 2, 2)]
     read = filled.tables.read_partitions(NAME, "day", asked)
@@ -97,6 +125,7 @@ def test_reading_partitions_opens_only_the_files_that_may_hold_them(filled: Lake
     assert {Path(file).parent.name for file in read.inputFiles()} == {"month=2020-02"}
 
 
+@pytest.mark.jvm  # only Spark makes such a table
 def test_a_table_whose_rows_its_files_alone_do_not_tell_is_read_by_delta(filled: Lake):
     path = filled.tables.identifier(NAME)
     filled.spark.sql(f"ALTER TABLE {path} SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
@@ -245,7 +274,7 @@ def test_rows_are_appended_and_take_the_place_of_those_that_meet_a_condition(lak
 
 
 def test_several_writers_of_one_table_wait_for_each_other_from_its_making_on(tmp_path: Path):
-    tables = DeltaTables(None, str(tmp_path))  # type: ignore[arg-type]  # nothing here needs Spark
+    tables = PathTables(None, str(tmp_path))  # type: ignore[arg-type]  # nothing here needs Spark
     together = threading.Barrier(4)
     errors = []
 

@@ -1,7 +1,6 @@
 """The event log kept open says what Dagster's own says, loses nothing, and holds few files."""
 
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -10,44 +9,32 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy
 from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.events.log import EventLogEntry
-from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
-from retail_assets.lakehouse.event_log import (
-    RUN_SHARDS_KEPT_OPEN,
-    OpenSqliteEventLogStorage,
-    stored_together,
+from retail_assets.lakehouse.dagster_internals import recorded
+from retail_assets.lakehouse.event_log import RUN_SHARDS_KEPT_OPEN, OpenSqliteEventLogStorage
+from retail_assets.lakehouse.gathered_events import stored_together
+from retail_assets_tests.lakehouse.scripted_run import (
+    Rows,
+    Told,
+    answers,
+    as_they_are,
+    evaluation,
+    instance_at,
+    rows,
+    scripted_run,
 )
 
-DAYS = dg.DailyPartitionsDefinition("2009-12-01", end_date="2009-12-13")
-RANGE = {
-    "dagster/asset_partition_range_start": "2009-12-02",
-    "dagster/asset_partition_range_end": "2009-12-11",
-}
 RUN_ID = "aaaaaaaa-0000-4000-8000-000000000000"
-OURS = """
-event_log_storage:
-  module: retail_assets.lakehouse.event_log
-  class: OpenSqliteEventLogStorage
-  config: {}
-"""
-COMPARED = ("event_logs", "asset_keys", "asset_event_tags", "asset_check_executions")
-
-
-@contextmanager
-def instance_at(home: Path, monkeypatch: pytest.MonkeyPatch, settings: str = OURS) -> Iterator[dg.DagsterInstance]:
-    home.mkdir(exist_ok=True)
-    (home / "dagster.yaml").write_text(settings)
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
-        yield instance
 
 
 @pytest.fixture
@@ -72,110 +59,8 @@ def messages(instance: dg.DagsterInstance, run_id: str = RUN_ID) -> list[str]:
     return [entry.user_message for entry in instance.all_logs(run_id)]
 
 
-def check_output(name: str) -> dg.Output[None]:
-    return dg.Output(None, output_name=name)
-
-
-def scripted_run(instance: dg.DagsterInstance, together: Callable[[Any], Any]) -> None:
-    """Two runs over ranges, then one day alone: data versions, inputs, passing and failing partitioned checks."""
-
-    @dg.asset(
-        partitions_def=DAYS,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[
-            dg.AssetCheckSpec("contract", asset="bronze", partitions_def=DAYS),
-            dg.AssetCheckSpec("whole", asset="bronze"),
-        ],
-    )
-    def bronze(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        with together(context.instance):
-            yield dg.MaterializeResult(metadata={"rows": 3}, data_version=dg.DataVersion("7"))
-            for day in context.partition_keys:
-                yield dg.AssetCheckEvaluation(
-                    asset_key=context.asset_key,
-                    check_name="contract",
-                    passed=day != "2009-12-05",
-                    severity=dg.AssetCheckSeverity.WARN,
-                    partition=day,
-                    metadata={"failed": 1},
-                )
-            yield check_output("bronze_contract")
-            yield dg.AssetCheckResult(check_name="whole", passed=True)
-
-    @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), deps=[bronze])
-    def silver(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        context.log_event(dg.AssetObservation("silver", partition="2009-12-03", metadata={"seen": 1}))
-        yield dg.MaterializeResult(metadata={"rows": 2})
-
-    job = dg.Definitions([bronze, silver], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
-    for number, tags in enumerate([RANGE, RANGE, {"dagster/partition": "2009-12-01"}]):
-        run_id = f"0000000{number}-0000-4000-8000-000000000000"
-        assert job.execute_in_process(instance=instance, tags=tags, run_id=run_id).success
-    instance.report_runless_asset_event(dg.AssetMaterialization("elsewhere", partition="x", tags={"a": "b"}))
-    instance.report_runless_asset_event(
-        dg.AssetCheckEvaluation(asset_key=dg.AssetKey("silver"), check_name="outside", passed=True)
-    )
-
-
-def rows(home: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """The tables of all files, ids included, without what differs between any two runs: times, pids, folders."""
-    found: dict[str, list[tuple[Any, ...]]] = {}
-    volatile = re.compile(
-        r'"(timestamp|pid|start|end|marker_start|marker_end|log_key|duration_ms|dur)": ("[^"]*"|[0-9.e-]+|null)'
-    )
-    spent = re.compile(r"[0-9.]+m?s\b|\(pid: \d+\)|/[^\s\"]*/home_\w+")
-    for file in [*sorted((home / "history" / "runs").glob("*.db")), home / "history" / "runs" / ".db"]:
-        connection = sqlite3.connect(file)
-        for table in COMPARED:
-            cursor = connection.execute(f"SELECT * FROM {table} ORDER BY id")
-            columns = [each[0] for each in cursor.description]
-            kept = [index for index, name in enumerate(columns) if "timestamp" not in name]
-            found[f"{file.name}:{table}"] = [
-                tuple(
-                    spent.sub("", volatile.sub("", row[index])) if isinstance(row[index], str) else row[index]
-                    for index in kept
-                )
-                for row in cursor
-            ]
-        connection.close()
-    return found
-
-
-def answers(instance: dg.DagsterInstance) -> dict[str, Any]:
-    log, bronze, silver = instance.event_log_storage, dg.AssetKey("bronze"), dg.AssetKey("silver")
-    contract = dg.AssetCheckKey(bronze, "contract")
-    latest = instance.get_latest_materialization_event(bronze)
-    status = instance.fetch_run_status_changes(DagsterEventType.RUN_SUCCESS, limit=10)
-    return {
-        "materialized": instance.get_materialized_partitions(silver),
-        "by partition": log.get_latest_storage_id_by_partition(bronze, DagsterEventType.ASSET_MATERIALIZATION),
-        "tags": log.get_latest_tags_by_partition(
-            bronze, DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version"]
-        ),
-        "latest": latest.asset_materialization.partition if latest and latest.asset_materialization else None,
-        "records": [
-            (record.storage_id, record.partition_key)
-            for record in instance.fetch_materializations(bronze, limit=100, ascending=True).records
-        ],
-        "cursor": instance.fetch_materializations(bronze, limit=7, ascending=True).cursor,
-        "checked": [
-            (info.partition_key, info.latest_execution_status, info.latest_check_event_storage_id)
-            for info in log.get_asset_check_partition_info([contract])
-        ],
-        "history": [
-            (record.partition, record.status, record.run_id)
-            for record in log.get_asset_check_execution_history(contract, limit=100)
-        ],
-        "status": [(record.storage_id, record.run_id) for record in status.records],
-        "runs": {
-            run.run_id: [(entry.message and entry.dagster_event_type) for entry in instance.all_logs(run.run_id)]
-            for run in instance.get_runs()
-        },
-    }
-
-
 @pytest.fixture(scope="module")
-def stock(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]]:
+def stock(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Rows]:
     """What the stock log answers and holds after the scripted run."""
     home = tmp_path_factory.mktemp("stock") / "home_stock"
     with pytest.MonkeyPatch.context() as monkeypatch, instance_at(home, monkeypatch, "") as instance:
@@ -185,33 +70,75 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dic
 
 
 @pytest.mark.parametrize(
-    ("together", "batch_size"),
+    ("together", "batch_size", "told"),
     [
-        pytest.param(lambda _: nullcontext(), "0", id="one by one"),
-        pytest.param(stored_together, "0", id="stored together"),
-        pytest.param(stored_together, "6", id="stored together and in Dagster's batches"),
+        pytest.param(lambda _: nullcontext(), "0", as_they_are, id="one by one"),
+        pytest.param(stored_together, "0", as_they_are, id="stored together"),
+        pytest.param(stored_together, "6", as_they_are, id="stored together and in Dagster's batches"),
+        pytest.param(stored_together, "0", recorded, id="evaluations recorded at once"),
     ],
 )
 def test_it_writes_the_rows_and_gives_the_answers_of_the_stock_log(
-    stock: tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]],
+    stock: tuple[dict[str, Any], Rows],
     together: Callable[[Any], Any],
     batch_size: str,
+    told: Told,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", batch_size)
     expected_answers, expected_rows = stock
     with instance_at(tmp_path / "home_ours", monkeypatch) as ours:
-        scripted_run(ours, together)
+        scripted_run(ours, together, told)
         found = answers(ours)
         found_rows = rows(tmp_path / "home_ours")
 
     assert found == expected_answers
-    assert {status.value for _, status, _ in found["checked"]} == {"SUCCEEDED", "FAILED"}
+    assert {status for _, status, _ in found["checked"]} == {"SUCCEEDED", "FAILED"}
     assert len(expected_rows["index.db:asset_check_executions"]) > 20
     assert found_rows.keys() == expected_rows.keys()
     for table, expected in expected_rows.items():
         assert found_rows[table] == expected, table
+
+
+def schema(file: Path) -> list[Any]:
+    """What SQLite says of the tables, which migration they are of, and how they are written."""
+    with sqlite3.connect(file) as connection:
+        made = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
+        revision = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        return [made, revision, connection.execute("PRAGMA journal_mode").fetchone()]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_run_gets_a_file_as_the_stock_log_makes_it(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    original = OpenSqliteEventLogStorage._initdb
+    monkeypatch.setattr(
+        OpenSqliteEventLogStorage, "_initdb", lambda self, *given, **named: made.append(original(self, *given, **named))
+    )
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", lambda *_: os.link("/nowhere", "/nowhere else"))
+    stock_log, ours = SqliteEventLogStorage(str(tmp_path / "stock")), OpenSqliteEventLogStorage(str(tmp_path / "ours"))
+    for log in (stock_log, ours):
+        for run_id in ("a", "b", "c"):
+            log.store_event(line("told", run_id))
+    ours.release()
+    for name in ("a", "b", "c", "index"):
+        assert schema(tmp_path / "ours" / f"{name}.db") == schema(tmp_path / "stock" / f"{name}.db"), name
+    assert len(made) == (2 if links else 5), "the index, the blank one, and the runs where they cannot be copied"
+    assert {file.name.partition("-")[0] for file in (tmp_path / "ours").iterdir()} == {
+        "a.db",
+        "b.db",
+        "c.db",
+        "index.db",
+        "blank_run",
+    }
+    again = OpenSqliteEventLogStorage(str(tmp_path / "ours"))
+    assert [entry.user_message for entry in again.get_logs_for_run("b")] == ["told"]
+    assert len(made) == (2 if links else 5), "whose tables are there"
+    again.dispose()
 
 
 def test_planned_evaluations_are_not_written_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +154,7 @@ def test_planned_evaluations_are_not_written_one_by_one(tmp_path: Path, monkeypa
     with instance_at(tmp_path / "home", monkeypatch) as instance:
         scripted_run(instance, stored_together)
 
-    assert set(alone) == {None}, "those of no partition only"
+    assert set(alone) == {None, "2009-12-12"}, "those of no partition, and what was not planned"
 
 
 def test_the_log_named_in_dagster_yaml_lies_where_the_stock_one_would(
@@ -285,6 +212,77 @@ def test_a_batch_is_stored_whole_or_not_at_all(instance: dg.DagsterInstance) -> 
     with pytest.raises(TypeError):
         instance.event_log_storage.store_event_batch([line("before"), broken])
     assert messages(instance) == []
+
+
+class Once:
+    """Interrupts the first call, before or after what it is to do, and leaves the others alone."""
+
+    def __init__(self, original: Callable[..., Any], before: bool) -> None:
+        self.original, self.before, self.calls = original, before, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls += 1
+        if self.calls == 1 and self.before:
+            raise dg.DagsterExecutionInterruptedError
+        answer = self.original(*arguments)
+        if self.calls == 1:
+            raise dg.DagsterExecutionInterruptedError
+        return answer
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    "method", ["_insert", "_store_newest_of_assets", "_commit", "_store_together", "_update_planned"]
+)
+def test_an_interrupt_while_events_are_written_loses_none_and_writes_none_twice(
+    method: str, before: bool, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, interrupted = log_of(instance), Once(getattr(log_of(instance), method), before)
+
+    def step() -> None:
+        with stored_together(instance):
+            for number in range(5):
+                storage.store_event(line(str(number)))
+            judged = evaluation(dg.AssetKey("sales"), "2009-12-01")
+            instance.report_dagster_event(
+                DagsterEvent("ASSET_CHECK_EVALUATION", "job", event_specific_data=judged, message="judged"), RUN_ID
+            )
+            monkeypatch.setattr(storage, method, interrupted)
+            storage.get_logs_for_run(RUN_ID)
+
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        step()
+    assert interrupted.calls > 0
+    assert messages(instance) == ["0", "1", "2", "3", "4", ""]
+    with sqlite3.connect(storage.path_for_shard("index")) as index:
+        assert index.execute("SELECT count(*) FROM event_logs").fetchone() == (1,)
+        assert index.execute("SELECT count(*) FROM asset_check_executions").fetchone() == (1,)
+
+
+def test_an_interrupt_between_the_two_files_waits_for_the_second(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = sqlalchemy.engine.Connection.commit
+    interrupted = Once(commit, before=False)
+    monkeypatch.setattr(sqlalchemy.engine.Connection, "commit", lambda connection: interrupted(connection))
+    judged = evaluation(dg.AssetKey("sales"), "2009-12-01")
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        instance.report_dagster_event(
+            DagsterEvent("ASSET_CHECK_EVALUATION", "job", event_specific_data=judged, message="judged"), RUN_ID
+        )
+    assert len(messages(instance)) == 1
+    with sqlite3.connect(log_of(instance).path_for_shard("index")) as index:
+        assert index.execute("SELECT count(*) FROM event_logs").fetchone() == (1,)
+
+
+def test_a_batch_of_dagsters_waits_with_what_is_gathered(instance: dg.DagsterInstance) -> None:
+    other = OpenSqliteEventLogStorage(str(Path(log_of(instance).path_for_shard("index")).parent))
+    with stored_together(instance):
+        instance.event_log_storage.store_event(line("0"))
+        instance.event_log_storage.store_event_batch([line("1"), line("2")])
+        assert other.get_logs_for_run(RUN_ID) == []
+    assert messages(instance) == ["0", "1", "2"]
+    other.dispose()
 
 
 def test_with_another_event_log_nothing_is_gathered() -> None:

@@ -5,11 +5,13 @@ import hashlib
 from datetime import UTC, date, datetime
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from retail_assets.lakehouse.delta_tables import WriteRefused
-from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.lakehouse.provenance import Origin, origins
+from retail_assets.partitions.keys import PARTITION
 from retail_assets_tests.workbench import HEADER, Workbench, line
 
 NAME = ("shop", "sales")
@@ -18,12 +20,14 @@ NAME = ("shop", "sales")
 def test_each_write_says_what_its_partitions_were_made_from_and_a_refused_write_says_nothing(
     tmp_path, spark: SparkSession
 ):
-    tables = DeltaTables(spark, str(tmp_path))
+    tables = PathTables(spark, str(tmp_path))
     path = tables.place(NAME)
 
     def write(day: str, row_day: str, says: object) -> None:
         frame = spark.createDataFrame([(date.fromisoformat(row_day), 1)], "day date, units int")
-        tables.replace(NAME, frame, "day", [date.fromisoformat(day)], provenance={day: says} if says else None)
+        tables.replace(
+            NAME, frame, {PARTITION: "day"}, [date.fromisoformat(day)], provenance={day: says} if says else None
+        )
 
     before = datetime.now(tz=UTC)
     write("2011-01-04", "2011-01-04", [{"path": "a.csv"}])
@@ -38,13 +42,11 @@ def test_each_write_says_what_its_partitions_were_made_from_and_a_refused_write_
         ("2011-01-04", [{"path": "a.csv"}]),
     ]
     newest, first = found
-    history = spark.sql(f"DESCRIBE HISTORY delta.`{path}`").collect()
+    history = DeltaTable(path).history()
     assert history[0]["version"] == newest.version
     assert "b.csv" in history[0]["userMetadata"]
     assert before.replace(microsecond=0) <= first.written_at <= newest.written_at <= datetime.now(tz=UTC)
-    kept = spark.sql(f"DESCRIBE DETAIL delta.`{path}`").first()
-    assert kept is not None
-    assert kept["properties"]["delta.logRetentionDuration"] == "interval 3650 days"
+    assert DeltaTable(path).metadata().configuration["delta.logRetentionDuration"] == "interval 3650 days"
 
 
 def test_every_drop_is_recorded_with_its_size_content_and_rows_in_the_commit_of_its_rows(workbench: Workbench):
@@ -78,8 +80,6 @@ def test_every_drop_is_recorded_with_its_size_content_and_rows_in_the_commit_of_
     }
     assert drops[packed.name]["content_hash"] == hashlib.sha256(text).hexdigest()
     assert drops[first.name]["content_hash"] == drops["copy_2011-01-04.csv"]["content_hash"]
-    rows = workbench.spark.sql(
-        f"SELECT * FROM delta.`{workbench.path('raw_invoices')}@v{found['2011-01-05'].version}` "
-        "WHERE invoice_date = DATE'2011-01-05'"
-    )
+    then = workbench.spark.read.format("delta").option("versionAsOf", found["2011-01-05"].version)
+    rows = then.load(str(workbench.path("raw_invoices"))).filter("invoice_date = DATE'2011-01-05'")
     assert rows.count() == 1

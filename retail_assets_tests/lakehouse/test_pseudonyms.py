@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import Contract, Day, Text, column, partition
+from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.pseudonyms import pseudonym, pseudonymised
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import same_window
@@ -45,7 +46,7 @@ class Tickets(Contract):
     day: Day = partition("Day", origin=(Sales, "day"))
 
 
-@table(Tickets, daily, group="gold", reads={"sold": (Sales, same_window)})
+@table(Tickets, daily, layer=GOLD, reads={"sold": (Sales, same_window)})
 def tickets(sold: DataFrame) -> DataFrame:
     """As they were sold."""
     return sold.select("ticket", "day")
@@ -59,7 +60,7 @@ def tickets(sold: DataFrame) -> DataFrame:
 def test_ids_are_swapped_where_a_table_of_the_groups_reads_one_that_is_of_none(
     spark: SparkSession, tmp_path: Path, groups: list[str], expected: str
 ):
-    shop = Shop(spark, tmp_path, pseudonym_key=KEY, id_columns=["ticket"], pseudonymous_groups=groups)
+    shop = Shop(spark, tmp_path, pseudonym_key=KEY, id_columns=["ticket"], pseudonymous_layers=groups)
     shop.assets.append(tickets.asset(FIRST_DAY))
     shop.till.rows = [sold("7", DAYS[0])]
     assert shop.run(DAYS[0]).success

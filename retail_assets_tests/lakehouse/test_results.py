@@ -12,8 +12,9 @@ from pyspark.sql import SparkSession
 
 from retail_assets.lakehouse import table as table_module
 from retail_assets.lakehouse.evaluation import evaluate
-from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.lakehouse.results import CheckResults, keep_results
+from retail_assets.lakehouse.snapshots import Snapshot
 from retail_assets_tests.lakehouse.shop import sales, takings
 from retail_assets_tests.lakehouse.test_table import DAYS, FIRST_DAY, SALES, TAKINGS, Shop, sold
 
@@ -66,10 +67,10 @@ def test_every_rule_of_every_partition_has_a_row_with_its_family_bounds_and_vers
     failed = [(row["partition_key"], row["rule"]) for row in rows if row["status"] == "failed"]
     assert sorted(failed) == [(DAYS[0], "calm"), (DAYS[1], "kind_isin")]
 
-    written = DeltaTables(spark, str(shop.root)).read(RESULTS.path)
+    written = PathTables(spark, str(shop.root)).read(RESULTS.path)
     assert {key: each.failed for key, each in evaluate(written, DqResults).items() if each.failed} == {}
-    comments = {field.name: field.metadata.get("comment") for field in written.schema}
-    assert comments["observed"] == "What was found"
+    schema = Snapshot(str(shop.root.joinpath(*RESULTS.path))).schema
+    assert schema["observed"].metadata["comment"] == "What was found"
 
 
 def test_each_run_has_its_own_rows_and_dagster_knows_of_the_table(shop: Shop):
@@ -124,6 +125,6 @@ def test_a_step_tried_again_in_the_same_run_replaces_its_rows(shop: Shop, spark:
         tuple(row[name] for name in DeltaTable(str(shop.root / "shop/dq_results")).schema().to_arrow().names)
         for row in own
     ]
-    commit = keep_results(DeltaTables(spark, str(shop.root)), DqResults, run.run_id, "shop.sales", True, again)
+    commit = keep_results(PathTables(spark, str(shop.root)), DqResults, run.run_id, "shop.sales", True, again)
     assert sorted(map(str, results(shop))) == before
     assert commit.table_rows == len(before)

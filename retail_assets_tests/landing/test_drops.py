@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from upath import UPath
 
-from retail_assets.landing.drops import Drop, LandingZone, Oddity, is_unchanged, settled, state_of
+from retail_assets.landing.drops import Drop, LandingZone, Look, Oddity, is_unchanged, settled, state_of
 
 LONG_AGO = 1_700_000_000
 
@@ -124,6 +124,18 @@ def test_old_drops_are_settled_without_waiting(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waited"))
     drops = [aged(tmp_path, "2026-01-01.csv"), aged(tmp_path, "2026-01-02.csv")]
     assert settled(drops) == (drops, [])
+
+
+def test_the_wait_is_shorter_by_the_time_since_the_same_drops_were_listed(tmp_path, monkeypatch):
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    put(LandingZone(str(tmp_path)), "2026-01-02.csv")
+    drops = LandingZone(str(tmp_path)).drops("shop")
+    assert settled(drops, 1.0, Look(drops, time.monotonic() - 60)) == (drops, [])
+    Path(drops[0].path).write_text("another\n")
+    changed = LandingZone(str(tmp_path)).drops("shop")
+    settled(changed, 1.0, Look(drops, time.monotonic() - 60))
+    assert waited == [0.0, 1.0]
 
 
 def test_a_drop_that_grows_or_goes_during_the_wait_is_still_being_written(tmp_path):

@@ -9,8 +9,9 @@ import pandas as pd
 from dagster import AssetKey, ExecuteInProcessResult, materialize
 
 from retail_assets.analytics.rfm import with_rfm_scores, with_value_and_engagement
+from retail_assets.lakehouse.asset_metadata import layout
 from retail_assets.lakehouse.contracts import conform, table_name
-from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.tables import SOURCE
 from retail_assets_tests.online_retail.frames import frame
@@ -47,8 +48,8 @@ def keep_rfm(workbench: Workbench, months: Mapping[date, pd.DataFrame]) -> None:
         "r_score", "f_score", "m_score", "rfm_score", "rfm_segment", "value_segment", "engagement_segment"
     )
     scored = with_value_and_engagement(with_rfm_scores(measured, "snapshot_month"), "snapshot_month")
-    tables = DeltaTables(workbench.spark, workbench.settings.lakehouse)
-    tables.replace(table_name(CustomerRfm), conform(scored, CustomerRfm), "snapshot_month", list(months))
+    tables = PathTables(workbench.spark, workbench.settings.lakehouse)
+    tables.replace(table_name(CustomerRfm), conform(scored, CustomerRfm), layout(CustomerRfm), list(months))
 
 
 def make(workbench: Workbench, tables: Sequence[str], first: str, last: str | None = None) -> ExecuteInProcessResult:

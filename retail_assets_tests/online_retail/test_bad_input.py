@@ -307,12 +307,12 @@ def test_a_drop_that_cannot_be_read_is_refused_by_name_with_a_remedy_and_takes_o
 ):
     evaluation = delivered.checks["drops_readable"][day]
     assert not evaluation.passed
-    told = str(evaluation.metadata["problem"].value)
-    assert told.startswith(f"{delivered.path(day, ending)}: ")
+    told = str(evaluation.metadata["explanation"].value)
+    assert told.startswith(f"1 drop of the day cannot be read: {delivered.path(day, ending)}: ")
     assert problem in told
     assert remedy in told
     [failure] = delivered.first.summary.failures
-    assert f"{day}: check 'drops_readable' failed (problem: {told})" in failure
+    assert f"{day}: check 'drops_readable' failed: {told}" in failure
     assert "Traceback" not in failure
     assert day not in delivered.first.raw
 

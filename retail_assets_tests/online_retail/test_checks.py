@@ -1,15 +1,16 @@
 """Every check of every table sees the fault it is there for, in the partition that has it, and sees no other."""
 
 import copy
+import re
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any, cast
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from retail_assets.lakehouse.checks import (
@@ -19,10 +20,14 @@ from retail_assets.lakehouse.checks import (
     RECONCILIATION,
     VALIDITY,
     Audit,
+    Evidence,
     Verdict,
 )
 from retail_assets.lakehouse.contracts import Contract, conform, partition_column, unique_key
-from retail_assets.lakehouse.evaluation import PartitionEvaluation, evaluate
+from retail_assets.lakehouse.evaluation import PartitionEvaluation
+from retail_assets.lakehouse.judging import Judged, judge
+from retail_assets.lakehouse.path_tables import PathTables
+from retail_assets.lakehouse.results import keep_results, result_rows
 from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail.bronze_daily_quality import BronzeDailyQuality, bronze_daily_quality
 from retail_assets.online_retail.bronze_silver_comparison import BronzeSilverComparison, bronze_silver_comparison
@@ -55,7 +60,7 @@ from retail_assets.online_retail.segment_drift import SegmentDrift
 from retail_assets.online_retail.segment_model import SegmentModel
 from retail_assets.online_retail.segment_summary import SegmentSummary, segment_summary
 from retail_assets.online_retail.source import INVOICES
-from retail_assets.online_retail.tables import TABLES
+from retail_assets.online_retail.tables import RESULTS, TABLES
 from retail_assets.settings import project_root
 from retail_assets_tests.online_retail import test_day_anomalies
 from retail_assets_tests.online_retail.frames import frame, landed
@@ -84,13 +89,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong in a table, and the check that is to see it; `seen` must stand in its metadata."""
+    """Something that goes wrong in a table, and the check that is to see it; `seen` must stand in its metadata, and
+    `told` in its explanation."""
 
     table: str
     check: str
     name: str
     plant: Callable[[Sample], None]
     seen: Mapping[str, Any] = field(default_factory=dict)
+    told: str = ""
 
     def __str__(self) -> str:
         return f"{self.table}-{self.check}-{self.name}".replace(" ", "_")
@@ -163,7 +170,7 @@ def nothing_foreseen(sample: Sample) -> None:
 
 
 def no_model(sample: Sample) -> None:
-    sample.findings["models"].pop(sample.key)
+    sample.findings["training_rows"].pop(sample.key)
     sample.rows.clear()
 
 
@@ -228,14 +235,15 @@ FAULTS = [
     Fault("raw_invoices", "contract", "line 0", changed(line_number=0),
           broken("line_number_greater_than_or_equal_to")),
     Fault("raw_invoices", "contract", "no file", changed(source_file=None), broken("source_file_not_null")),
-    Fault("raw_invoices", "drops_readable", "refused", find(refused="no column Price"), {"problem": "no column Price"}),
+    Fault("raw_invoices", "drops_readable", "refused", find(refused="no column Price"),
+          told="1 drop of the day cannot be read: no column Price"),
     Fault("raw_invoices", "drops_as_expected", "noted", find(notes=["an unknown column"])),
     Fault("raw_invoices", "drops_as_expected", "malformed", changed(malformed_line="a;b"),
           {"notes": ["1 malformed lines, now in quarantine"]}),
     Fault("quarantined_invoices", "contract", "no reason", changed(reasons=[]), broken("reasons_known")),
     Fault("quarantined_invoices", "contract", "unknown reason", changed(reasons=["bored"]), broken("reasons_known")),
     Fault("quarantined_invoices", "quarantine_share", "two in twenty", lambda s: s.rows.append(s.rows[0]),
-          {"share": 0.1, "rows": 2, "landed": 20}),
+          {"rows": 2, "landed": 20}),
     Fault("clean_transactions", "contract", "eighth day of the week", changed(day_of_week=8),
           broken("day_of_week_in_range")),
     Fault("clean_transactions", "contract", "unknown line type", changed(line_type="gift"), broken("line_type_isin")),
@@ -310,16 +318,15 @@ FAULTS = [
           {"failed_gates": "silhouette, smallest_share"}),
     Fault("segment_champion", "champion_gates", "another model", of_all(failed_gates=["agreement_with_champion"],
           champion_month=date(2010, 12, 1)), {"scored_by_the_model_of": "2010-12-01"}),
-    Fault("segment_champion", "labels_fit", "carried too far", changed(label="Steady buyers"),
-          {"clusters_named_otherwise": 1}),
+    Fault("segment_champion", "labels_fit", "carried too far", changed(label="Steady buyers")),
     Fault("segment_drift", "contract", "unknown figure", changed(2, measure="gossip"), broken("measure_isin")),
     Fault("segment_drift", "contract", "figure twice", lambda s: s.rows.append(s.rows[0]), REPEATED),
     Fault("segment_drift", "segments_hold", "customers", changed(0, value=0.6, within_bound=False),
-          {"out_of_bounds": ["moved_share of all customers: 0.600, bound 0.500"]}),
+          told="moved_share of all customers: 0.600, bound 0.500"),
     Fault("segment_drift", "segments_hold", "models", changed(1, value=0.4, within_bound=False),
-          {"out_of_bounds": ["model_agreement of all customers: 0.400, bound 0.500"]}),
+          told="model_agreement of all customers: 0.400, bound 0.500"),
     Fault("segment_drift", "features_hold", "recency", changed(3, value=0.9, within_bound=False),
-          {"out_of_bounds": ["psi of recency_days: 0.900, bound 0.250"]}),
+          told="psi of recency_days: 0.900, bound 0.250"),
     Fault("segment_summary", "contract", "more than all", changed(share=1.01), broken("share_in_range")),
     Fault("segment_summary", "contract", "segment twice", repeated(customers=1, revenue=0), REPEATED),
     Fault("segment_summary", "reconciliation", "revenue", more(revenue=MILLI)),
@@ -375,7 +382,7 @@ FAULTS = [
     Fault("clv_holdout", "total_foreseen", "too little", lambda s: s.rows[0].update(
         predicted_value=float(s.rows[0]["actual_value"]) * (LEAST - 0.01))),
     Fault("clv_holdout", "better_than_naive", "ranks", changed(rank_correlation=0.5),
-          {"problems": ["3 months: rank correlation 0.500, naive 0.500"]}),
+          told="3 months: rank correlation 0.500, naive 0.500"),
     Fault("clv_holdout", "better_than_naive", "a year's total", of_a_year),
     Fault("clv_holdout", "reconciliation", "purchase too many", more(actual_purchases=1)),
     Fault("clv_holdout", "reconciliation", "penny", more(1, actual_value=MILLI)),
@@ -575,9 +582,15 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
         column = partition_column(contract)
         return [copy.copy(row) for row in made.rows[contract] if str(row[column])[:7] == month]
 
-    models = {str(key): True for key in keys}
+    models = {str(key): 100 for key in keys}
     days = cast(Any, {day: test_day_anomalies.usual(day) for day in EVERY_DAY})
-    findings: dict[str, dict[str, Any]] = {"refused": {}, "notes": {}, "models": models, "problems": {}, "days": days}
+    findings: dict[str, dict[str, Any]] = {
+        "refused": {},
+        "notes": {},
+        "training_rows": models,
+        "problems": {},
+        "days": days,
+    }
     findings["differences"] = {}
     return [
         Sample(
@@ -590,54 +603,59 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
     ]
 
 
-def judge(table: Table, samples: list[Sample], spark: SparkSession) -> dict[str, dict[str, Verdict]]:
-    """Partition -> check -> its verdict over the samples, taken together as one run takes them."""
+def judgement(table: Table, samples: list[Sample], spark: SparkSession) -> Judged:
+    """What the table's checks say of the samples, taken together as one run takes them."""
     rows = frame(spark, table.contract, [row for sample in samples for row in sample.rows])
     inputs = {
         name: frame(spark, contract, [row for sample in samples for row in sample.inputs[name]])
         for name, (contract, _) in table.reads.items()
     }
-    measures = {name: make() for check in table.checks for name, make in check.measures.items()}
-    evaluated: Future[dict[str, PartitionEvaluation]] = Future()
-    evaluated.set_result(evaluate(rows, table.contract, measures))
     keys = [sample.key for sample in samples]
-    audit = Audit(rows, inputs, keys, partition_column(table.contract), evaluated, samples[0].findings)
-    verdicts = {check.name: check.verdicts(audit) for check in table.checks}
-    return {key: {name: verdicts[name][key] for name in verdicts} for key in keys}
+    audit = Audit(rows, inputs, keys, partition_column(table.contract), samples[0].findings)
+    return judge(audit, table.contract, table.checks)
+
+
+Judgements = Callable[[str], Judged]
+"""Table -> what is said of it with every fault planted in a partition of its own, in order; the last is left alone."""
 
 
 @pytest.fixture(scope="module")
-def judged(made: Made) -> Callable[[str], dict[str, dict[str, Verdict]]]:
-    """Table -> its verdicts with every fault planted in a partition of its own, in order; the last is left as it is."""
-
+def judged(made: Made) -> Judgements:
     @cache
-    def of_table(name: str) -> dict[str, dict[str, Verdict]]:
+    def of_table(name: str) -> Judged:
         samples = samples_of(BY_NAME[name], made)
         assert len(PLANTED[name]) < len(samples)
         for fault, sample in zip(PLANTED[name], samples, strict=False):
             fault.plant(sample)
-        return judge(BY_NAME[name], samples, made.spark)
+        return judgement(BY_NAME[name], samples, made.spark)
 
     return of_table
 
 
+def by_check(judged: Judged, place: int) -> dict[str, Verdict]:
+    """The verdicts on one of the partitions."""
+    return {name: list(verdicts.values())[place] for name, verdicts in judged.verdicts.items()}
+
+
+def verdict_on(judged: Judgements, fault: Fault) -> Verdict:
+    return by_check(judged(fault.table), PLANTED[fault.table].index(fault))[fault.check]
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_fault_fails_its_check_in_its_partition_and_no_other(
-    judged: Callable[[str], dict[str, dict[str, Verdict]]], fault: Fault
-):
-    partitions = list(judged(fault.table).values())
-    verdicts = partitions[PLANTED[fault.table].index(fault)]
+def test_a_fault_fails_its_check_in_its_partition_and_no_other(judged: Judgements, fault: Fault):
+    verdicts = by_check(judged(fault.table), PLANTED[fault.table].index(fault))
     assert [name for name, verdict in verdicts.items() if not verdict.passed] == [fault.check]
     metadata = verdicts[fault.check].metadata
     assert {name: metadata.get(name) for name in fault.seen} == fault.seen
+    assert fault.told in verdicts[fault.check].explanation
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_partitions_without_a_fault_pass_every_check(judged: Callable[[str], dict[str, dict[str, Verdict]]], name: str):
-    clean = list(judged(name).values())[len(PLANTED[name]) :]
+def test_partitions_without_a_fault_pass_every_check(judged: Judgements, name: str):
+    clean = range(len(PLANTED[name]), len(judged(name).audit.keys))
     assert clean
-    for verdicts in clean:
-        assert [check for check, verdict in verdicts.items() if not verdict.passed] == []
+    for place in clean:
+        assert [check for check, verdict in by_check(judged(name), place).items() if not verdict.passed] == []
 
 
 def test_every_check_of_every_table_has_a_fault_that_it_sees():
@@ -694,16 +712,13 @@ def test_a_check_is_of_the_family_that_says_what_it_is_about(family: str, checks
     assert all(f"`{check}`" in described for check in checks)
 
 
-def test_every_family_of_checks_has_a_fault_that_is_told_with_what_was_observed_and_why(
-    judged: Callable[[str], dict[str, dict[str, Verdict]]],
-):
+def test_every_family_of_checks_has_a_fault_and_rows_stay_out_of_what_is_mailed(judged: Judgements):
     seen: set[str] = set()
     samples = []
     for fault in FAULTS:
         (check,) = (check for check in BY_NAME[fault.table].checks if check.name == fault.check)
-        verdict = list(judged(fault.table).values())[PLANTED[fault.table].index(fault)][fault.check]
+        verdict = verdict_on(judged, fault)
         told = check.told(verdict)
-        assert told["explanation"]
         if "sample" in told:
             assert told["sample"] not in told["explanation"], "rows stay in the UI, and this is mailed"
             samples.append(told["sample"])
@@ -713,11 +728,46 @@ def test_every_family_of_checks_has_a_fault_that_is_told_with_what_was_observed_
     assert len(samples) == 5
 
 
+def test_every_check_stores_what_it_saw_and_why_it_fails_in_figures(judged: Judgements, spark: SparkSession, tmp_path):
+    tables = PathTables(spark, str(tmp_path))
+    for name in BY_NAME:
+        rows = result_rows("the run", f"online_retail.{name}", judged(name), 0, datetime.now(tz=UTC))
+        keep_results(tables, RESULTS.contract, "the run", name, False, rows)
+    stored = DeltaTable(tables.place(("online_retail", "dq_results"))).to_pyarrow_table().to_pylist()
+    promises = {check.promise for table in TABLES for check in table.checks}
+    for row in stored:
+        where = (row["table_name"], row["check_name"], row["rule"], row["partition_key"])
+        assert row["observed"] is not None, where
+        assert row["explanation"], where
+        if row["status"] == "failed":
+            assert re.search("[0-9]", row["explanation"]), where
+            assert row["explanation"] not in promises, where
+    failed = {(row["table_name"], row["check_name"]) for row in stored if row["status"] == "failed"}
+    assert failed == {
+        (f"online_retail.{name}", check.name) for name, table in BY_NAME.items() for check in table.checks
+    }
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_of_a_partition_without_rows_every_check_says_what_it_saw(name: str):
+    table = BY_NAME[name]
+    findings: dict[str, Any] = {
+        name: {} for name in ("refused", "notes", "training_rows", "problems", "days", "differences")
+    }
+    for check in table.checks:
+        verdict = check.judge(
+            Evidence("2011-01-04", PartitionEvaluation(), dict.fromkeys(check.measures), (), findings)
+        )
+        assert verdict.observed == 0, check.name
+        if not verdict.passed:
+            assert (name, check.name) in {("daily_counts", "volume"), ("churn_scores", "model_made")}
+
+
 @pytest.mark.parametrize("name", ["raw_invoices", "quarantined_invoices", "clean_transactions"])
 def test_a_day_without_a_drop_passes(made: Made, name: str):
     samples = samples_of(BY_NAME[name], made)[:1]
     samples[0].rows.clear()
     for rows in samples[0].inputs.values():
         rows.clear()
-    (verdicts,) = judge(BY_NAME[name], samples, made.spark).values()
+    verdicts = by_check(judgement(BY_NAME[name], samples, made.spark), 0)
     assert [check for check, verdict in verdicts.items() if not verdict.passed] == []

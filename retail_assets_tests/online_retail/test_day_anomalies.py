@@ -1,16 +1,16 @@
 """Days unlike those before them are seen, each family by its own check, at the right severity, on the right day."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 from dagster import AssetCheckSeverity
 
-from retail_assets.lakehouse.checks import Audit, Verdict
+from retail_assets.lakehouse.checks import ENOUGH, Evidence, Verdict
+from retail_assets.lakehouse.evaluation import PartitionEvaluation
 from retail_assets.online_retail.closed_days import closed_days, easter_sunday, is_closed, is_unsettled
 from retail_assets.online_retail.day_anomalies import ANOMALIES, ObservedDay
 from retail_assets.online_retail.source import INVOICES
@@ -48,12 +48,14 @@ def history(*strange: tuple[date, Mapping[str, Any]]) -> dict[date, ObservedDay]
     return days
 
 
+def seen(day: date, days: Mapping[date, ObservedDay]) -> Evidence:
+    """A day as its checks see it."""
+    return Evidence(str(day), PartitionEvaluation(), {}, (), {"days": days})
+
+
 def failed(days: Mapping[date, ObservedDay]) -> list[tuple[str, str, AssetCheckSeverity, Verdict]]:
-    """Day, check, severity and verdict of all that fails, over the whole span in one audit."""
-    nothing: Future[Any] = Future()
-    nothing.set_result({})
-    audit = Audit(cast(Any, None), {}, [str(day) for day in EVERY_DAY], "invoice_date", nothing, {"days": days})
-    verdicts = [(key, check, verdict) for check in ANOMALIES for key, verdict in check.verdicts(audit).items()]
+    """Day, check, severity and verdict of all that fails, over the whole span."""
+    verdicts = [(str(day), check, check.judge(seen(day, days))) for check in ANOMALIES for day in EVERY_DAY]
     assert {type(verdict.passed) for _, _, verdict in verdicts} == {bool}  # Dagster takes nothing of numpy's
     return [
         (key, check.name, check.severity_of(verdict), verdict) for key, check, verdict in verdicts if not verdict.passed
@@ -179,11 +181,18 @@ def test_a_season_that_doubles_the_rows_within_two_months_is_no_alarm():
 
 def test_days_with_too_little_before_them_pass_and_say_so():
     days = {day: observed for day, observed in history().items() if day >= STRANGE}
-    audit = Audit(cast(Any, None), {}, [str(STRANGE)], "invoice_date", Future(), {"days": days})
+    told = {}
     for check in ANOMALIES:
-        (verdict,) = check.verdicts(audit).values()
+        verdict = check.judge(seen(STRANGE, days))
         assert verdict.passed
-        assert "too few" in verdict.explanation.lower()
+        [rule] = verdict.rules
+        assert (rule.rule, rule.observed, verdict.observed) == (ENOUGH, 0, 0)
+        told[check.name] = verdict.explanation
+    before = "Too few open days before it to tell: 0 of at least"
+    assert told == dict.fromkeys(told, f"{before} 15") | {
+        "volume": "Too few open days of the same weekday before it to tell: 0 of at least 4",
+        "schema_drift": f"{before} 1",
+    }
 
 
 def test_the_easters_and_holidays_of_the_real_years():

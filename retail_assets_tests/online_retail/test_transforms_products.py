@@ -49,7 +49,8 @@ def transactions(spark: SparkSession) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def metrics(transactions: DataFrame) -> DataFrame:
-    return conform(product_metrics(transactions), ProductMetrics).localCheckpoint()
+    made = conform(product_metrics(transactions), ProductMetrics)
+    return made.sparkSession.createDataFrame(made.toArrow())  # computed once
 
 
 @pytest.fixture(scope="module")

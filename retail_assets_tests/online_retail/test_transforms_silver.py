@@ -82,6 +82,11 @@ UNUSABLE: dict[str, tuple[dict[str, Any], list[str]]] = {
     "negative": ({"quantity": "-2"}, ["negative_quantity"]),
     "negative adjustment": ({"invoice_no": "A500001", "quantity": "-2"}, ["negative_quantity"]),
     "malformed": ({"malformed_line": "500001,85123A", "invoice_no": None, "quantity": None}, ["malformed_line"]),
+    "invoice and a line end": ({"invoice_no": "500001\n"}, ["invalid_invoice_no"]),
+    "price and a line end": ({"unit_price": "2.55\n"}, ["invalid_unit_price"]),
+    "price with an exponent": ({"unit_price": "1e3"}, ["invalid_unit_price"]),
+    "digits of another script": ({"quantity": "٣", "unit_price": "３"}, ["invalid_quantity", "invalid_unit_price"]),
+    "hour of three digits": ({"invoice_ts": "1/4/2011 008:05"}, ["invalid_invoice_date"]),
     "everything": (
         {"invoice_no": "x", "stock_code": None, "quantity": "-1", "unit_price": "-1", "invoice_ts": "soon"},
         ["invalid_invoice_no", "missing_stock_code", "invalid_unit_price", "invalid_invoice_date", "negative_quantity"],
@@ -129,6 +134,17 @@ def test_a_row_in_quarantine_has_every_reason_and_stays_as_landed(
     assert row.reasons == reasons
     assert {key: row[key] for key in columns} == columns
     assert (row.line_number, row.invoice_date) == (2, date(2011, 1, 4))
+
+
+def test_money_is_what_is_written_as_a_price(spark: SparkSession):
+    prices = ["2.55", " 2.55 ", "2.5555", "1e3", "３", "x", None]
+    raw = frame(spark, RawInvoices, [landed(DAY, unit_price=price, quantity="2") for price in prices])
+    worth = raw.select("unit_price", landed_money().alias("money")).collect()
+    assert {row.unit_price: str(row.money) for row in worth if row.money} == {
+        "2.55": "5.100",
+        " 2.55 ": "5.100",
+        "2.5555": "5.112",
+    }
 
 
 def test_a_clean_line_is_typed(clean: dict[str, Row]):

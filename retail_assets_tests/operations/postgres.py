@@ -54,12 +54,16 @@ class Postgres:
                 os.chown(path, owner.pw_uid, owner.pw_gid)
         self._do("initdb", "-D", str(self.data), "-U", "retail", "--auth=trust", "--no-sync", "--locale=C")
         self.start()
-        self._do("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "retail", DATABASE)
+        self.create_database(DATABASE)
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
         options = f"-h 127.0.0.1 -p {self.port} -k '' -F"
         self._do("pg_ctl", "-D", str(self.data), "-l", str(self.log), "-w", "-o", options, "start")
+
+    def create_database(self, name: str) -> None:
+        """One more, empty."""
+        self._do("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "retail", name)
 
     def stop(self) -> None:
         """Stops it at once: connections are cut."""

@@ -1,13 +1,14 @@
 """What follows what by itself: Dagster's own evaluation of the conditions, over a real event log."""
 
-import fcntl
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from dagster import (
     AssetKey,
+    AssetMaterialization,
     BackfillPolicy,
     DagsterEvent,
     DagsterInstance,
@@ -24,9 +25,12 @@ from dagster._core.test_utils import create_run_for_test, freeze_time
 from dagster._time import get_current_datetime
 
 from retail_assets.definitions import build_definitions
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.operations import automation
 from retail_assets.operations.automation import closing
-from retail_assets.operations.main_job import LOCK
+from retail_assets.operations.binding import Places
+from retail_assets.operations.main_job_lock import alone
+from retail_assets_tests.operations.homes import home_of
 from retail_assets_tests.operations.test_planning import (
     DAILY,
     DAYS_AFTER,
@@ -63,8 +67,8 @@ class Following:
         requested = {table: found.get_requested_partitions(table) for table in self.ledger.graph.assets}
         return {table.path[-1]: sorted(map(str, keys)) for table, keys in requested.items() if keys}
 
-    def make(self, requested: dict[str, list[str]]) -> None:
-        self.ledger.make({key(table): partitions for table, partitions in requested.items()})
+    def make(self, requested: dict[str, list[str]], rows: str | None = None) -> None:
+        self.ledger.make({key(table): partitions for table, partitions in requested.items()}, rows)
 
     def make_raw(self) -> None:
         due = self.ledger.due()
@@ -157,7 +161,17 @@ def test_a_corrected_day_asks_for_its_months_snapshots_and_the_later_ones_and_no
     assert asked == {table.path[-1]: keys for table, keys in expected.items() if table != RAW}
 
 
+def test_what_was_made_again_and_is_as_it_was_asks_for_nothing(following):
+    following.ledger.make_all("rows")
+    following.make({"daily_metrics": days("2010-02-01", "2010-02-03")}, "rows")
+    assert following.settle() == {}
+    following.make({"daily_metrics": ["2010-02-02"]}, "other rows")
+    assert list(following.look(minutes=11)) == ["dashboard"]
+
+
 def test_months_are_asked_for_at_most_once_between_two_ticks_of_the_gate(following):
+    gated = replace(following.ledger.settings, snapshots_cron="*/10 * * * *")
+    following.definitions = build_definitions(gated)
     following.ledger.make_all()
     following.now = following.now.replace(minute=1, second=0, microsecond=0) + timedelta(hours=1)
     following.look(minutes=0)
@@ -203,9 +217,38 @@ def test_nothing_is_asked_for_while_the_main_job_is_at_work(tmp_path):
         ledger.drop("2010-01-28")
         following = Following(ledger)
         following.make_raw()
-        with (home / LOCK).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with alone(instance, Places.of(ledger.settings)):
             assert following.look() == {}
+        assert following.look() == each(DAILY[1:], ["2010-01-28"])
+
+
+def test_what_is_no_longer_stored_is_asked_for_once_and_then_quiet(following):
+    following.ledger.make_all()
+    assert following.look() == {}
+    table, day = "daily_counts", "2010-02-01"  # which nothing reads
+    told = AssetMaterialization(key(table), partition=day, tags={DATA_VERSION_TAG: "3"})  # and no table is there
+    following.ledger.instance.report_runless_asset_event(told)
+    assert following.look() == {table: [day]}
+    following.tried(table, day)
+    assert following.look(minutes=11) == {}
+    following.make({table: [day]})
+    assert following.settle() == {}
+
+
+def test_nothing_is_asked_for_while_the_lakehouse_is_not_there(tmp_path):
+    with home_of(tmp_path / "home") as instance:
+        ledger = Ledger(tmp_path, *CALENDAR)
+        ledger.instance, places = instance, Places.of(ledger.settings)
+        ledger.drop("2010-01-28")
+        following = Following(ledger)
+        following.make_raw()
+        with alone(instance, places):
+            pass
+        (tmp_path / "lakehouse").rename(tmp_path / "away")
+        assert following.look() == {}
+        closed = closing(ledger.graph, instance, date(2010, 1, 31), places)
+        assert "is not there" in str(closed.skip_message if isinstance(closed, SkipReason) else closed)
+        (tmp_path / "away").rename(tmp_path / "lakehouse")
         assert following.look() == each(DAILY[1:], ["2010-01-28"])
 
 
@@ -224,12 +267,12 @@ def test_the_month_that_has_ended_is_closed_by_one_run_and_then_current(followin
     ledger = following.ledger
     ledger.make({table: keys for table, keys in ledger.due().items() if table.path[-1] in DAILY})
     ledger.make({key(table): ["2010-01-01"] for table in MONTHLY})
-    request = closing(ledger.graph, ledger.instance, date(2010, 2, 28))
+    request = closing(ledger.graph, ledger.instance, date(2010, 2, 28), Places.of(ledger.settings))
     assert isinstance(request, RunRequest)
     assert request.tags["dagster/partition"] == "2010-02-01"
     assert set(request.asset_selection or []) == {key(table) for table in MONTHLY}
     ledger.make({table: ["2010-02-01"] for table in request.asset_selection or []})
-    done = closing(ledger.graph, ledger.instance, date(2010, 2, 28))
+    done = closing(ledger.graph, ledger.instance, date(2010, 2, 28), Places.of(ledger.settings))
     assert isinstance(done, SkipReason)
     assert "current" in str(done.skip_message)
 
@@ -239,7 +282,7 @@ def test_a_month_is_not_closed_over_days_that_failed(following):
     due = ledger.due()
     ledger.make({table: keys for table, keys in due.items() if table.path[-1] in INGESTED[:2]})
     ledger.make({key("clean_transactions"): [day for day in ALL_DAYS if day != "2010-02-01"]})
-    waiting = closing(ledger.graph, ledger.instance, date(2010, 2, 28))
+    waiting = closing(ledger.graph, ledger.instance, date(2010, 2, 28), Places.of(ledger.settings))
     assert isinstance(waiting, SkipReason)
     assert "customer_month_activity" in str(waiting.skip_message)
 

@@ -19,7 +19,9 @@ from dagster import (
 )
 
 from retail_assets.online_retail.arrivals import arrivals
-from retail_assets.operations.main_job import AlreadyRunning, Observer, Summary, run_main_job
+from retail_assets.operations.binding import Places
+from retail_assets.operations.main_job import Observer, Summary, run_main_job
+from retail_assets.operations.main_job_lock import AlreadyRunning
 from retail_assets.operations.planning import Landed, PlannedRun, Request
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY, all_rows, directories_touched, rows, version
 from retail_assets_tests.workbench import Workbench, line
@@ -315,6 +317,7 @@ def test_a_second_main_job_at_the_same_time_is_refused(tmp_path, spark):
             arrivals(workbench.settings, instance).landed,
             Request(tables=frozenset({AssetKey(["online_retail", "raw_invoices"])})),
             second,
+            places=Places.of(workbench.settings),
         )
         assert str(home) in second.refusal
         assert made(succeeded(summary)) == {"raw_invoices": {"2011-01-04"}}

@@ -16,14 +16,18 @@ from deltalake import DeltaTable, write_deltalake
 
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.maintenance import maintain_in_catalog, maintain_path
-from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.lakehouse.provenance import origins
 from retail_assets.operations.maintenance import maintenance_job
+from retail_assets.partitions.keys import DIRECTORY, PARTITION
 from retail_assets.settings import SettingError, Settings
 from retail_assets_tests.operations.homes import home_of
 
 DAY_SECONDS = 24 * 3600
 SALES = AssetKey(["shop", "sales"])
+
+
+BY_MONTH = {PARTITION: "day", DIRECTORY: "month"}
 
 
 def write_days(place: str, days: range) -> None:
@@ -111,16 +115,16 @@ def test_the_retention_is_written_into_the_table_for_every_engine(place):
 
 
 def test_a_log_that_remembers_what_rows_were_made_from_is_not_cut(spark, tmp_path):
-    tables, name = DeltaTables(spark, str(tmp_path)), ("shop", "sales")
+    tables, name = PathTables(spark, str(tmp_path)), ("shop", "sales")
     for day in (1, 2):
         key = date(2024, 1, day)
         rows, origin = days_frame(spark, day, units=day), {str(key): f"drop {day}"}
-        tables.replace(name, rows, "day", [key], "month", provenance=origin, count=1)
+        tables.replace(name, rows, BY_MONTH, [key], origin)
     place = tables.place(name)
     remembered = [("2024-01-02", "drop 2"), ("2024-01-01", "drop 1")]
     assert [(origin.partition, origin.says) for origin in origins(place)] == remembered
     checkpointed = maintain_path(place, 30).delta_version
-    tables.replace(name, days_frame(spark, 3, units=3), "day", [date(2024, 1, 3)], "month", count=1)
+    tables.replace(name, days_frame(spark, 3, units=3), BY_MONTH, [date(2024, 1, 3)])
     age(Path(place, "_delta_log"), 31, checkpointed)
     assert maintain_path(place, 30).log_entries_removed == 0
     assert [(origin.partition, origin.says) for origin in origins(place)] == remembered
@@ -194,16 +198,16 @@ def test_the_maintenance_runs_every_week(tmp_path):
 
 
 def test_spark_reads_on_after_upkeep(spark, tmp_path):
-    tables = DeltaTables(spark, str(tmp_path))
+    tables = PathTables(spark, str(tmp_path))
     name = ("shop", "sales")
     for day in (1, 2, 3):
-        tables.replace(name, days_frame(spark, day, units=day), "day", [date(2024, 1, day)], "month")
+        tables.replace(name, days_frame(spark, day, units=day), BY_MONTH, [date(2024, 1, day)])
     before = sorted(map(str, tables.read(name).collect()))
     upkeep = maintain_path(tables.place(name), 30)
     assert upkeep.files_compacted >= 3
     assert upkeep.files_after == 1
     assert sorted(map(str, tables.read(name).collect())) == before
-    commit = tables.replace(name, days_frame(spark, 2, units=20), "day", [date(2024, 1, 2)], "month")
+    commit = tables.replace(name, days_frame(spark, 2, units=20), BY_MONTH, [date(2024, 1, 2)])
     assert (commit.rows, commit.table_rows) == (1, 3)
     assert sorted(row.units for row in tables.read(name).collect()) == [1, 3, 20]
     assert sorted(row.units for row in tables.read(name, upkeep.delta_version).collect()) == [1, 2, 3]

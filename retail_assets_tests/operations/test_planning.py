@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, MetadataValue
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.asset_metadata import asset_key
+from retail_assets.lakehouse.content import CONTENT_HASH
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import daily_metrics, day_anomalies
 from retail_assets.online_retail.arrivals import arrivals
@@ -22,10 +26,14 @@ from retail_assets.operations.planning import (
     Graph,
     PlannedRun,
     Request,
+    arrivals_since,
     due_partitions,
+    looked_back,
     next_run,
+    what_is_due,
     without_blocked,
 )
+from retail_assets.operations.stored import Gone, Stored
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
 
@@ -109,18 +117,21 @@ class Ledger:
         landed = arrivals(self.settings, self.instance).landed
         return due_partitions(self.graph, self.instance, request or Request(), landed)
 
-    def make(self, due: Due) -> None:
+    def make(self, due: Due, rows: str | None = None) -> None:
+        """The tables are made; the hash of their `rows` is told, if it is given."""
         drops = LandingZone(self.settings.landing).drops("online_retail")
         for table in self.graph.assets:
             for partition in due.get(table, []):
                 of_day = [drop for drop in drops if str(drop.day) == partition]
-                metadata = {DROPS: MetadataValue.json(fingerprints(of_day))} if table == key("raw_invoices") else {}
+                metadata: dict[str, Any] = {CONTENT_HASH: rows} if rows else {}
+                if table == key("raw_invoices"):
+                    metadata[DROPS] = MetadataValue.json(fingerprints(of_day))
                 self.instance.report_runless_asset_event(
                     AssetMaterialization(table, partition=partition, metadata=metadata)
                 )
 
-    def make_all(self) -> None:
-        self.make(self.due())
+    def make_all(self, rows: str | None = None) -> None:
+        self.make(self.due(), rows)
 
 
 @pytest.fixture
@@ -247,6 +258,98 @@ def test_a_drop_of_a_day_in_the_future_or_outside_the_calendar_is_left_alone_and
     assert named(ledger.due())["raw_invoices"] == days("2010-01-15", "2010-03-10")
 
 
+def test_what_is_gone_is_due_and_what_reads_it_is_once_that_was_made_anew(ledger):
+    ledger.make_all()
+    every_day = days("2010-01-15", "2010-03-10")
+    gone = [
+        Gone(key("clean_transactions"), every_day, "there is no table"),
+        Gone(key("daily_metrics"), ["2010-02-01"], ""),
+    ]
+    past = replace(looked_back(ledger.graph, ledger.instance, None), gone=gone)
+    arrived = arrivals_since(past, arrivals(ledger.settings, ledger.instance).landed)
+    due = what_is_due(ledger.graph, past, arrived, Request())
+    assert named(due) == {"clean_transactions": every_day, "daily_metrics": ["2010-02-01"]}
+    ledger.make({key("clean_transactions"): every_day})
+    assert "daily_metrics" in named(ledger.due())
+
+
+def test_what_is_gone_and_out_of_date_brings_along_what_reads_it(ledger):
+    ledger.make_all()
+    ledger.make({key("raw_invoices"): ["2010-02-01"]})
+    before = named(ledger.due())
+    gone = [Gone(key("clean_transactions"), ["2010-02-01"], "")]
+    past = replace(looked_back(ledger.graph, ledger.instance, None), gone=gone)
+    arrived = arrivals_since(past, arrivals(ledger.settings, ledger.instance).landed)
+    assert named(what_is_due(ledger.graph, past, arrived, Request())) == before
+
+
+def test_a_table_that_is_not_where_it_was_made_is_due(ledger):
+    ledger.make_all()
+    tags = {DATA_VERSION_TAG: "3"}
+    ledger.instance.report_runless_asset_event(
+        AssetMaterialization(key("daily_metrics"), partition="2010-02-01", tags=tags)
+    )
+    stored = Stored(ledger.settings.lakehouse)
+    landed = arrivals(ledger.settings, ledger.instance).landed
+    due = due_partitions(ledger.graph, ledger.instance, Request(), landed, stored)
+    assert named(due)["daily_metrics"] == ["2010-02-01"]
+
+
+# What did not change --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_made_again_with_the_rows_that_it_had_makes_nothing_due(ledger):
+    ledger.make_all("rows")
+    three_days = days("2010-02-01", "2010-02-03")
+    for table in ("daily_metrics", "clean_transactions", "raw_invoices"):
+        ledger.make({key(table): three_days}, "rows")
+        assert ledger.due() == {}
+    ledger.make({key("customer_rfm"): ["2010-02-01", "2010-03-01"]}, "rows")
+    assert ledger.due() == {}
+
+
+def test_only_what_reads_changed_rows_is_due(ledger):
+    ledger.make_all("rows")
+    before = ledger.due()
+    ledger.make({key("raw_invoices"): ["2010-02-01", "2010-02-02"]}, "rows")
+    ledger.make({key("raw_invoices"): ["2010-02-02"]}, "other rows")
+    assert before == {}
+    assert named(ledger.due())["clean_transactions"] == ["2010-02-02"]
+
+
+def test_rows_that_are_again_as_they_were_read_make_nothing_due(ledger):
+    ledger.make_all("rows")
+    ledger.make({key("customer_rfm"): ["2010-02-01"]}, "other rows")
+    assert "segment_model" in named(ledger.due())
+    ledger.make({key("customer_rfm"): ["2010-02-01"]}, "rows")
+    assert ledger.due() == {}
+    ledger.make({key("customer_rfm"): ["2010-02-01"]}, "other rows")
+    ledger.make({key("segment_model"): ["2010-02-01"]}, "rows")  # which read them
+    ledger.make({key("customer_rfm"): ["2010-02-01"]}, "rows")
+    assert named(ledger.due())["segment_model"] == ["2010-02-01"]
+
+
+def test_what_does_not_tell_its_rows_counts_as_changed(ledger):
+    ledger.make_all()
+    ledger.make({key("daily_metrics"): ["2010-02-01"]}, "rows")
+    assert ledger.due() != {}
+    ledger.make_all("rows")
+    ledger.make({key("daily_metrics"): ["2010-02-01"]})
+    assert ledger.due() != {}
+
+
+def test_what_comes_back_as_it_was_after_it_was_lost_makes_nothing_else_due(ledger):
+    ledger.make_all("rows")
+    gone = [Gone(key("clean_transactions"), days("2010-01-15", "2010-03-10"), "there is no table")]
+    past = replace(looked_back(ledger.graph, ledger.instance, None), gone=gone)
+    due = what_is_due(
+        ledger.graph, past, arrivals_since(past, arrivals(ledger.settings, ledger.instance).landed), Request()
+    )
+    assert list(named(due)) == ["clean_transactions"]
+    ledger.make(due, "rows")
+    assert ledger.due() == {}
+
+
 # Requests -----------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +379,12 @@ def test_newest_month_leaves_older_snapshots_out_but_nothing_that_the_newest_rea
         "customer_month_activity": months("2010-01-15", "2010-03-10"),
         **each(["customer_rfm", "product_metrics"], ["2010-02-01", "2010-03-01"]),
     }
+
+
+def test_what_was_made_of_the_newest_month_is_not_made_again_for_older_months_that_nobody_asked_for(ledger):
+    newest = Request(newest_month_only=True)
+    ledger.make(ledger.due(newest))
+    assert ledger.due(newest) == {}
 
 
 # Failures -----------------------------------------------------------------------------------------------------------

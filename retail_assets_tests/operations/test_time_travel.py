@@ -16,7 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from retail_assets.cli import main
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
-from retail_assets.lakehouse.path_tables import DeltaTables
+from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.lakehouse.provenance import origins
 from retail_assets.operations.main_job import PROCESS_TAG
 from retail_assets.operations.time_travel import (
@@ -181,7 +181,7 @@ def test_a_version_whose_files_are_gone_is_told_so(place):
 # Putting back, with Spark as the product writes.
 
 
-def written(tables: DeltaTables, day: date, units: int, note: str | None = None, drop: str | None = None) -> int:
+def written(tables: PathTables, day: date, units: int, note: str | None = None, drop: str | None = None) -> int:
     schema = "id string, units int, money decimal(18,3), at timestamp, day date, month string"
     rows = [("a", units, None, datetime(2024, 1, 1, 12, 0, 0, 123456), day, "2024-01")]
     frame = tables._spark.createDataFrame(rows, schema)
@@ -190,10 +190,10 @@ def written(tables: DeltaTables, day: date, units: int, note: str | None = None,
 
         frame = frame.withColumn("note", F.lit(note))
     provenance = None if drop is None else {str(day): [{"path": drop}]}
-    return tables.replace(NAME, frame, "day", [day], "month", provenance).version
+    return tables.replace(NAME, frame, {PARTITION: "day", DIRECTORY: "month"}, [day], provenance).version
 
 
-def units(tables: DeltaTables) -> dict[date, int]:
+def units(tables: PathTables) -> dict[date, int]:
     return {row.day: row.units for row in tables.read(NAME).collect()}
 
 
@@ -215,7 +215,7 @@ def test_a_main_job_that_was_killed_does_not_keep_a_table_from_being_put_back(re
 
 
 def test_what_differs_goes_back_in_one_commit_and_dagster_knows(spark, tmp_path, instance):
-    tables = DeltaTables(spark, str(tmp_path / "lakehouse"))
+    tables = PathTables(spark, str(tmp_path / "lakehouse"))
     for number, day in enumerate(DAYS[:2], start=1):
         told(instance, SALES, str(day), written(tables, day, number), drops=[f"{day}:as it was"])
     good = DeltaTable(tables.place(NAME)).version()
@@ -258,7 +258,7 @@ def test_what_differs_goes_back_in_one_commit_and_dagster_knows(spark, tmp_path,
 
 
 def test_rows_that_are_put_back_bring_along_what_they_were_made_from(spark, tmp_path, instance):
-    tables = DeltaTables(spark, str(tmp_path / "lakehouse"))
+    tables = PathTables(spark, str(tmp_path / "lakehouse"))
     written(tables, DAYS[0], 1, drop="first.csv")
     written(tables, DAYS[0], 2, drop="second.csv")
     good = written(tables, DAYS[1], 3, drop="other.csv")

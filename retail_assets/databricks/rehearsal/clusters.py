@@ -52,6 +52,9 @@ class Cluster:
         self.home.mkdir(parents=True)
         self.environment = ClusterEnvironment(self.directory / "python")
         self.libraries: list[Mapping[str, object]] = []
+        self.brought: list[Mapping[str, Any]] = []
+        """Libraries that it is made with."""
+        self.serverless = False
         self._task, self._driver = (
             Path(shutil.copy(str(program.__file__), self.directory)) for program in (task_process, cluster_driver)
         )
@@ -115,6 +118,7 @@ class Cluster:
             "result": str(task.result),
             "secrets": task.secrets,
             "gateway": self._spark and self._spark.gateway,
+            "serverless": self.serverless,
         }
         with task.logs.open("wb") as logs:
             process = subprocess.Popen(
@@ -171,6 +175,16 @@ class Clusters:
     def make(self, spec: Mapping[str, Any]) -> Cluster:
         cluster = Cluster(self._directory, self._view, spec, self._spark)
         self._clusters[cluster.cluster_id] = cluster
+        return cluster
+
+    def serverless(self, dependencies: Sequence[str]) -> Cluster:
+        """Serverless compute with an environment of these libraries. Raises ApiError where the workspace has Spark:
+        what a session of it cannot do is not rehearsed yet."""
+        if self._spark:
+            raise invalid("The rehearsal has serverless compute in a workspace without Spark alone")
+        cluster = self.make({"cluster_source": "JOB"})
+        cluster.brought = [{"pypi": {"package": line}} for line in dependencies]
+        cluster.serverless = True
         return cluster
 
     def find(self, cluster_id: str) -> Cluster:

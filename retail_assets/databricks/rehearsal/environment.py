@@ -15,6 +15,8 @@ from packaging.utils import canonicalize_name
 
 # What a Databricks runtime has before any library is installed, as far as Spark itself needs it.
 RUNTIME = ("pyspark", "delta-spark", "pandas", "pyarrow", "numpy", "setuptools", "pip")
+# What pip would put over the runtime's own, if a library required it.
+SPARK = {"pyspark", "delta-spark"}
 
 
 class LibraryError(Exception):
@@ -27,6 +29,8 @@ class ClusterEnvironment:
     def __init__(self, directory: Path) -> None:
         self.python = directory / "bin" / "python"
         self._site = directory / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+        self.installed: dict[str, str] = {}
+        """What libraries brought, beside what the runtime has; each with what required it first."""
         self._linked: set[tuple[str, frozenset[str]]] = set()
         self._site.mkdir(parents=True)
         self.python.parent.mkdir()
@@ -36,11 +40,14 @@ class ClusterEnvironment:
         (directory / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
         for name in RUNTIME:
             self._link(Requirement(name))
+        self._linked.clear()
+        self.installed.clear()
 
     def install(self, libraries: Iterable[Mapping[str, object]]) -> None:
         """Makes these libraries (`{"pypi": {"package": "pandas==2.3.3"}}`) importable, with all that they require.
 
-        Raises LibraryError for a kind other than pypi, and for a package or version that is not the one installed here.
+        Raises LibraryError for a kind other than pypi, for a package or version that is not the one installed here, and
+        for one that would bring a Spark of its own.
         """
         for library in libraries:
             pypi = library.get("pypi")
@@ -60,12 +67,16 @@ class ClusterEnvironment:
                     f"{found})\nERROR: No matching distribution found for {requirement}"
                 )
             self._link(requirement)
+            for name in SPARK & set(self.installed):
+                by = self.installed.pop(name)
+                raise LibraryError(f"ERROR: {name}, required by {by}, would replace the runtime's own")
 
-    def _link(self, requirement: Requirement) -> None:
+    def _link(self, requirement: Requirement, by: str = "the task") -> None:
         name = canonicalize_name(requirement.name)
         if name == "retail-assets" or (name, frozenset(requirement.extras)) in self._linked:
             return
         self._linked.add((name, frozenset(requirement.extras)))
+        self.installed.setdefault(name, by)
         try:
             found = distribution(name)
         except PackageNotFoundError:
@@ -79,7 +90,7 @@ class ClusterEnvironment:
             needed = Requirement(text)
             extras = requirement.extras or {""}
             if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
-                self._link(needed)
+                self._link(needed, name)
 
 
 def _importable(found: Distribution) -> set[Path]:

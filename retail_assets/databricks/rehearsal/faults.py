@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,15 @@ class Fault:
 
 
 @dataclass
+class Moment:
+    """`handled`: after the call was done, before its answer is sent; else before anything is done."""
+
+    pattern: str
+    handled: bool
+    action: Callable[[], object]
+
+
+@dataclass
 class SlowReads:
     """`torn`: of a file that is read, only this share of its bytes is seen, as in the middle of a write."""
 
@@ -45,10 +55,25 @@ class Faults:
         self._lock = threading.Lock()
         self._next: list[Fault] = []
         self._reads: list[SlowReads] = []
+        self._moments: list[Moment] = []
 
     def fail_next(self, path_pattern: str, status: int | Break, times: int, retry_after: int | None) -> None:
         with self._lock:
             self._next.append(Fault(path_pattern, status, times, retry_after))
+
+    def at_next(self, path_pattern: str, handled: bool, action: Callable[[], object]) -> None:
+        with self._lock:
+            self._moments.append(Moment(path_pattern, handled, action))
+
+    def moment(self, path: str, handled: bool) -> bool:
+        """Carries out what was ordered for this moment of a call; whether there was anything."""
+        with self._lock:
+            now = next((m for m in self._moments if m.handled == handled and re.search(m.pattern, path)), None)
+            if now is None:
+                return False
+            self._moments.remove(now)
+        now.action()
+        return True
 
     def slow_reads(self, file_pattern: str, seconds: float, torn: float, times: int) -> None:
         with self._lock:

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,8 @@ from databricks.sdk.service.jobs import JobsAPI
 from retail_assets.databricks.rehearsal.clusters import Cluster, Clusters, Task
 from retail_assets.databricks.rehearsal.environment import LibraryError
 from retail_assets.databricks.rehearsal.rest import Request, Route, does_not_exist, invalid
+from retail_assets.databricks.rehearsal.run import ENDED, Ran, Run
 from retail_assets.databricks.rehearsal.signatures import check_body, read_query
-
-KEPT_OUTPUT = 5 * 1024**2
-ENDED = ("TERMINATED", "INTERNAL_ERROR", "SKIPPED")
 
 INSTALLATION_FAILED = """Library installation failed for library due to user error. Error messages:
 Library installation attempted on the driver node of cluster {cluster} and failed. Please refer to the following error \
@@ -35,121 +32,6 @@ Last messages on stderr and stdout:
 {last}"""
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What ran where, and how it ended. `seconds`: the task's own process; `setup_seconds`: cluster and libraries."""
-
-    run_id: int
-    run_name: str
-    cluster_id: str
-    python_file: str
-    result_state: str
-    setup_seconds: float
-    seconds: float
-
-
-class Run:
-    """One submitted run. `run_id` is the run's, `run_id + 1` its task's, as a run of tasks has both."""
-
-    def __init__(self, run_id: int, body: Mapping[str, Any], cluster: Cluster, host: str, directory: Path) -> None:
-        self.run_id, self.task_run_id, self.job_id = run_id, run_id + 1, run_id + 2
-        self.body = body
-        self.task: Mapping[str, Any] = body["tasks"][0]
-        self.cluster = cluster
-        self.page = f"{host}/?o=0#job/{self.job_id}/run/{run_id}"
-        self.logs = directory / f"{run_id}.log"
-        self.result = directory / f"{run_id}.json"
-        self.life_cycle, self.result_state, self.message = "PENDING", "", ""
-        self.error, self.trace = "", ""
-        self.started = self.began = self.ended = time.time()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.cancelled = threading.Event()
-        self.done = threading.Event()
-        self.lock = threading.Lock()
-
-    def end(self, life_cycle: str, result_state: str, message: str) -> None:
-        with self.lock:
-            self.ended = time.time()
-            self.began = self.ended if self.process is None else self.began
-            self.life_cycle, self.result_state, self.message = life_cycle, result_state, message
-        self.done.set()
-
-    def state(self) -> dict[str, Any]:
-        with self.lock:
-            state = {"life_cycle_state": self.life_cycle, "state_message": self.message}
-            state["user_cancelled_or_timedout"] = self.result_state in ("CANCELED", "TIMEDOUT")  # type: ignore[assignment]
-            return state | ({"result_state": self.result_state} if self.result_state else {})
-
-    def status(self) -> dict[str, Any]:
-        """The newer form of the state, with a code and type of termination."""
-        if self.life_cycle not in ENDED:
-            return {"state": {"TERMINATING": "TERMINATING", "PENDING": "PENDING"}.get(self.life_cycle, "RUNNING")}
-        code, kind = {
-            "SUCCESS": ("SUCCESS", "SUCCESS"),
-            "CANCELED": ("USER_CANCELED", "SUCCESS"),
-            "TIMEDOUT": ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
-        }.get(self.result_state, ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"))
-        if self.life_cycle == "INTERNAL_ERROR" and self.error:
-            code = "LIBRARY_INSTALLATION_ERROR"
-        return {"state": "TERMINATED", "termination_details": {"code": code, "type": kind, "message": self.message}}
-
-    def described(self) -> dict[str, Any]:
-        """As runs/get answers it."""
-        ended = self.life_cycle in ENDED
-        times = {
-            "start_time": _milliseconds(self.started),
-            "setup_duration": _milliseconds(self.began - self.started),
-            "execution_duration": _milliseconds(self.ended - self.began) if ended else 0,
-            "cleanup_duration": 0,
-            "end_time": _milliseconds(self.ended) if ended else 0,
-        }
-        common = {"state": self.state(), "status": self.status(), "run_page_url": self.page, **times}
-        where = {name: self.task[name] for name in ("existing_cluster_id", "new_cluster") if name in self.task}
-        task = {
-            "run_id": self.task_run_id,
-            "task_key": self.task["task_key"],
-            "spark_python_task": self.task["spark_python_task"],
-            "libraries": self.task.get("libraries", []),
-            "attempt_number": 0,
-            **where,
-            **common,
-        }
-        if self.life_cycle != "PENDING" or "existing_cluster_id" in self.task:
-            task["cluster_instance"] = {"cluster_id": self.cluster.cluster_id, "spark_context_id": str(self.job_id)}
-        return {
-            "job_id": self.job_id,
-            "run_id": self.run_id,
-            "number_in_job": self.run_id,
-            "original_attempt_run_id": self.run_id,
-            "run_name": self.body.get("run_name") or "Untitled",
-            "run_type": "SUBMIT_RUN",
-            "format": "MULTI_TASK",
-            "creator_user_name": "rehearsal@example.com",
-            "tasks": [task],
-            **common,
-        }
-
-    def ran(self) -> Ran:
-        return Ran(
-            self.run_id,
-            str(self.body.get("run_name") or "Untitled"),
-            self.cluster.cluster_id,
-            self.task["spark_python_task"]["python_file"],
-            self.result_state,
-            self.began - self.started,
-            self.ended - self.began,
-        )
-
-    def output(self) -> dict[str, Any]:
-        """As runs/get-output answers it, for the task's run."""
-        text = self.logs.read_bytes() if self.logs.exists() else b""
-        metadata = self.described()["tasks"][0] | {"job_id": self.job_id, "run_name": self.described()["run_name"]}
-        output = {"metadata": metadata, "logs": text[-KEPT_OUTPUT:].decode(errors="replace")}
-        output["logs_truncated"] = len(text) > KEPT_OUTPUT
-        errors = {"error": self.error, "error_trace": self.trace}
-        return output | {name: text for name, text in errors.items() if text}
-
-
 class Runs:
     """`local` gives the file here for a path on DBFS or a volume; `secrets` are those that `dbutils` hands out."""
 
@@ -161,6 +43,8 @@ class Runs:
         secrets: Mapping[str, Mapping[str, str]],
     ) -> None:
         self.host = ""
+        self.cancel_seconds = 0.0
+        self.not_to_be_had: set[str] = set()
         self._directory = directory
         self._clusters = clusters
         self._local = local
@@ -185,6 +69,10 @@ class Runs:
         """What ran where, of the runs that have ended, in the order of their end."""
         runs = [run for run in list(self._runs.values()) if run.done.is_set()]
         return [run.ran() for run in sorted(runs, key=lambda run: run.ended)]
+
+    def ids(self) -> list[int]:
+        """Of all runs that were submitted."""
+        return list(self._runs)
 
     def knows_job(self, job_id: str) -> bool:
         return any(str(run.job_id) == job_id for run in self._runs.values())
@@ -222,8 +110,10 @@ class Runs:
         file = task["spark_python_task"]["python_file"]
         if not file.startswith(("dbfs:/", "/Volumes/")):
             raise invalid(f"python_file must be on dbfs:/ or on /Volumes/: {file}")
-        if ("existing_cluster_id" in task) == ("new_cluster" in task):
-            raise invalid(f"Task {task['task_key']} needs one of existing_cluster_id and new_cluster")
+        if len({"existing_cluster_id", "new_cluster", "environment_key"} & set(task)) != 1:
+            raise invalid(f"Task {task['task_key']} needs one of existing_cluster_id, new_cluster and environment_key")
+        if "environment_key" in task:
+            return self._serverless_for(task, body.get("environments") or [])
         if "existing_cluster_id" in task:
             return self._clusters.find(task["existing_cluster_id"])
         spec = task["new_cluster"]
@@ -235,6 +125,16 @@ class Runs:
             raise invalid("new_cluster needs a node_type_id or an instance_pool_id")
         return self._clusters.make({**spec, "cluster_source": "JOB"})
 
+    def _serverless_for(self, task: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> Cluster:
+        specifications = [one["spec"] for one in environments if one["environment_key"] == task["environment_key"]]
+        if len(specifications) != 1 or "environment_version" not in specifications[0]:
+            raise invalid(f"Task {task['task_key']}: no environment {task['environment_key']} with its version")
+        if task.get("libraries"):
+            raise invalid("Libraries field is not supported for serverless task, specify them in the environment.")
+        if not task["spark_python_task"]["python_file"].startswith("/Volumes/"):
+            raise invalid("Serverless compute sees no DBFS: python_file must be on /Volumes/")
+        return self._clusters.serverless(specifications[0].get("dependencies", []))
+
     def _follow(self, run: Run) -> None:
         """A run from its submission to its end, in a thread of its own."""
         try:
@@ -245,25 +145,30 @@ class Runs:
         except Exception as error:
             run.end("INTERNAL_ERROR", "FAILED", f"Unexpected failure of the rehearsal's cluster: {error}")
         finally:
-            if "new_cluster" in run.task:
+            if "existing_cluster_id" not in run.task:
                 run.cluster.stop()
 
     def _execute(self, run: Run) -> None:
         task = run.task["spark_python_task"]
         run.cluster.start()
-        run.cluster.install(run.task.get("libraries", []))
+        run.cluster.install(self._listed([*run.cluster.brought, *run.task.get("libraries", [])]))
         name = f"run-{run.run_id}"
         file, parameters = task["python_file"], task.get("parameters", [])
         if not self._local(file).is_file():
             return run.end("INTERNAL_ERROR", "FAILED", f"Cannot read the python file {file}. Please check driver logs.")
+        seen = "/dbfs/" + file.removeprefix("dbfs:").lstrip("/") if file.startswith("dbfs:") else file
+        order = Task(name, seen, parameters, run.logs, run.result, self._secrets)
         with run.lock:
             if not run.cancelled.is_set():
-                seen = "/dbfs/" + file.removeprefix("dbfs:").lstrip("/") if file.startswith("dbfs:") else file
-                run.process = run.cluster.run(Task(name, seen, parameters, run.logs, run.result, self._secrets))
+                run.process = run.cluster.run(order)
                 run.life_cycle, run.began = "RUNNING", time.time()
         if run.process is None:
             return run.end("TERMINATED", "CANCELED", "Run cancelled.")
         try:
+            code = run.process.wait(_timeout(run))
+            with run.lock:
+                if run.again and not run.cancelled.is_set():
+                    run.process = run.cluster.run(order)
             code = run.process.wait(_timeout(run))
         except subprocess.TimeoutExpired:
             self._kill(run)
@@ -272,6 +177,22 @@ class Runs:
             self._kill(run)
             return run.end("TERMINATED", "CANCELED", "Run cancelled.")
         return self._conclude(run, code)
+
+    def _listed(self, libraries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The libraries with those that files of requirements list. Raises LibraryError for a file that is missing."""
+        listed: list[Mapping[str, Any]] = []
+        for library in libraries:
+            if "requirements" not in library:
+                listed.append(library)
+                continue
+            file = self._local(library["requirements"])
+            if not library["requirements"].startswith("/Volumes/") or not file.is_file():
+                raise LibraryError(f"ERROR: Could not open requirements file: {library['requirements']}")
+            listed += [{"pypi": {"package": line}} for line in file.read_text().splitlines() if line]
+        for name in self.not_to_be_had:
+            if any(str(library.get("pypi", {}).get("package")).startswith(f"{name}==") for library in listed):
+                raise LibraryError(f"ERROR: No matching distribution found for {name}")
+        return listed
 
     def _conclude(self, run: Run, code: int) -> None:
         outcome = json.loads(run.result.read_text()) if run.result.exists() else None
@@ -288,20 +209,21 @@ class Runs:
     def _kill(self, run: Run) -> None:
         """Ends the task's process with all it started, and its Spark jobs."""
         assert run.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(run.process.pid, signal.SIGKILL)
+        _end_process(run.process)
         run.process.wait()
         run.cluster.cancel(f"run-{run.run_id}")
 
-    def _end_early(self, run: Run) -> None:
+    def _end_early(self, run: Run, seconds: float = 0.0) -> None:
         with run.lock:
-            if run.life_cycle in ENDED:
+            if run.life_cycle in ENDED or run.cancelled.is_set():
                 return
             run.cancelled.set()
             if run.process is not None:
                 run.life_cycle = "TERMINATING"
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(run.process.pid, signal.SIGKILL)
+                if seconds:
+                    threading.Timer(seconds, _end_process, [run.process]).start()
+                else:
+                    _end_process(run.process)
 
     def _find(self, run_id: int) -> Run:
         run = self._runs.get(run_id) or self._runs.get(run_id - 1)
@@ -325,15 +247,28 @@ class Runs:
     def _cancel(self, request: Request) -> dict[str, Any]:
         body = request.json()
         check_body(JobsAPI.cancel_run, body)
-        self._end_early(self._find(body["run_id"]))
+        self.cancel(body["run_id"])
         return {}
+
+    def cancel(self, run_id: int) -> None:
+        """Asks for the end of a run."""
+        self._end_early(self._find(run_id), self.cancel_seconds)
+
+    def begin_again(self, run_id: int) -> None:
+        """Ends the process of a run's task, and begins the task again in the same run."""
+        run = self._find(run_id)
+        with run.lock:
+            assert run.process is not None
+            run.again = True
+            _end_process(run.process)
+
+
+def _end_process(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _timeout(run: Run) -> float | None:
     """The shorter of the run's and the task's limits; zero is none."""
     limits = [limit for limit in (run.body.get("timeout_seconds"), run.task.get("timeout_seconds")) if limit]
     return min(limits) if limits else None
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)

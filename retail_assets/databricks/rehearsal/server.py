@@ -65,10 +65,13 @@ class RestServer:
         breaks: str | None = None
         try:
             breaks = self._faults.strike(request.path)
-            if breaks == "drop":
+            if breaks == "drop" or self._faults.moment(request.path, handled=False):
+                breaks = "drop"
                 return self._break(connection, request, breaks)
             self._authorize(request)
             result = answer(self._routes, request)
+            if self._faults.moment(request.path, handled=True):
+                breaks = "lose"
         except ApiError as error:
             result = _error_answer(error)
         except Exception as error:  # a fault of the rehearsal itself: say so instead of hanging the client

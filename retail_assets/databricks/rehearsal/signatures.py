@@ -57,17 +57,7 @@ def _check(value: Any, hint: Any, where: str) -> None:
         for key, item in value.items():
             _check(item, arguments[1], f"{where}.{key}")
     elif dataclasses.is_dataclass(hint):
-        _expect(isinstance(value, dict), where, "an object", value)
-        fields = typing.get_type_hints(hint)
-        names = {field.name: field for field in dataclasses.fields(hint)}
-        for name, field in names.items():
-            required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-            if required and name not in value:
-                raise invalid(f"Missing required field: {where}.{name}")
-        for name, item in value.items():
-            if name not in names:
-                raise _unknown(f"{where}.{name}", typing.cast(type, hint).__name__)
-            _check(item, fields[name], f"{where}.{name}")
+        _check_object(value, typing.cast(type, hint), where)
     elif isinstance(hint, type) and issubclass(hint, Enum):
         members = [member.value for member in hint]
         _expect(value in members, where, f"one of {', '.join(map(str, members))}", value)
@@ -76,6 +66,20 @@ def _check(value: Any, hint: Any, where: str) -> None:
     elif hint in (str, bool):
         _expect(isinstance(value, hint), where, "a string" if hint is str else "true or false", value)
     return None
+
+
+def _check_object(value: Any, hint: type, where: str) -> None:
+    _expect(isinstance(value, dict), where, "an object", value)
+    fields = typing.get_type_hints(hint)
+    names = {field.name: field for field in dataclasses.fields(hint)}
+    for name, field in names.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in value:
+            raise invalid(f"Missing required field: {where}.{name}")
+    for name, item in value.items():
+        if name not in names:
+            raise _unknown(f"{where}.{name}", hint.__name__)
+        _check(item, fields[name], f"{where}.{name}")
 
 
 def _expect(holds: bool, where: str, expected: str, value: Any) -> None:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from retail_assets.lakehouse.session import LOGGING, on_this_machine
+from retail_assets.lakehouse.engines.spark import LOGGING, on_this_machine, with_jars
 
 
 def cluster_configuration(
@@ -16,7 +16,7 @@ def cluster_configuration(
     """
     return {
         # Databricks brings Delta as the format of every table, and a catalog that outlives the cluster.
-        **on_this_machine(Path(shutil.copy(LOGGING, directory))),
+        **with_jars(on_this_machine(Path(shutil.copy(LOGGING, directory)))),
         "spark.app.name": "Databricks Shell",
         "spark.driver.memory": "4g",
         "spark.sql.sources.default": "delta",

@@ -3,8 +3,8 @@
 This file is copied to the cluster and started by the cluster's own Python, where nothing of this repository can be
 imported. Its order comes as one line of JSON on standard input, so that secrets stay out of files and of `ps`:
 `file`, `parameters`, `result` (where to write the error), `secrets` (scope -> key -> value), `name`, `gateway`
-(port and secret of the cluster's JVM, or null for a cluster without Spark). When standard input ends, so does the task:
-the workspace is gone.
+(port and secret of the cluster's JVM, or null for a cluster without Spark), `serverless`. When standard input ends, so
+does the task: the workspace is gone.
 """
 
 import json
@@ -75,8 +75,9 @@ def main() -> None:
         source = Path(file).read_bytes()
         spark = attach(order["gateway"], order["name"]) if order["gateway"] else None
         task = ModuleType("__main__")
-        task.__dict__.update(__file__=file, __builtins__=__builtins__, dbutils=Utilities(order["secrets"]))
-        task.__dict__.update(spark=spark, sc=spark and spark.sparkContext)
+        task.__dict__.update(__file__=file, __builtins__=__builtins__, spark=spark)
+        if not order["serverless"]:  # where neither is a global
+            task.__dict__.update(dbutils=Utilities(order["secrets"]), sc=spark and spark.sparkContext)
         sys.argv, sys.modules["__main__"] = [file, *order["parameters"]], task
         exec(compile(source, file, "exec"), task.__dict__)
     except SystemExit as stop:

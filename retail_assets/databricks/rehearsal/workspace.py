@@ -1,6 +1,6 @@
 """The rehearsal workspace as one thing: made in a directory, with a host, a token and a warm cluster."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,7 +11,8 @@ from retail_assets.databricks.rehearsal.dbfs import Dbfs, absolute
 from retail_assets.databricks.rehearsal.faults import Break, Faults
 from retail_assets.databricks.rehearsal.grants import Grants
 from retail_assets.databricks.rehearsal.metastore import Metastore
-from retail_assets.databricks.rehearsal.runs import Ran, Runs
+from retail_assets.databricks.rehearsal.run import Ran
+from retail_assets.databricks.rehearsal.runs import Runs
 from retail_assets.databricks.rehearsal.server import Received, RestServer
 from retail_assets.databricks.rehearsal.spark_configuration import cluster_configuration
 from retail_assets.databricks.rehearsal.spark_driver import SparkDriver
@@ -43,6 +44,8 @@ class Workspace:
         for place in (self.dbfs, self._local(self.volume)):
             place.mkdir(parents=True, exist_ok=True)
         self.principals = {CALLER, "account users", "analysts", "engineers"}
+        self.absent: set[str] = set()
+        """Securables that there are not, by their full names, where no Spark can be asked."""
         self.secrets: dict[str, dict[str, str]] = {}
         self._spark = spark
         self._faults = Faults()
@@ -111,6 +114,37 @@ class Workspace:
         `drop` (the connection breaks, nothing is done) or `lose` (it is done, and the answer is lost)."""
         self._faults.fail_next(path_pattern, status, times, retry_after)
 
+    def at_next(self, path_pattern: str, action: Callable[[], object], handled: bool = False) -> None:
+        """Does something at the next call whose path has this pattern in it, before it is handled or once it is. The
+        connection breaks."""
+        self._faults.at_next(path_pattern, handled, action)
+
+    @property
+    def run_ids(self) -> list[int]:
+        """The ids of all runs that were submitted."""
+        return self._runs.ids()
+
+    @property
+    def not_to_be_had(self) -> set[str]:
+        """Libraries that pip does not find; to be changed."""
+        return self._runs.not_to_be_had
+
+    def token_lifetime(self, seconds: float) -> None:
+        """How long the OAuth tokens hold that are given out from now on."""
+        self._tokens.lifetime = seconds
+
+    def slow_cancels(self, seconds: float) -> None:
+        """From now on a run that is cancelled goes on for so long."""
+        self._runs.cancel_seconds = seconds
+
+    def cancel_from_outside(self, run_id: int) -> None:
+        """As somebody does in Databricks' own UI."""
+        self._runs.cancel(run_id)
+
+    def run_again(self, run_id: int) -> None:
+        """The task of a run that goes on loses its machine and is begun again in the same run, as serverless does."""
+        self._runs.begin_again(run_id)
+
     def slow_reads(self, file_pattern: str, seconds: float = 0.0, torn: float = 1.0, times: int = 1) -> None:
         """The next `dbfs/read` calls of such a file are late, and see only the first `torn` share of its bytes."""
         self._faults.slow_reads(file_pattern, seconds, torn, times)
@@ -124,12 +158,14 @@ class Workspace:
         return self._clusters.find(self.cluster_id).spark.statement(sql, limit)
 
     def _exists(self, kind: str, name: str) -> bool:
-        """Whether the metastore has a securable. Without Spark nobody can tell, and every name is taken as good."""
+        """Whether the metastore has a securable. Without Spark nobody can tell: only `absent` are not there."""
         quoted = ".".join(f"`{part}`" for part in name.split("."))
         if kind == "VOLUME":
             return self.volumes.joinpath(*name.split(".")).is_dir()
         questions = {"CATALOG": "SHOW SCHEMAS IN", "SCHEMA": "DESCRIBE SCHEMA", "TABLE": "DESCRIBE TABLE"}
-        return not self._spark or "error" not in self.statement(f"{questions[kind]} {quoted}")
+        if not self._spark:
+            return name not in self.absent
+        return "error" not in self.statement(f"{questions[kind]} {quoted}")
 
     def _start_spark(self, cluster: Cluster) -> SparkDriver:
         self._metastore.start()

@@ -103,7 +103,7 @@ def test_a_request_that_the_sdk_could_not_have_made_is_refused_by_the_field_s_na
     ("task", "message"),
     [
         ({"existing_cluster_id": "0101-000000-none"}, "Cluster 0101-000000-none does not exist"),
-        ({}, "one of existing_cluster_id and new_cluster"),
+        ({}, "one of existing_cluster_id, new_cluster and environment_key"),
         ({"new_cluster": ClusterSpec(spark_version="17.3.x-scala2.13", num_workers=1)}, "node_type_id"),
         ({"new_cluster": ClusterSpec(node_type_id="i3.xlarge", num_workers=1)}, "spark_version"),
         (

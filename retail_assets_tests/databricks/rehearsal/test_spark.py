@@ -16,7 +16,7 @@ from retail_assets.databricks.rehearsal.metastore import Metastore
 from retail_assets.databricks.rehearsal.workspace import Workspace
 from retail_assets_tests.databricks.rehearsal.client import ENDED, User
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.jvm]
 
 TABLE = "spark_catalog.shop.invoices"
 

@@ -4,10 +4,12 @@ A package of its own, staged and run remotely by the tests of the launcher. `SHO
 its steps behave and, on the host, where the launcher finds its workspace.
 """
 
+import fcntl
 import json
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -166,6 +168,20 @@ def slow(context: AssetExecutionContext) -> None:
     time.sleep(SHOP.get("seconds", 60))
 
 
+@asset(required_resource_keys={"step_launcher"}, retry_policy=RetryPolicy(max_retries=1))
+def writer(context: AssetExecutionContext) -> None:
+    """Holds a lock for as long as its process lives, and leaves a mark if somebody else does."""
+    lock = Path(SHOP["lock"])
+    with lock.open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.with_suffix(".two").write_text("two writers at once")
+        context.log.info("I am writing")
+        time.sleep(SHOP.get("seconds", 2))
+        held.write("written\n")
+
+
 @asset(required_resource_keys={"step_launcher"})
 def indiscreet(context: AssetExecutionContext) -> None:
     """Tells its secret by every way out."""
@@ -175,9 +191,27 @@ def indiscreet(context: AssetExecutionContext) -> None:
     raise ValueError(f"bad key {secret}")
 
 
+@resource
+def lingering(_: object) -> Iterator[None]:
+    """Takes its time to be put away, after the step's last event."""
+    yield
+    if os.environ.get("RETAIL_ON_CLUSTER"):
+        time.sleep(SHOP.get("lingers", 0))
+
+
+@asset(required_resource_keys={"step_launcher", "lingering"}, retry_policy=RetryPolicy(max_retries=1))
+def indecisive(context: AssetExecutionContext) -> None:
+    """Asks for another try, and is still there for a while."""
+    if context.retry_number == 0:
+        raise ConnectionError("the weather")
+
+
+if SHOP.get("unsettled") and os.environ.get("RETAIL_ON_CLUSTER"):
+    raise RuntimeError("a setting is missing on the cluster")
+
 defs = Definitions(
-    assets=[drops, sales, totals, report, flaky, crash, slow, indiscreet],
+    assets=[drops, sales, totals, report, flaky, crash, slow, writer, indecisive, indiscreet],
     asset_checks=[plausible],
-    resources={"step_launcher": step_launcher, "io_manager": Nothing()},
+    resources={"step_launcher": step_launcher, "io_manager": Nothing(), "lingering": lingering},
     executor=multiprocess_executor if SHOP.get("at_once") else in_process_executor,
 )

@@ -20,7 +20,7 @@ from dagster import (
     op,
 )
 
-from retail_assets.lakehouse.event_log import stored_together
+from retail_assets.lakehouse.gathered_events import stored_together
 from retail_assets.lakehouse.table import REFUSED
 
 DAYS = DailyPartitionsDefinition("2011-01-01", end_date="2014-01-01")

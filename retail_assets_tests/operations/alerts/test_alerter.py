@@ -30,7 +30,7 @@ from dagster._core.definitions.freshness import FreshnessState, FreshnessStateCh
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
-from retail_assets.lakehouse.event_log import stored_together
+from retail_assets.lakehouse.gathered_events import stored_together
 from retail_assets.operations.alerts.delivery import deliver
 from retail_assets.operations.alerts.events import RETRY_PATIENCE_SECONDS, AssetGraph
 from retail_assets.operations.alerts.messages import Links

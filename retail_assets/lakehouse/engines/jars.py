@@ -1,21 +1,25 @@
 """What a local Spark session starts from: the Delta jars, and an archive of the classes that it will load.
 
 The wheel of delta-spark carries no jars. Spark can resolve them at every start of a session, which costs seconds and
-a network; here they are resolved once, at set-up, by Spark's own resolver, and checked against their locked hashes.
-Set-up also records the classes that a first use of Delta loads (application class-data sharing): later sessions start
-faster.
+a network; here they are resolved once, when a JVM is first wanted, by Spark's own resolver, and checked against their
+locked hashes. Then the classes that a first use of Delta loads are recorded (application class-data sharing): later
+sessions start faster.
 """
 
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from datetime import date
 from pathlib import Path
 
+from retail_assets.lakehouse.engines.java import require_java
+
 JARS = Path(sys.prefix) / "share" / "retail-assets" / "jars"
 CLASS_ARCHIVE = JARS / "classes.jsa"
+LOCK = Path(__file__).with_name("jars.lock")
 
 # Spark's own distribution already has what Delta needs at run time but for these two.
 NEEDED = ("delta-spark", "delta-storage")
@@ -25,13 +29,22 @@ EXCLUDED = (
 )
 
 
-def jar_files() -> list[Path]:
-    """The jars a local session needs; empty before `make setup`, or where the platform brings Delta itself."""
+def wanted_jars() -> list[Path]:
+    """The jars that a local session needs; when first asked for they are fetched, and their classes recorded."""
+    found = sorted(JARS.glob("*.jar"))
+    if found:
+        return found
+    require_java()
+    sys.stderr.write("Fetching what Spark needs for Delta tables; this happens once …\n")
+    for task in ([str(LOCK)], ["record-classes"]):  # each in a JVM of its own
+        made = subprocess.run([sys.executable, "-m", __name__, *task], capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise RuntimeError(f"Delta's jars could not be prepared:\n{made.stdout}{made.stderr}")
     return sorted(JARS.glob("*.jar"))
 
 
 def locked_hashes(lock: Path) -> dict[str, str]:
-    """File name -> SHA-256, as `requirements/jars.lock` states them (the format of sha256sum)."""
+    """File name -> SHA-256, as jars.lock states them (the format of sha256sum)."""
     lines = (line.split() for line in lock.read_text().splitlines() if line and not line.startswith("#"))
     return {name: digest for digest, name in lines}
 
@@ -66,25 +79,24 @@ def fetch(lock: Path) -> None:
 
 def record_classes() -> None:
     """Writes the class archive: does what a table's step does, small, in a JVM that records what it loads."""
-    from dagster_pyspark.resources import spark_session_from_config
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    from retail_assets.lakehouse.path_tables import DeltaTables
-    from retail_assets.lakehouse.session import spark_config
-    from retail_assets.partitions.keys import within
+    from retail_assets.lakehouse.engines.spark import local_session, spark_config
+    from retail_assets.lakehouse.path_tables import PathTables
+    from retail_assets.partitions.keys import PARTITION, within
     from retail_assets.settings import Settings
 
     CLASS_ARCHIVE.unlink(missing_ok=True)
     config = spark_config(Settings.read({}))
     config["spark.driver.extraJavaOptions"] += f" -XX:ArchiveClassesAtExit={CLASS_ARCHIVE}"
     with tempfile.TemporaryDirectory() as directory:
-        spark = spark_session_from_config(config)
-        tables, name, day = DeltaTables(spark, directory), ("recorded", "rows"), date(2011, 12, 9)
+        spark = local_session(config)
+        tables, name, day = PathTables(spark, directory), ("recorded", "rows"), date(2011, 12, 9)
         rows = spark.createDataFrame([(day, "a", 1.5), (day, "b", 2.5)], "day date, name string, amount double")
         rows = rows.mapInArrow(_unchanged, rows.schema).persist()
         for _ in range(2):
-            tables.replace(name, rows, "day", [day])
+            tables.replace(name, rows, {PARTITION: "day"}, [day])
         read = tables.read(name).filter(within("day", [day]))
         ranked = read.withColumn("rank", F.rank().over(Window.partitionBy("day").orderBy("amount")))
         ranked.join(read, ["day", "name"]).groupBy("day").agg(F.countDistinct("name"), F.sum("rank")).collect()
