@@ -42,8 +42,10 @@ LIBRARIES = (
 )
 """What the package imports, beside CARRIED and what the runtime brings."""
 
-SPARK = frozenset({"pyspark", "pyspark-client", "pyspark-connect", "delta-spark", "databricks-connect", "py4j"})
-"""What the runtime brings itself and no library may bring."""
+SPARK = frozenset(
+    {"pyspark", "pyspark-client", "pyspark-connect", "delta-spark", "databricks-connect", "py4j", "pysail"}
+)
+"""What the runtime brings itself, or stands for, and no library may bring."""
 
 CARRIED = ("dagster-pyspark", "dagster-spark")
 """Small packages of plain Python that require Spark: they travel in the zip of the code, past pip."""

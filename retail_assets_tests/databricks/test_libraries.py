@@ -27,7 +27,7 @@ from retail_assets.settings import project_root
 
 PACKAGE = project_root() / "retail_assets"
 LOCK = project_root() / "requirements" / "requirements.lock"
-NOT_BY_PIP = {"pyspark", "delta-spark", *CARRIED}
+NOT_BY_PIP = SPARK | set(CARRIED)
 
 
 def names(content: bytes) -> list[str]:
