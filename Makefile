@@ -37,15 +37,16 @@ ui: setup ## the Dagster UI on http://localhost:3000
 	$(BIN)/retail ui
 
 test: setup lint ## lint, types, tests
-	@# What needs no engine runs beside what shares the session there is; its output comes afterwards.
-	@beside=$$(mktemp); \
+	@# What needs no engine runs beside what shares a session, first the embedded engine's, then Spark's where Java is; its
+	@# output comes afterwards.
+	@beside=$$(mktemp); failed=0; \
 	$(BIN)/python -m pytest -m "not long and not spark and not jvm" >$$beside 2>&1 & without=$$!; \
-	$(BIN)/python -m pytest -m "not long and spark and not jvm"; failed=$$?; \
-	wait $$without || failed=$$?; \
-	cat $$beside; rm -f $$beside; \
+	$(BIN)/python -m pytest -m "not long and spark and not jvm" || failed=$$?; \
 	if $(BIN)/python -m retail_assets.lakehouse.engines.java; \
 	then RETAIL_ENGINE=spark $(BIN)/python -m pytest -m "not long and jvm" || failed=$$?; \
 	else echo "No Java on this machine: the tests of Spark on a JVM were left out."; $(BIN)/python -m pytest --collect-only -q -m "not long and jvm" | tail -1; fi; \
+	wait $$without || failed=$$?; \
+	cat $$beside; rm -f $$beside; \
 	exit $$failed
 
 test-long: setup test-oldest ## what takes longer: random kills, the full real data, scale
