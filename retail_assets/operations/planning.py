@@ -25,6 +25,7 @@ from retail_assets.lakehouse.table import HISTORY
 from retail_assets.operations.contents import Contents, Read
 from retail_assets.operations.materializations import Made, newest_materializations
 from retail_assets.operations.stored import Gone, Stored
+from retail_assets.partitions.cadence import WHOLE
 from retail_assets.partitions.keys import PARTITION
 
 Partition = tuple[AssetKey, str]
@@ -234,11 +235,17 @@ def what_is_due(
     return {key: partitions for key, partitions in due.items() if partitions}
 
 
+_NO_END = str(date.max)
+"""Up to where a table can be made that reads only what has no history."""
+
+
 def _newest(graph: Graph, arrived: Mapping[AssetKey, tuple[set[str], str | None]]) -> dict[AssetKey, str]:
     """Up to where each table can be made, from the newest landed day on; empty where nothing has landed."""
     newest: dict[AssetKey, str] = {}
     for key in graph.assets:
         newest[key] = (arrived[key][1] if key in arrived else _upstream(graph, key, newest)) or ""
+        if newest[key] and graph.partitions(key) == [str(WHOLE)]:
+            newest[key] = _NO_END
     return newest
 
 
