@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from retail_assets.invoices import raw_invoices
 from retail_assets.landing import drop_reader
-from retail_assets.online_retail import raw_invoices
 from retail_assets_tests.workbench import Workbench, line
 
 
