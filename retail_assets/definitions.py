@@ -1,6 +1,7 @@
 """What Dagster loads. Only wires: tables and resources, the same in both deployments."""
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from retail_assets.landing.drops import LandingZone
 from retail_assets.operations.alerts.sensor import alert_sensors
 from retail_assets.operations.arrival_sensor import arrival_sensor
 from retail_assets.operations.automation import automated, following_sensor, month_end
-from retail_assets.operations.binding import Places
+from retail_assets.operations.catch_up import catch_up_job
 from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
@@ -57,7 +58,8 @@ def build_definitions(settings: Settings) -> Definitions:
         online_retail.RESULTS.asset(),
         pipeline_metrics_asset(),
     ]
-    return Definitions(
+    catch_up = catch_up_jobs(settings, calendar, lambda: definitions)
+    definitions = Definitions(
         assets=assets,
         resources={
             "pyspark": pyspark,
@@ -88,10 +90,10 @@ def build_definitions(settings: Settings) -> Definitions:
             ),
             "step_launcher": step_launcher(settings),
         },
-        jobs=[*governance(settings), maintenance],
+        jobs=[*governance(settings), *catch_up, maintenance],
         schedules=[month_end(settings), maintenance_schedule(maintenance)],
         sensors=[
-            *arrival_sensors(settings, calendar),
+            *arrival_sensors(settings, calendar, catch_up),
             following_sensor(settings),
             pipeline_metrics_sensor(settings.lakehouse),
             *alert_sensors(settings.alerts, settings.ui_url, assets),
@@ -100,6 +102,7 @@ def build_definitions(settings: Settings) -> Definitions:
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else side_by_side_executor,
     )
+    return definitions
 
 
 def fitted_models(settings: Settings) -> str | None:
@@ -127,12 +130,21 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
     return databricks_step_launcher
 
 
-def arrival_sensors(settings: Settings, calendar: Calendar) -> list[SensorDefinition]:
+def catch_up_jobs(
+    settings: Settings, calendar: Calendar, definitions: Callable[[], Definitions]
+) -> list[JobDefinition]:
+    """The job that makes what has arrived in each landing zone, and what follows from it; locally, where one process
+    makes all tables."""
+    return [] if settings.databricks else [catch_up_job(settings, inbox(settings, calendar), definitions)]
+
+
+def arrival_sensors(
+    settings: Settings, calendar: Calendar, catch_up: Sequence[JobDefinition]
+) -> list[SensorDefinition]:
     """The sensor of each source's landing zone; none where only the cluster can list it."""
     if settings.only_cluster_sees_landing:
         return []
-    places = Places.of(settings)
-    return [arrival_sensor(inbox(settings, calendar), places, settings.days_per_run, settings.tick_seconds)]
+    return [arrival_sensor(settings, inbox(settings, calendar), next(iter(catch_up), None))]
 
 
 def governance(settings: Settings) -> list[JobDefinition]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dagster import Failure, RetryPolicy
-from dagster._core.errors import DagsterError
+from dagster_shared.error import DagsterError
 from pyspark.errors import AnalysisException
 
 ONE_MORE_TRY = RetryPolicy(max_retries=1, delay=5)

@@ -39,17 +39,15 @@ from dagster_shared.error import SerializableErrorInfo
 from retail_assets.operations.binding import NOWHERE, Places
 from retail_assets.operations.contents import Contents
 from retail_assets.operations.main_job_lock import alone
+from retail_assets.operations.planned_runs import PlannedRun, next_run, without_blocked
 from retail_assets.operations.planning import (
     Graph,
     Landed,
     Partition,
-    PlannedRun,
     Request,
     arrivals_since,
     looked_back,
-    next_run,
     what_is_due,
-    without_blocked,
 )
 from retail_assets.operations.stored import Stored, told
 from retail_assets.settings import project_root
@@ -134,7 +132,8 @@ def run_main_job(
                 _tell(observer, [*notices, *told(past.gone, places.lakehouse)], due, warm_up)
             # With --all everything is always due: once is enough.
             due = {key: [p for p in ps if (key, p) not in attempted] for key, ps in due.items()}
-            left, summary.waiting = without_blocked(graph, {k: ps for k, ps in due.items() if ps}, failed)
+            blocked = failed | request.leaves_alone(graph, past, due)
+            left, summary.waiting = without_blocked(graph, {k: ps for k, ps in due.items() if ps}, blocked)
             run = next_run(graph, left)
             if run is None:
                 break
