@@ -271,6 +271,7 @@ def _make_what_is_due(
     from retail_assets.operations.pipeline_metrics import keep_pipeline_metrics
     from retail_assets.operations.progress import Progress, report
     from retail_assets.operations.stored import TableUnreadable
+    from retail_assets.operations.warm_up import warm_up
     from retail_assets.sources.arrivals import arrivals
     from retail_assets.sources.known import known_sources
 
@@ -290,7 +291,7 @@ def _make_what_is_due(
                 arrived.landed,
                 request(keys),
                 Progress(console),
-                warm_up=lambda partitions: _warm_up(settings, partitions),
+                warm_up=lambda partitions: warm_up(settings, partitions),
                 whole=_whole_job() if settings.databricks else None,
                 places=arrived.places,
             )
@@ -357,21 +358,6 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
         ok = _make_what_is_due(Settings.read(), landed_at, console, lambda keys: Request(tables=keys))
         what_ran_where(console, workspace)
     return ok
-
-
-# With more partitions than these to make, code that is compiled well pays.
-SHORT_RUN_PARTITIONS = 100
-
-
-def _warm_up(settings: Settings, partitions: int) -> None:
-    """Starts the engine, then loads what the models need, while the first tables are being made."""
-    if settings.databricks:  # both are the cluster's
-        return
-    from retail_assets.analytics.tracking import load
-    from retail_assets.lakehouse.engines.choice import start
-
-    start(settings, short=partitions <= SHORT_RUN_PARTITIONS)
-    load(settings.mlflow_tracking_uri)
 
 
 def _quiet_instance() -> Any:
