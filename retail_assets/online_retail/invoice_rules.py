@@ -3,6 +3,10 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from retail_assets.landing.dialect import Dialect
+from retail_assets.online_retail.source import INVOICES
+from retail_assets.online_retail.written_values import moment, present, price, whole_number
+
 MALFORMED_LINE = "malformed_line"
 INVALID_INVOICE_NO = "invalid_invoice_no"
 MISSING_STOCK_CODE = "missing_stock_code"
@@ -15,42 +19,33 @@ NEGATIVE_QUANTITY = "negative_quantity"
 # largest real quantity is 80,995.
 LARGEST_QUANTITY = 1_000_000
 
+LARGEST_LINE = 10**15
+"""Pounds: what DECIMAL(18,3) cannot hold any more."""
+
 REASONS = {
     MALFORMED_LINE: "The line is no row of the file's table: ragged, broken quotes, or undecodable",
     INVALID_INVOICE_NO: "Not an optional letter and six digits",
     MISSING_STOCK_CODE: "No stock code",
-    INVALID_QUANTITY: f"Not an integer, 0, or beyond {LARGEST_QUANTITY:,}",
+    INVALID_QUANTITY: f"Not a whole number, 0, or beyond {LARGEST_QUANTITY:,}",
     INVALID_UNIT_PRICE: "Not a number of at most three decimals, or negative",
     INVALID_INVOICE_DATE: "Not a date, or not the day of its drop",
     NEGATIVE_QUANTITY: "Negative without being a cancellation",
 }
 
-# Day and month may stand in either order, with dots as well: the day of the drop says which is meant. Whatever date
-# `retail land` goes by must be read here.
-_WRITTEN_DATE = r"^[0-9]{1,2}[/.][0-9]{1,2}[/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?\z"
-"""What these forms may be held against: beyond it engines differ in what they forgive."""
 
-_WRITTEN_PRICE = r"^ *[+-]?[0-9.]+ *\z"
-"""What may be cast to a decimal: engines read exponents and other scripts' digits differently."""
-
-_WRITTEN_DATES = ("M/d/yyyy[ H:mm[:ss]]", "d/M/yyyy[ H:mm[:ss]]")
-
-
-def read_rows(raw: DataFrame) -> DataFrame:
+def read_rows(raw: DataFrame, dialect: Dialect = INVOICES.dialect) -> DataFrame:
     """Adds to raw rows typed values (`typed_…`, NULL where unreadable) and `reasons`, an array, empty if usable."""
     # Codes are not trimmed: a code with a blank in it is no product code (one real line, which the reference figures
     # count as a service). Upper and lower case are one: 85123a is 85123A.
-    invoice_no, code = F.upper(F.trim("invoice_no")), F.upper("stock_code")
+    invoice_no, code = F.upper(present(F.col("invoice_no"), dialect)), F.upper("stock_code")
     typed = raw.withColumns(
         {
             "typed_invoice_no": invoice_no,
-            "typed_stock_code": F.when(F.trim(code) != "", code),
-            "typed_quantity": _number("quantity", r"^[+-]?[0-9]+\z", "int"),
-            "typed_unit_price": _number(
-                "unit_price", r"^[+-]?([0-9]+(\.[0-9]{0,3}0*)?|\.[0-9]{1,3}0*)\z", "decimal(12,3)"
-            ),
-            "typed_invoice_ts": _timestamp(),
-            "typed_customer_id": _present(F.regexp_replace(F.trim("customer_id"), r"\.0+\z", "")),
+            "typed_stock_code": F.when(present(code, dialect).isNotNull(), code),
+            "typed_quantity": whole_number("quantity", dialect),
+            "typed_unit_price": price("unit_price", dialect),
+            "typed_invoice_ts": moment("invoice_ts", "invoice_date", dialect),
+            "typed_customer_id": present(F.regexp_replace(F.trim("customer_id"), r"\.0+\z", ""), dialect),
         }
     )
     quantity = F.col("typed_quantity")
@@ -68,33 +63,11 @@ def read_rows(raw: DataFrame) -> DataFrame:
     return typed.withColumn("reasons", F.when(F.col("malformed_line").isNotNull(), malformed).otherwise(found))
 
 
-def landed_money() -> Column:
+def landed_money(dialect: Dialect = INVOICES.dialect) -> Column:
     """What a landed row is worth: quantity × unit price where both can be read and the product held, else 0."""
-    product = "try_cast(quantity AS int) * try_cast(unit_price AS decimal(12,3))"
-    written = F.col("unit_price").rlike(_WRITTEN_PRICE)
-    return F.coalesce(F.when(written, _try_cast(product, "decimal(18,3)")), F.lit(0))
-
-
-def _try_cast(expression: str, kind: str) -> Column:
-    """In SQL, as Spark 3.5 has it there only."""
-    return F.expr(f"try_cast({expression} AS {kind})")
-
-
-def _number(name: str, pattern: str, kind: str) -> Column:
-    return F.when(F.trim(name).rlike(pattern), _try_cast(f"trim({name})", kind))
-
-
-def _timestamp() -> Column:
-    """ISO dates and times by a cast; other written forms where they give the drop's own day."""
-    text = F.trim("invoice_ts")
-    iso = F.when(text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}"), _try_cast("trim(invoice_ts)", "timestamp"))
-    written = [F.try_to_timestamp(F.translate(text, ".", "/"), F.lit(form)) for form in _WRITTEN_DATES]
-    own_day = [F.when(F.to_date(moment) == F.col("invoice_date"), moment) for moment in written]
-    return F.coalesce(iso, F.when(text.rlike(_WRITTEN_DATE), F.coalesce(*own_day)))
-
-
-def _present(text: Column) -> Column:
-    return F.when(text != "", text)
+    product = whole_number("quantity", dialect).cast("decimal(10,0)") * price("unit_price", dialect)
+    held = F.abs(product) < LARGEST_LINE
+    return F.coalesce(F.when(held, product.cast("decimal(18,3)")), F.lit(0))
 
 
 def _holds(condition: Column) -> Column:

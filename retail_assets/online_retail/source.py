@@ -1,5 +1,6 @@
 """Online Retail as it is published: UCI's workbook and the CSV versions of it write two different headers."""
 
+from retail_assets.landing.dialect import Dialect
 from retail_assets.landing.layout import SourceLayout
 
 INVOICES = SourceLayout(
@@ -15,4 +16,5 @@ INVOICES = SourceLayout(
         "country": ("Country",),
     },
     date_column="invoice_ts",
+    dialect=Dialect(time_zone="Europe/London"),
 )
