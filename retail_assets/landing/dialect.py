@@ -100,6 +100,11 @@ class DateForm:
         return moment.replace(year=moment.year + 100) if moment.year < 2000 and "%y" in self.form else moment
 
     @property
+    def looks_like(self) -> str:
+        """The pattern of what is in this form: beyond it engines differ in what they forgive."""
+        return rf"^{self._pattern.pattern}\z"
+
+    @property
     def spark(self) -> str:
         """The form in Spark's notation."""
         return self._each(1, lambda text: re.sub("[A-Za-z]+", lambda word: f"'{word[0]}'", text.replace("'", "''")))

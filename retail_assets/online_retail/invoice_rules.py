@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.landing.dialect import Dialect
 from retail_assets.online_retail.source import INVOICES
-from retail_assets.online_retail.written_values import moment, present, price, whole_number
+from retail_assets.online_retail.written_values import moment, present, price, whole_number, worth
 
 MALFORMED_LINE = "malformed_line"
 INVALID_INVOICE_NO = "invalid_invoice_no"
@@ -64,8 +64,9 @@ def read_rows(raw: DataFrame, dialect: Dialect = INVOICES.dialect) -> DataFrame:
 
 
 def landed_money(dialect: Dialect = INVOICES.dialect) -> Column:
-    """What a landed row is worth: quantity × unit price where both can be read and the product held, else 0."""
-    product = whole_number("quantity", dialect).cast("decimal(10,0)") * price("unit_price", dialect)
+    """What a landed row is worth: quantity × unit price where both can be read and the product held, else 0. A price of
+    more decimals than silver holds is worth something, too, in quarantine."""
+    product = whole_number("quantity", dialect).cast("decimal(10,0)") * worth("unit_price", dialect)
     held = F.abs(product) < LARGEST_LINE
     return F.coalesce(F.when(held, product.cast("decimal(18,3)")), F.lit(0))
 

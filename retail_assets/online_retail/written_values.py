@@ -13,10 +13,14 @@ from retail_assets.landing.dialect import Dialect
 
 # Day and month may stand in either order, with dots as well, where the dialect does not say: then the day of the drop
 # does. Whatever date `retail land` goes by must be read here.
+_WRITTEN_DATE = r"^[0-9]{1,2}[/.][0-9]{1,2}[/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?\z"
 _MONTH_FIRST, _DAY_FIRST = "M/d/yyyy[ H:mm[:ss]]", "d/M/yyyy[ H:mm[:ss]]"
 
 _OFFSET = r"^(.*[0-9]:[0-9]{2}.*?) ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2})\z"
 """A time stamp, and its offset from UTC."""
+
+_SPACES = " \u00a0\u202f"
+"""What may stand between a number and its currency."""
 
 _AFTER_A_DATE = 12
 """The character from which on a minus is none of an ISO date."""
@@ -54,13 +58,21 @@ def price(name: str, dialect: Dialect) -> Column:
     return F.when(written, text.cast("decimal(12,3)"))
 
 
+def worth(name: str, dialect: Dialect) -> Column:
+    """DECIMAL(18,9) of what is written as a price, with more decimals than a price may have, too; else NULL."""
+    text = _plain_number(name, dialect)
+    written = text.rlike(r"^[+-]?0*([0-9]{1,9}(\.[0-9]{0,9}0*)?|\.[0-9]{1,9}0*)\z")
+    return F.when(written, text.cast("decimal(18,9)"))
+
+
 def _plain_number(name: str, dialect: Dialect) -> Column:
     """The text of a number with a decimal point and nothing else between its digits; NULL if signs stand elsewhere than
     the dialect has them."""
     text = F.trim(F.col(name))
-    for currency in dialect.currencies:
-        sign = re.escape(currency)
-        text = F.trim(F.regexp_replace(text, rf"^([+-]?){sign}|{sign}\z", "$1"))
+    if dialect.currencies:
+        sign = "|".join(map(re.escape, dialect.currencies))
+        parts = rf"^([+-]?)[{_SPACES}]*(?:{sign})?[{_SPACES}]*([+-]?.*?)[{_SPACES}]*(?:{sign})?\z"
+        text = F.concat(F.regexp_extract(text, parts, 1), F.regexp_extract(text, parts, 2))
     if (dialect.decimal, dialect.thousands) == (".", ""):
         return text
     decimal, thousands = re.escape(dialect.decimal), "".join(map(re.escape, dialect.thousands))
@@ -84,7 +96,10 @@ def moment(name: str, day: str, dialect: Dialect) -> Column:
 
 def _declared_times(text: Column, dialect: Dialect) -> list[Column]:
     iso = F.when(text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}"), F.try_to_timestamp(text))
-    return [iso, *(F.try_to_timestamp(text, F.lit(form.spark)) for form in dialect.date_forms)]
+    forms = [
+        F.when(text.rlike(form.looks_like), F.try_to_timestamp(text, F.lit(form.spark))) for form in dialect.date_forms
+    ]
+    return [iso, *forms]
 
 
 def _zoned_time(text: Column, dialect: Dialect) -> Column:
@@ -101,4 +116,4 @@ def _written_date(text: Column, day: str, dialect: Dialect) -> Column:
     orders = {None: (_MONTH_FIRST, _DAY_FIRST), True: (_DAY_FIRST,), False: (_MONTH_FIRST,)}[dialect.day_first]
     read = [F.try_to_timestamp(F.translate(text, ".", "/"), F.lit(order)) for order in orders]
     own_day = [F.when(F.to_date(one) == F.col(day), one) for one in read]
-    return F.when(text.rlike("^[0-9]{1,2}[/.]"), F.coalesce(*own_day))
+    return F.when(text.rlike(_WRITTEN_DATE), F.coalesce(*own_day))

@@ -143,7 +143,7 @@ def test_money_is_what_is_written_as_a_price(spark: SparkSession):
     assert {row.unit_price: str(row.money) for row in worth if row.money} == {
         "2.55": "5.100",
         " 2.55 ": "5.100",
-        "2.5555": "5.112",
+        "2.5555": "5.111",
     }
 
 
