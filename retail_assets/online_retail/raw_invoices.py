@@ -27,10 +27,11 @@ from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drop_reader import DropRefused, content_hash, inspect
 from retail_assets.landing.drop_rows import drop_rows
 from retail_assets.landing.drops import Drop, LandingZone
-from retail_assets.online_retail.source import INVOICES
+from retail_assets.landing.layout import SourceLayout
 from retail_assets.operations.arrival import CONTENTS, DROPS, fingerprints
 from retail_assets.partitions.cadence import daily
 from retail_assets.partitions.keys import PartitionWindow, as_days, within
+from retail_assets.shops.shop import Shop
 
 BYTES_PER_TASK = 32 * 1024 * 1024
 
@@ -65,9 +66,9 @@ class RawInvoices(Contract):
     invoice_month: Text = month_directory("the drop's day")
 
 
-def raw_invoices(drops: DataFrame) -> DataFrame:
+def raw_invoices(drops: DataFrame, layout: SourceLayout) -> DataFrame:
     """The rows of the drops, from a frame of `path, size, modified_ns, invoice_date`."""
-    return drop_rows(drops, INVOICES, "invoice_date").withColumn("ingested_at", F.current_timestamp())
+    return drop_rows(drops, layout, "invoice_date").withColumn("ingested_at", F.current_timestamp())
 
 
 @check("Every drop of the day can be read and has the columns it must have")
@@ -94,10 +95,10 @@ def drops_as_expected(day: Evidence) -> Verdict:
 
 
 @table(RawInvoices, daily, layer=BRONZE, kinds=["csv"], checks=[drops_readable, drops_as_expected])
-def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
+def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource, source: Shop) -> Built:
     """The drops of the window's days; days with a drop that cannot be read are refused, the others go on."""
     landed: dict[str, list[Drop]] = {key: [] for key in window.keys}
-    for drop in landing.drops(INVOICES.name):
+    for drop in landing.drops(source.name):
         if drop.day.isoformat() in landed:
             landed[drop.day.isoformat()].append(drop)
     refused: dict[str, str] = {}
@@ -105,7 +106,7 @@ def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkRes
     inspected: dict[str, list[InspectedDrop]] = {}
     for key, drops in landed.items():
         try:
-            inspected[key], noted = _inspected(drops)
+            inspected[key], noted = _inspected(drops, source.layout)
         except DropRefused as refusal:
             refused[key] = str(refusal)
         else:
@@ -113,7 +114,7 @@ def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkRes
                 notes[key] = noted
     readable = [found.drop for of_day in inspected.values() for found in of_day if not found.same_as]
     return Built(
-        raw_invoices(_frame(pyspark.spark_session, readable)),
+        raw_invoices(_frame(pyspark.spark_session, readable), source.layout),
         findings={"refused": refused, "notes": notes},
         metadata={
             key: {
@@ -136,13 +137,13 @@ class InspectedDrop:
     same_as: str | None = None
 
 
-def _inspected(drops: list[Drop]) -> tuple[list[InspectedDrop], list[str]]:
+def _inspected(drops: list[Drop], layout: SourceLayout) -> tuple[list[InspectedDrop], list[str]]:
     """The drops of one day, each content to be read once, and what is noteworthy about them. Raises DropRefused."""
     notes: list[str] = []
     found: list[InspectedDrop] = []
     first: dict[str, str] = {}
     for drop in drops:
-        header = inspect(drop.path, INVOICES)
+        header = inspect(drop.path, layout)
         if header.extra_columns:
             notes.append(f"{drop.name}: unknown columns {', '.join(header.extra_columns)} (kept in extra_columns)")
         # Read to its end here: a gzip found broken only by a worker would take all other days along.

@@ -2,6 +2,8 @@
 
 from retail_assets.landing.dialect import Dialect
 from retail_assets.landing.layout import SourceLayout
+from retail_assets.shops.closed_days import ClosedDays, closed_days
+from retail_assets.shops.shop import Shop
 
 INVOICES = SourceLayout(
     name="online_retail",
@@ -18,3 +20,5 @@ INVOICES = SourceLayout(
     date_column="invoice_ts",
     dialect=Dialect(time_zone="Europe/London"),
 )
+
+ONLINE_RETAIL = Shop("online_retail", "Online Retail II", "GBP", INVOICES, ClosedDays(closed_days))

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.landing.drops import Drop
+from retail_assets.landing.layout import SourceLayout
 from retail_assets.online_retail import raw_invoices
 from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.operations.main_job import Summary
@@ -335,8 +336,10 @@ def test_a_drop_that_changes_between_the_look_at_it_and_its_reading_is_told_in_o
     path = workbench.drop("2011-01-04", rows_of("2011-01-04", 500401))
     look = raw_invoices._inspected
 
-    def look_while_more_arrives(drops: list[Drop]) -> tuple[list[raw_invoices.InspectedDrop], list[str]]:
-        seen = look(drops)
+    def look_while_more_arrives(
+        drops: list[Drop], layout: SourceLayout
+    ) -> tuple[list[raw_invoices.InspectedDrop], list[str]]:
+        seen = look(drops, layout)
         with path.open("a") as file:
             file.write(line("500402") + "\n")
         return seen
