@@ -221,7 +221,7 @@ def _columns(
     # Undeclared, it is the one by which the header has the most of our columns; a comma if none has any.
     delimiter = declared or max(DELIMITERS, key=recognised)
     headers = tuple(header.strip() or f"column_{position}" for position, header in enumerate(split(delimiter), start=1))
-    columns = tuple(layout.recognised(header) for header in headers)
+    columns = layout.columns_of(headers)
     missing = layout.missing(headers)
     if missing:
         # A first line of which nothing is known may be a row, and this is mailed.
@@ -267,7 +267,8 @@ def _blocks(stream: Stream, rest: bytes, header: Header, path: str) -> Iterator[
 def _batch(block: Block, header: Header, schema: pa.Schema, name: str) -> pa.RecordBatch:
     rows = len(block.malformed)
     by_name = dict(zip(header.columns, block.columns, strict=True))
-    known = [by_name[column] for column in schema.names[: schema.get_field_index("extra_columns")]]
+    absent = pa.nulls(rows, pa.string())  # no file of this source has the column
+    known = [by_name.get(column, absent) for column in schema.names[: schema.get_field_index("extra_columns")]]
     return pa.RecordBatch.from_arrays(
         [*known, _extra(block, header), block.malformed, pa.array(block.line_numbers), pa.repeat(name, rows)],
         schema=schema,

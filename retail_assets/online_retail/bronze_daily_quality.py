@@ -26,6 +26,7 @@ from retail_assets.online_retail.invoice_rules import (
     INVALID_UNIT_PRICE,
     NEGATIVE_QUANTITY,
     landed_money,
+    product_code,
 )
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
@@ -130,7 +131,7 @@ def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame
         F.size(F.collect_set("invoice_no")).alias("invoices"),
         F.size(F.collect_set("customer_id")).alias("customers"),
         F.sum(landed_money()).alias("landed_value"),
-        F.array_sort(F.collect_set(F.upper("stock_code"))).alias("stock_codes"),
+        F.array_sort(F.collect_set(product_code(F.col("stock_code"), F.col("description")))).alias("stock_codes"),
         F.array_sort(F.collect_set("country")).alias("countries"),
         F.array_sort(F.array_distinct(F.flatten(F.collect_set(F.map_keys("extra_columns"))))).alias("unknown_columns"),
     )

@@ -23,7 +23,8 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
-from retail_assets.online_retail.clean_transactions import CleanTransactions, is_product_code, sums_of_lines
+from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
+from retail_assets.online_retail.invoice_rules import is_product
 from retail_assets.partitions.cadence import monthly, preceding
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -122,7 +123,7 @@ def product_metrics(transactions: DataFrame) -> DataFrame:
 
 def _of_products(transactions: DataFrame) -> DataFrame:
     """Sales and cancellations of products, with their month."""
-    wanted = (F.col("line_type") == "product") | (F.col("is_cancellation") & is_product_code())
+    wanted = (F.col("line_type") == "product") | (F.col("is_cancellation") & is_product(F.col("stock_code")))
     return transactions.filter(wanted).withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
 
 

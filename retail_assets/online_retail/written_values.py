@@ -39,10 +39,10 @@ def present(text: Column, dialect: Dialect) -> Column:
     return F.when((trimmed != "") & ~is_word, trimmed)
 
 
-def whole_number(name: str, dialect: Dialect) -> Column:
+def whole_number(written: Column | str, dialect: Dialect) -> Column:
     """INT of a column that holds a whole number in any spelling, such as 6, 6.0 or 1e3; else NULL, as beyond nine
     digits."""
-    text = _plain_number(name, dialect)
+    text = _plain_number(written, dialect)
     digits = F.when(text.rlike(r"^[+-]?0*[0-9]{1,9}\z"), text.cast("int"))
     zeros = F.when(text.rlike(r"^[+-]?0*[0-9]{1,9}\.0*\z"), F.regexp_replace(text, r"\..*\z", "").cast("int"))
     value = F.when(text.rlike(r"^[+-]?[0-9]{1,9}(\.[0-9]*)?[eE]\+?[0-9]{1,2}\z"), text.cast("double"))
@@ -50,25 +50,25 @@ def whole_number(name: str, dialect: Dialect) -> Column:
     return F.coalesce(digits, zeros, F.when(whole, value.cast("int")))
 
 
-def price(name: str, dialect: Dialect) -> Column:
+def price(written: Column | str, dialect: Dialect) -> Column:
     """DECIMAL(12,3) of a column that holds a number of at most three decimals, zeros after them apart; else NULL, as
     beyond nine digits before them."""
-    text = _plain_number(name, dialect)
-    written = text.rlike(r"^[+-]?0*([0-9]{1,9}(\.[0-9]{0,3}0*)?|\.[0-9]{1,3}0*)\z")
-    return F.when(written, text.cast("decimal(12,3)"))
+    text = _plain_number(written, dialect)
+    is_price = text.rlike(r"^[+-]?0*([0-9]{1,9}(\.[0-9]{0,3}0*)?|\.[0-9]{1,3}0*)\z")
+    return F.when(is_price, text.cast("decimal(12,3)"))
 
 
-def worth(name: str, dialect: Dialect) -> Column:
+def worth(written: Column | str, dialect: Dialect) -> Column:
     """DECIMAL(18,9) of what is written as a price, with more decimals than a price may have, too; else NULL."""
-    text = _plain_number(name, dialect)
-    written = text.rlike(r"^[+-]?0*([0-9]{1,9}(\.[0-9]{0,9}0*)?|\.[0-9]{1,9}0*)\z")
-    return F.when(written, text.cast("decimal(18,9)"))
+    text = _plain_number(written, dialect)
+    is_price = text.rlike(r"^[+-]?0*([0-9]{1,9}(\.[0-9]{0,9}0*)?|\.[0-9]{1,9}0*)\z")
+    return F.when(is_price, text.cast("decimal(18,9)"))
 
 
-def _plain_number(name: str, dialect: Dialect) -> Column:
+def _plain_number(written: Column | str, dialect: Dialect) -> Column:
     """The text of a number with a decimal point and nothing else between its digits; NULL if signs stand elsewhere than
     the dialect has them."""
-    text = F.trim(F.col(name))
+    text = F.trim(written)
     if dialect.currencies:
         sign = "|".join(map(re.escape, dialect.currencies))
         parts = rf"^([+-]?)[{_SPACES}]*(?:{sign})?[{_SPACES}]*([+-]?.*?)[{_SPACES}]*(?:{sign})?\z"
@@ -82,10 +82,10 @@ def _plain_number(name: str, dialect: Dialect) -> Column:
     return F.when(told, F.translate(text, dialect.decimal + dialect.thousands, "."))
 
 
-def moment(name: str, day: str, dialect: Dialect) -> Column:
+def moment(written: Column | str, day: str, dialect: Dialect) -> Column:
     """TIMESTAMP, as the shop's clocks show it, of a column with dates or times in ISO, in the dialect's forms, or with
     day and month before the year, which order gives the drop's own `day`; else NULL."""
-    text = F.trim(F.col(name))
+    text = F.trim(written)
     local = F.coalesce(*_declared_times(text, dialect), _written_date(text, day, dialect))
     # What may have an offset is told without a pattern: few times have.
     may_have_offset = (

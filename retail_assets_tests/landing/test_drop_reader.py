@@ -154,8 +154,14 @@ def test_a_row_in_place_of_the_header_is_not_quoted(tmp_path):
 
 
 def test_a_column_that_is_there_twice_is_named(tmp_path):
-    path = landed(tmp_path, HEADER.replace(b"Country", b"Country,UnitPrice"))
+    path = landed(tmp_path, HEADER.replace(b"Country", b"Country,Price"))
     assert "more than one column for unit_price" in refusal_of(path).problem
+
+
+def test_of_several_headers_that_stand_for_a_column_the_first_that_is_declared_counts(tmp_path):
+    path = landed(tmp_path, HEADER.replace(b"Invoice,", b"UnitPrice,Invoice,") + b"9," + line("1"))
+    (row,) = rows_of(path)
+    assert (row["unit_price"], row["extra_columns"]) == ("6.95", [("UnitPrice", "9")])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a written value means, in the dialect of its source; and that silver reads every date that landing goes by."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +20,7 @@ from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.online_retail.invoice_rules import landed_money, read_rows
-from retail_assets.online_retail.source import INVOICES
+from retail_assets.online_retail.source import INVOICES, ONLINE_RETAIL
 from retail_assets.online_retail.written_values import moment, present, price, whole_number
 from retail_assets.settings import project_root
 
@@ -151,13 +152,14 @@ def test_a_moment_is_what_the_shops_clocks_show(spark: SparkSession):
 def clean(spark: SparkSession, path: Path, directory: Path, dialect: Dialect) -> tuple[list[Row], list[Row], Decimal]:
     """The usable and the unusable rows of a file that was landed, and the money that landed."""
     zone, shop = LandingZone(str(directory / "landing")), layout(dialect)
+    rules = replace(ONLINE_RETAIL.rules, dialect=dialect)
     told = land([path], zone, shop, today=TODAY)
     drops = [(drop.path, drop.size, drop.modified_ns, drop.day) for drop in zone.drops("shop")]
     frame = spark.createDataFrame(drops, "path string, size bigint, modified_ns bigint, invoice_date date")
     raw = drop_rows(frame, shop, "invoice_date")
-    rows = read_rows(raw, dialect).orderBy("invoice_date", "line_number").collect()
+    rows = read_rows(raw, rules).orderBy("invoice_date", "line_number").collect()
     assert len(rows) == told.rows
-    money = raw.agg(F.sum(landed_money(dialect))).collect()[0][0]
+    money = raw.agg(F.sum(landed_money(rules))).collect()[0][0]
     return [row for row in rows if not row.reasons], [row for row in rows if row.reasons], money
 
 
