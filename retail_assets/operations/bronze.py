@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import WARN, Evidence, Verdict, check
+from retail_assets.lakehouse.contracts import Contract, Count, Moment, Text, TextMap, column, partition_column
 from retail_assets.lakehouse.judging import Judged
 from retail_assets.lakehouse.table import Built
 from retail_assets.landing.drop_reader import DropRefused, content_hash, inspect
@@ -19,6 +20,32 @@ from retail_assets.landing.layout import SourceLayout
 from retail_assets.operations.arrival import CONTENTS, DROPS, fingerprints
 
 BYTES_PER_TASK = 32 * 1024 * 1024
+
+
+class LandedRows(Contract):
+    """What a bronze table keeps beside the columns of the files, which all are texts."""
+
+    extra_columns: TextMap = column(
+        "Values of columns that the published layout does not have, by header", nullable=True
+    )
+    malformed_line: Text = column(
+        "The line as landed, where it is no row of the file's table; else NULL", nullable=True
+    )
+    line_number: Count = column("Line of the file at which the row starts, where known", nullable=True, ge=1)
+    source_file: Text = column("Name of the drop")
+    ingested_at: Moment = column("When the row was read into the lakehouse", unit="UTC", of_the_writing=True)
+
+
+def as_landed(description: str) -> Any:
+    """A column of the files."""
+    return column(f"{description}, as landed", nullable=True)
+
+
+def layout_of(contract: type[LandedRows], name: str) -> SourceLayout:
+    """The layout of files whose headers are the names of a bronze table's columns."""
+    beside = {*LandedRows.to_schema().columns, partition_column(contract)}
+    columns = [column for column in contract.to_schema().columns if column not in beside]
+    return SourceLayout(name, {column: (column,) for column in columns}, date_column="")
 
 
 @check("Every drop can be read and has the columns it must have")

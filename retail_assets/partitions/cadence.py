@@ -12,6 +12,8 @@ from dagster import (
     DailyPartitionsDefinition,
     MonthlyPartitionsDefinition,
     PreviewWarning,
+    SpecificPartitionsPartitionMapping,
+    StaticPartitionsDefinition,
     TimeWindowPartitionMapping,
     TimeWindowPartitionsDefinition,
 )
@@ -73,3 +75,15 @@ months_so_far = TimeWindowPartitionMapping(start_offset=-_EVERY_MONTH, allow_non
 def preceding(windows: int) -> TimeWindowPartitionMapping:
     """The same day or month and so many before it."""
     return TimeWindowPartitionMapping(start_offset=-windows, allow_nonexistent_upstream_partitions=True)
+
+
+NEWEST = "newest"
+"""The one partition of a table that is delivered whole."""
+
+newest_snapshot = SpecificPartitionsPartitionMapping([NEWEST])
+"""The newest delivery, whatever the month that is made."""
+
+
+def snapshot(_: Calendar) -> StaticPartitionsDefinition:
+    """One partition, replaced by each delivery."""
+    return StaticPartitionsDefinition([NEWEST])
