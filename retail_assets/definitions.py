@@ -1,6 +1,7 @@
 """What Dagster loads. Only wires: tables and resources, the same in both deployments."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail import tables as online_retail
 from retail_assets.online_retail.arrivals import inbox
+from retail_assets.online_retail.source import ONLINE_RETAIL
 from retail_assets.operations.alerts.sensor import alert_sensors
 from retail_assets.operations.arrival_sensor import arrival_sensor
 from retail_assets.operations.automation import automated, following_sensor, month_end
@@ -48,7 +50,8 @@ def build_definitions(settings: Settings) -> Definitions:
     calendar = calendar_of(settings, online_retail.SOURCE.name)
     maintenance = maintenance_job(settings, [table.key for table in online_retail.STORED])
     pyspark = pyspark_resource(settings)
-    tables = (table.asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES)
+    shop = replace(ONLINE_RETAIL, last_day=calendar.last_day)
+    tables = (table.of(shop).asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES)
     assets: list[AssetsDefinition | AssetSpec] = [
         *with_freshness((automated(table, settings) for table in tables), calendar),
         online_retail.RESULTS.asset(),
@@ -67,7 +70,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
                 id_columns=sorted(online_retail.ID_COLUMNS),
             ),
-            "landing": LandingZone(settings.landing, settings.drop_marker, calendar.last_day),
+            "landing": LandingZone(settings.landing, settings.drop_marker),
             "pages": Pages(directory=settings.dashboards),
             "mlflow": MlflowTracking(
                 tracking_uri=_tracking_uri(settings),

@@ -17,8 +17,10 @@ from dagster import (
 
 from retail_assets.lakehouse.contracts import (
     Contract,
+    Origin,
     column_in_role,
     described,
+    origins,
     partition_column,
     rules,
     spark_schema,
@@ -67,13 +69,13 @@ def column_schema(contract: type[Contract]) -> TableSchema:
         if rule.column and not rule.name.endswith("_not_null"):
             by_column.setdefault(rule.column, []).append(rule.description.split(": ", 1)[1])
     key = set(unique_key(contract))
-    fields = contract.to_schema().columns
+    made_from = origins(contract)
     return TableSchema(
         [
             TableColumn(
                 item.name,
                 item.dataType.simpleString(),
-                described(fields[item.name]) + _origins(fields[item.name]),
+                described(contract, item.name) + _origins(made_from[item.name]),
                 TableColumnConstraints(
                     nullable=item.nullable, unique=key == {item.name}, other=by_column.get(item.name, [])
                 ),
@@ -83,8 +85,8 @@ def column_schema(contract: type[Contract]) -> TableSchema:
     )
 
 
-def _origins(field: Any) -> str:
-    tables = [f"{table_name(origin)[1]}: {', '.join(sources)}" for origin, *sources in field.metadata["origin"]]
+def _origins(made_from: list[Origin]) -> str:
+    tables = [f"{table_name(origin)[1]}: {', '.join(sources)}" for origin, *sources in made_from]
     return f" (from {'; '.join(tables)})" if tables else ""
 
 
@@ -92,12 +94,8 @@ def column_lineage(contract: type[Contract]) -> TableColumnLineage:
     """Which columns of which tables each column is made from, as the contract states."""
     return TableColumnLineage(
         {
-            name: [
-                TableColumnDep(asset_key(origin), source)
-                for origin, *sources in item.metadata["origin"]
-                for source in sources
-            ]
-            for name, item in contract.to_schema().columns.items()
-            if item.metadata["origin"]
+            name: [TableColumnDep(asset_key(origin), source) for origin, *sources in made_from for source in sources]
+            for name, made_from in origins(contract).items()
+            if made_from
         }
     )

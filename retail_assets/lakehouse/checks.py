@@ -69,13 +69,15 @@ ENOUGH = "enough_to_judge"
 
 @dataclass(frozen=True)
 class Audit:
-    """What a step is about to publish: the new rows, the inputs they were made from, and what was found on the way."""
+    """What a step is about to publish: the new rows, the inputs they were made from, what was found on the way, and
+    whose table it is."""
 
     frame: DataFrame
     inputs: Mapping[str, DataFrame]
     keys: list[str]
     partition: str
     findings: Mapping[str, Any]
+    source: Any = None
 
     @property
     def days(self) -> list[date]:
@@ -94,6 +96,7 @@ class Evidence:
 
     `measures`: the check's own aggregates of the new rows, by name; of a partition without rows, all None. `asked`: the
     rows that the check's query has of the partition. `findings`: what was found while the step's rows were built.
+    `source`: whose table it is.
     """
 
     key: str
@@ -101,6 +104,7 @@ class Evidence:
     measures: Mapping[str, Any]
     asked: Sequence[Row]
     findings: Mapping[str, Any]
+    source: Any = None
 
     @property
     def day(self) -> date:

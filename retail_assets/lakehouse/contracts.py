@@ -3,12 +3,15 @@
 A contract says what each column is called, holds, means and comes from, and which rules its rows keep. From it derive
 the schema that is written, Delta's column comments and NOT NULL constraints, the column schema and column lineage in
 the Dagster UI, the checks, and the data dictionary. A contract lives in the module named after its table, which gives
-the table its name: `retail_assets.online_retail.customer_rfm` is table `online_retail.customer_rfm`.
+the table its name; the source that has such a table gives it the other half of it (`of_source`): the contract of
+`retail_assets.customers.customer_rfm` is that of table `online_retail.customer_rfm`, and of another shop's.
 """
 
+import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, TypeVar
 
 import pandera.pyspark as pa
 from pyspark.sql import Column, DataFrame
@@ -30,6 +33,9 @@ Texts = Annotated[T.ArrayType, T.StringType(), True]
 TextMap = Annotated[T.MapType, T.StringType(), T.StringType(), True]
 CountMap = Annotated[T.MapType, T.StringType(), T.LongType(), True]
 RealMap = Annotated[T.MapType, T.StringType(), T.DoubleType(), True]
+
+_SOURCE, _CURRENCY, _ORIGINS = "__source__", "__currency__", "__origins__"
+"""Attributes of contracts: of one source's table the first two."""
 
 Origin = tuple[Any, ...]
 """A contract and the names of its columns that a column is made from: `(CleanTransactions, "line_total")`."""
@@ -55,6 +61,48 @@ class Contract(pa.DataFrameModel):
         coerce = False
 
 
+C = TypeVar("C", bound=Contract)
+
+CURRENCY = "currency"
+"""A column's unit where it is money: the currency of the source."""
+
+
+@cache
+def of_source(contract: type[Contract], source: str, currency: str | None = None) -> type[Contract]:
+    """The contract as one source's table keeps it: the same columns and rules under the source's name, money in its
+    currency. Of a contract that is some source's already: itself."""
+    if hasattr(contract, _SOURCE):
+        return contract
+    told = {_SOURCE: source, _CURRENCY: currency, "__module__": contract.__module__, "__doc__": contract.__doc__}
+    return types.new_class(contract.__name__, (contract,), exec_body=lambda names: names.update(told))
+
+
+def made_from(**origins: Origin | list[Origin]) -> Callable[[type[C]], type[C]]:
+    """Decorates a contract that inherits its columns from one without a source: what each is made from in this one."""
+
+    def decorate(contract: type[C]) -> type[C]:
+        setattr(contract, _ORIGINS, {name: as_list(origin) for name, origin in origins.items()})
+        return contract
+
+    return decorate
+
+
+def as_list(origin: Origin | list[Origin]) -> list[Origin]:
+    """One origin, several or none."""
+    return origin if isinstance(origin, list) else [origin] if origin else []
+
+
+def origins(contract: type[Contract]) -> dict[str, list[Origin]]:
+    """Column -> the contracts, of the same source where they are not another's, and columns that it is made from."""
+    told, source = getattr(contract, _ORIGINS, {}), getattr(contract, _SOURCE, None)
+    found: dict[str, list[Origin]] = {}
+    for name, field in contract.to_schema().columns.items():
+        stated = told.get(name) or field.metadata["origin"]
+        own = of_source if source else lambda origin, *_: origin
+        found[name] = [(own(of, source, getattr(contract, _CURRENCY, None)), *columns) for of, *columns in stated]
+    return found
+
+
 def column(
     description: str,
     *,
@@ -68,8 +116,7 @@ def column(
 
     `of_the_writing`: it differs each time that the same rows are written, such as the moment of it.
     """
-    origins = origin if isinstance(origin, list) else [origin] if origin else []
-    metadata = {"origin": origins, "unit": unit, "role": role, "of_the_writing": of_the_writing}
+    metadata = {"origin": as_list(origin), "unit": unit, "role": role, "of_the_writing": of_the_writing}
     return pa.Field(description=description, metadata=metadata, **rules)
 
 
@@ -199,9 +246,10 @@ def unique_key(contract: type[Contract]) -> list[str]:
 
 
 def table_name(contract: type[Contract]) -> tuple[str, str]:
-    """(source, table), as the contract's module is called; also the asset key."""
-    source, table = contract.__module__.rsplit(".", 2)[-2:]
-    return source, table
+    """(source, table); also the asset key. The table is called as the contract's module, and so is the source where
+    the contract is of none: as the package then."""
+    package, table = contract.__module__.rsplit(".", 2)[-2:]
+    return getattr(contract, _SOURCE, package), table
 
 
 def column_in_role(contract: type[Contract], role: str) -> str | None:
@@ -224,7 +272,7 @@ def spark_schema(contract: type[Contract]) -> T.StructType:
     """The schema as written: types, NOT NULL constraints, and descriptions as column comments."""
     return T.StructType(
         [
-            T.StructField(name, field.dtype.type, field.nullable, {"comment": described(field)})
+            T.StructField(name, field.dtype.type, field.nullable, {"comment": described(contract, name)})
             for name, field in contract.to_schema().columns.items()
         ]
     )
@@ -241,9 +289,12 @@ def written_schema(contract: type[Contract]) -> T.StructType:
     )
 
 
-def described(field: Any) -> str:
+def described(contract: type[Contract], name: str) -> str:
     """A column's description with its unit."""
+    field = contract.to_schema().columns[name]
     unit = field.metadata["unit"]
+    if unit == CURRENCY:
+        unit = getattr(contract, _CURRENCY, None) or unit
     return f"{field.description} [{unit}]" if unit else str(field.description)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from retail_assets.lakehouse.contracts import described, rules, spark_schema, table_name
+from retail_assets.lakehouse.contracts import described, origins, rules, spark_schema, table_name
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 
@@ -15,7 +15,7 @@ def data_dictionary(tables: Iterable[Table | ResultsTable]) -> str:
 
 def _section(table: Table | ResultsTable) -> str:
     contract = table.contract
-    fields = contract.to_schema().columns
+    made_from = origins(contract)
     read = ", ".join(f"`{'.'.join(table_name(upstream))}`" for upstream, _ in table.reads.values())
     lines = [
         f"## {'.'.join(table_name(contract))}",
@@ -28,15 +28,13 @@ def _section(table: Table | ResultsTable) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for field in spark_schema(contract):
-        origins = (
-            f"{table_name(origin)[1]}.{source}"
-            for origin, *sources in fields[field.name].metadata["origin"]
-            for source in sources
+        named = (
+            f"{table_name(origin)[1]}.{source}" for origin, *sources in made_from[field.name] for source in sources
         )
         nullable = "yes" if field.nullable else "no"
-        meaning = described(fields[field.name]).replace("|", "\\|")
+        meaning = described(contract, field.name).replace("|", "\\|")
         lines.append(
-            f"| `{field.name}` | {field.dataType.simpleString()} | {nullable} | {meaning} | {', '.join(origins)} |"
+            f"| `{field.name}` | {field.dataType.simpleString()} | {nullable} | {meaning} | {', '.join(named)} |"
         )
     across = [f"`{rule.name}` ({rule.description})" for rule in rules(contract) if rule.column is None]
     if across:

@@ -79,7 +79,7 @@ def _evidence(
 ) -> Evidence:
     evaluation = evaluation or PartitionEvaluation()
     measures = evaluation.measures.get(check.name) or dict.fromkeys(check.measures)
-    return Evidence(key, evaluation, measures, asked.get(key, ()), audit.findings)
+    return Evidence(key, evaluation, measures, asked.get(key, ()), audit.findings, audit.source)
 
 
 def _verdict(check: TableCheck, evidence: Evidence) -> Verdict:

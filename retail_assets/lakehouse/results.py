@@ -116,7 +116,7 @@ def _number(value: Any) -> float | None:
 
 
 def keep_results(
-    tables: Tables, contract: type[CheckResults], run_id: str, table: str, again: bool, rows: Sequence[tuple[Any, ...]]
+    tables: Tables, contract: type[Contract], run_id: str, table: str, again: bool, rows: Sequence[tuple[Any, ...]]
 ) -> Commit:
     """Appends the rows. `again`: the step was tried before in the same run, whose rows these replace."""
     replaced = f"run_id = {literal(run_id)} AND table_name = {literal(table)}" if again else None

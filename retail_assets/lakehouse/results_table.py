@@ -2,24 +2,29 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from dagster import AssetKey, AssetSpec
 
 from retail_assets.lakehouse.asset_metadata import asset_key, definition_metadata
 from retail_assets.lakehouse.checks import TableCheck
+from retail_assets.lakehouse.contracts import Contract, of_source
 from retail_assets.lakehouse.layers import QUALITY, Layer
-from retail_assets.lakehouse.results import CheckResults
+from retail_assets.lakehouse.table import Owner
 
 
 @dataclass(frozen=True)
 class ResultsTable:
     """A source's table of results, declared in a module of its own as other tables are."""
 
-    contract: type[CheckResults]
+    contract: type[Contract]
     layer: Layer = QUALITY
     checks: Sequence[TableCheck] = ()
+
+    def of(self, source: Owner) -> Self:
+        """The table as this source has it."""
+        return replace(self, contract=of_source(self.contract, source.name))
 
     @property
     def key(self) -> AssetKey:

@@ -10,9 +10,9 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, Self
 
 from dagster import (
     AssetCheckEvaluation,
@@ -46,6 +46,7 @@ from retail_assets.lakehouse.content import CONTENT_HASH
 from retail_assets.lakehouse.contracts import (
     Contract,
     conform,
+    of_source,
     partition_column,
     rules,
     table_name,
@@ -58,7 +59,7 @@ from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Publication, commit_metadata
 from retail_assets.lakehouse.judging import Judged, judge
 from retail_assets.lakehouse.layers import Layer
-from retail_assets.lakehouse.results import CheckResults, keep_results, result_rows
+from retail_assets.lakehouse.results import keep_results, result_rows
 from retail_assets.partitions.keys import PartitionWindow
 
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
@@ -89,9 +90,22 @@ class Built:
     provenance: Callable[[Judged], Mapping[str, Any]] | None = None
 
 
+class Owner(Protocol):
+    """A source, as far as a table's machinery needs to know it; the table's own functions know more of theirs."""
+
+    @property
+    def name(self) -> str:
+        """What its tables are called by."""
+
+    @property
+    def currency(self) -> str | None:
+        """What its money is in, where all of it is in one."""
+
+
 @dataclass(frozen=True)
 class Table:
-    """A table as its module declares it; `asset` makes the Dagster asset once the calendar is known."""
+    """A table as its module declares it, of whatever source has such a table; `of` makes it one source's, and `asset`
+    the Dagster asset once the calendar is known."""
 
     contract: type[Contract]
     cadence: Callable[[Any], TimeWindowPartitionsDefinition]
@@ -101,6 +115,16 @@ class Table:
     checks: list[TableCheck]
     kinds: frozenset[str]
     history: frozenset[str] = frozenset()
+    source: Owner | None = None
+
+    def of(self, source: Owner) -> Self:
+        """The table as this source has it, and the tables it reads; those of another source stay so."""
+
+        def own(contract: type[Contract]) -> type[Contract]:
+            return of_source(contract, source.name, source.currency)
+
+        reads = {name: (own(upstream), mapping) for name, (upstream, mapping) in self.reads.items()}
+        return replace(self, contract=own(self.contract), reads=reads, source=source)
 
     @property
     def key(self) -> AssetKey:
@@ -111,10 +135,10 @@ class Table:
         keys = [asset_key(self.reads[name][0]).to_user_string() for name in sorted(self.history)]
         return {HISTORY: keys} if keys else {}
 
-    def asset(self, calendar: Any, results: type[CheckResults] | None = None) -> AssetsDefinition:
+    def asset(self, calendar: Any, results: type[Contract] | None = None) -> AssetsDefinition:
         """The asset, partitioned by the source's calendar. `results`: the table that its checks' results go to."""
         partitions, parameters = self.cadence(calendar), set(inspect.signature(self.build).parameters)
-        resources = parameters - set(self.reads) - {"window", "context"}
+        resources = parameters - set(self.reads) - {"window", "context", "source"}
 
         @asset(
             key=self.key,
@@ -145,7 +169,7 @@ class Table:
         )
         def step(context: AssetExecutionContext, **inputs: DataFrame) -> Iterator[Any]:
             window = PartitionWindow(list(context.partition_keys))
-            known = {"window": window, "context": context, **inputs}
+            known = {"window": window, "context": context, "source": self.source, **inputs}
             given = {name: known[name] if name in known else getattr(context.resources, name) for name in parameters}
             from retail_assets.lakehouse.gathered_events import (
                 stored_together,
@@ -153,9 +177,7 @@ class Table:
 
             # A range makes thousands of events at once; they are written in a few transactions.
             with stored_together(context.instance), interrupts_kept():
-                yield from _materialize(
-                    context, self.contract, self.checks, self.build(**given), inputs, window, results
-                )
+                yield from _materialize(context, self, self.build(**given), inputs, window, results)
 
         return step
 
@@ -172,8 +194,9 @@ def table(
 ) -> Callable[[Callable[..., DataFrame | Built]], Table]:
     """Makes a table of a function that builds its rows.
 
-    The function's parameters are the tables it reads (as DataFrames), optionally `window` (a PartitionWindow) and
-    `context` (Dagster's), and resources by name; tables read for a check only need not be parameters. Its rows must
+    The function's parameters are the tables it reads (as DataFrames), optionally `window` (a PartitionWindow), `source`
+    (whose table it is) and `context` (Dagster's), and resources by name; tables read for a check only need not be
+    parameters. Its rows must
     belong to the window's partitions. The contract's own check comes before `checks`. Of the tables in `history`
     earlier partitions are read as far as they were made: none is made for this table's sake, none that failed holds it
     up.
@@ -197,13 +220,13 @@ def table(
 
 def _materialize(
     context: AssetExecutionContext,
-    contract: type[Contract],
-    checks: Sequence[TableCheck],
+    table: Table,
     result: DataFrame | Built,
     inputs: Mapping[str, DataFrame],
     window: PartitionWindow,
-    results: type[CheckResults] | None,
+    results: type[Contract] | None,
 ) -> Iterator[Any]:
+    contract, checks = table.contract, table.checks
     built = result if isinstance(result, Built) else Built(result)
     manager, keys, columns = context.resources.io_manager, window.keys, written_schema(contract)
     rows_made = conform(built.frame, contract)
@@ -211,7 +234,7 @@ def _materialize(
         _own_errors_told(contract),
         manager.staged(table_name(contract), layout(contract), rows_made, keys, columns) as staged,
     ):
-        audit = Audit(staged.frame, inputs, keys, partition_column(contract), built.findings)
+        audit = Audit(staged.frame, inputs, keys, partition_column(contract), built.findings, table.source)
         judged = judge(audit, contract, checks)
         verdicts, refused = judged.verdicts, judged.refused
         shown: dict[str, dict[str, Any]] = {
@@ -282,7 +305,7 @@ class _ResultsLog:
 
     context: AssetExecutionContext
     contract: type[Contract]
-    results: type[CheckResults] | None
+    results: type[Contract] | None
     judged: Judged
     kept: Commit | None = None
 

@@ -75,12 +75,10 @@ class LandingZone:
     """The drops of all sources: `<root>/<source>/…YYYY-MM-DD….csv[.gz]`, on a disk or in an object store.
 
     With a `marker`, such as .done, a drop is one only once a file of its name and the marker lies beside it.
-    `last_day` is where the calendar ends; drops of later days are left alone. Without it, it goes on to yesterday.
     """
 
     root: str
     marker: str | None = None
-    last_day: date | None = None
 
     def directory(self, source: str) -> str:
         """Where the source's drops lie."""

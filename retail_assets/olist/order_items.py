@@ -39,7 +39,9 @@ class OrderItems(Contract):
     """
 
     order_id: Text = column("Order", origin=(RawOrderItems, "order_id"))
-    order_item_id: Integer = column("Number of the item within its order", ge=1, origin=(RawOrderItems, "order_item_id"))
+    order_item_id: Integer = column(
+        "Number of the item within its order", ge=1, origin=(RawOrderItems, "order_item_id")
+    )
     product_id: Text = column("Product", origin=(RawOrderItems, "product_id"))
     seller_id: Text = column("Seller", origin=(RawOrderItems, "seller_id"))
     seller_state: Text = column("State of the seller", nullable=True, origin=(RawSellers, "seller_state"))
@@ -62,9 +64,7 @@ class OrderItems(Contract):
     freight_value: UnitPrice = column("Freight", unit=CURRENCY, ge=0, origin=(RawOrderItems, "freight_value"))
     is_delivered: Flag = column("Whether its order was delivered", origin=(Orders, "is_delivered"))
     purchase_date: Day = column("Day of the purchase", origin=(Orders, "purchase_date"))
-    purchase_month: Day = partition(
-        "First day of the month of the purchase", origin=(RawOrderItems, "purchase_month")
-    )
+    purchase_month: Day = partition("First day of the month of the purchase", origin=(RawOrderItems, "purchase_month"))
 
     class Config:
         unique = ["purchase_month", "order_id", "order_item_id"]
@@ -131,9 +131,7 @@ def _landed(audit: Audit) -> DataFrame:
             ["purchase_month", "order_id"],
             lambda inputs: inputs["orders"],
         ),
-        all_known(
-            "products_known", "Every item's product is known", ["product_id"], lambda inputs: inputs["products"]
-        ),
+        all_known("products_known", "Every item's product is known", ["product_id"], lambda inputs: inputs["products"]),
         all_known("sellers_known", "Every item's seller is known", ["seller_id"], lambda inputs: inputs["sellers"]),
         rare(
             "categories_translated",

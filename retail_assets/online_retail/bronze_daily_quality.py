@@ -4,6 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     Day,
@@ -28,9 +29,9 @@ from retail_assets.online_retail.invoice_rules import (
 )
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
-from retail_assets.online_retail.source import INVOICES
 from retail_assets.partitions.cadence import daily, same_window
 from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.shops.shop import INVOICE_COLUMNS
 
 KINDS = {
     "integer": r"^[ \t\r\n]*[+-]?[0-9]+(\.0*)?[ \t\r\n]*\z",
@@ -83,7 +84,7 @@ class BronzeDailyQuality(Contract):
     invoices: Count = column("Distinct invoice numbers", ge=0, origin=(RawInvoices, "invoice_no"))
     customers: Count = column("Distinct customers", ge=0, origin=(RawInvoices, "customer_id"))
     landed_value: Money = column(
-        "Quantity × price of what can be read", unit="GBP", origin=[(RawInvoices, "quantity", "unit_price")]
+        "Quantity × price of what can be read", unit=CURRENCY, origin=[(RawInvoices, "quantity", "unit_price")]
     )
     stock_codes: Texts = column("Distinct stock codes, upper case", origin=(RawInvoices, "stock_code"))
     countries: Texts = column("Distinct countries", origin=(RawInvoices, "country"))
@@ -92,7 +93,7 @@ class BronzeDailyQuality(Contract):
     )
     column_kinds: TextMap = column(
         "Column -> what most of its values are (integer, number, timestamp, text), where it has any",
-        origin=[(RawInvoices, *INVOICES.columns)],
+        origin=[(RawInvoices, *INVOICE_COLUMNS)],
     )
     invoice_date: Day = partition("Calendar day", origin=(RawInvoices, "invoice_date"))
     invoice_month: Text = month_directory("the day")
@@ -110,15 +111,15 @@ def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame
     early = F.coalesce("line_number", F.lit(0)) <= LINES_FOR_KINDS
     nulls = [
         F.count_if(F.col(name).isNull() & F.col("malformed_line").isNull()).alias(f"null_{name}")
-        for name in INVOICES.columns
+        for name in INVOICE_COLUMNS
     ]
-    told_apart = raw.withColumns({f"kind_of_{name}": F.when(early, _kind(name)) for name in INVOICES.columns})
+    told_apart = raw.withColumns({f"kind_of_{name}": F.when(early, _kind(name)) for name in INVOICE_COLUMNS})
     of_kind = [
         F.count_if(F.col(f"kind_of_{name}").isin(kind, *NARROWER.get(kind, ()))).alias(f"{kind}_{name}")
-        for name in INVOICES.columns
+        for name in INVOICE_COLUMNS
         for kind in KINDS
     ]
-    present = [F.count(F.when(early, F.col(name))).alias(f"present_{name}") for name in INVOICES.columns]
+    present = [F.count(F.when(early, F.col(name))).alias(f"present_{name}") for name in INVOICE_COLUMNS]
     landed = told_apart.groupBy("invoice_date").agg(
         F.count("*").alias("records"),
         F.size(F.collect_set("source_file")).alias("files"),
@@ -141,7 +142,7 @@ def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame
     known = days.join(landed, "invoice_date", "left").join(unusable, "invoice_date", "left").fillna(0)
     nothing = F.array().cast("array<string>")
     kinds = F.map_filter(
-        F.create_map(*[part for name in INVOICES.columns for part in (F.lit(name), _usual_kind(name))]),
+        F.create_map(*[part for name in INVOICE_COLUMNS for part in (F.lit(name), _usual_kind(name))]),
         lambda _, kind: kind.isNotNull(),
     )
     return known.withColumns(
@@ -151,7 +152,7 @@ def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame
             "column_kinds": kinds,
             "score": F.when(F.col("records") > 0, 100 * (1 - F.col("unusable") / F.col("records"))),
         }
-    ).drop(*(f"{kind}_{name}" for name in INVOICES.columns for kind in ("present", *KINDS)))
+    ).drop(*(f"{kind}_{name}" for name in INVOICE_COLUMNS for kind in ("present", *KINDS)))
 
 
 def _kind(name: str) -> Column:

@@ -7,6 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     CountMap,
@@ -55,8 +56,8 @@ class BronzeSilverComparison(Contract):
     silver_without_customer: Count = column(
         "Clean lines without a customer", ge=0, origin=(CleanTransactions, "customer_id")
     )
-    bronze_value: Money = column("Landed quantity × price", unit="GBP", origin=(BronzeDailyQuality, "landed_value"))
-    silver_value: Money = column("Sum of line totals", unit="GBP", origin=(CleanTransactions, "line_total"))
+    bronze_value: Money = column("Landed quantity × price", unit=CURRENCY, origin=(BronzeDailyQuality, "landed_value"))
+    silver_value: Money = column("Sum of line totals", unit=CURRENCY, origin=(CleanTransactions, "line_total"))
     order_values: CountMap = column(
         f"Orders by their value: floor({STEPS_PER_DOUBLING} × log2 of it) -> orders",
         origin=[(CleanTransactions, "invoice_no", "line_total")],

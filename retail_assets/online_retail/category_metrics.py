@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.categories import CATEGORIES
 from retail_assets.lakehouse.checks import reconciles
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     Day,
@@ -37,7 +38,7 @@ class CategoryMetrics(Contract):
     category: Text = column("Category of products", isin=CATEGORIES, origin=_CATEGORY)
     products: Count = column("Products sold", ge=0, origin=[_CATEGORY, (ProductMetrics, "units")])
     class_a_products: Count = column("Of these in ABC class A", ge=0, origin=(ProductMetrics, "abc_class"))
-    revenue: Money = column("Value of product lines", unit="GBP", ge=0, origin=(ProductMetrics, "revenue"))
+    revenue: Money = column("Value of product lines", unit=CURRENCY, ge=0, origin=(ProductMetrics, "revenue"))
     units: Count = column("Units sold", ge=0, origin=(ProductMetrics, "units"))
     orders: Count = column(
         "Distinct invoices with a product of it", ge=0, origin=[_CATEGORY, (CleanTransactions, "invoice_no")]
@@ -46,7 +47,7 @@ class CategoryMetrics(Contract):
         "Distinct known customers who bought of it", ge=0, origin=[_CATEGORY, (CleanTransactions, "customer_id")]
     )
     returns_value: Money = column(
-        "Value of cancelled lines, sign reversed", unit="GBP", origin=(ProductMetrics, "returns_value")
+        "Value of cancelled lines, sign reversed", unit=CURRENCY, origin=(ProductMetrics, "returns_value")
     )
     return_rate: Real = column(
         "Returns value per revenue", nullable=True, origin=[(ProductMetrics, "returns_value", "revenue")]

@@ -65,7 +65,7 @@ from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import as_of_dates, snapshots_since
+from retail_assets.online_retail.snapshots import Dated, as_of_dates, snapshots_since
 from retail_assets.partitions.cadence import monthly_after, months_so_far
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -338,17 +338,20 @@ def build(
     activity: DataFrame,
     window: PartitionWindow,
     landing: LandingZone,
+    source: Dated,
     mlflow: MlflowTracking,
     fitted_models: FittedModels,
     context: AssetExecutionContext,
 ) -> Built:
     """Fits on the driver, each snapshot's models once, on features that Spark makes of all at once."""
-    days = as_of_dates(window, landing)
-    history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_EVALUATE)).toPandas()
+    days = as_of_dates(window, landing, source)
+    history = churn_feature_frame(
+        activity, snapshots_since(activity, window, landing, source, MONTHS_TO_EVALUATE)
+    ).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES, known=fitted_models)
     evaluated = cache(lambda as_of: evaluate(origin, as_of))
     rows, shown = [], {}
-    with mlflow.run(context, "online_retail/churn_evaluation") as tracked:
+    with mlflow.run(context, f"{source.name}/churn_evaluation") as tracked:
         for month, day in days.items():
             for as_of in (known := to_evaluate(origin, day, before=month)):
                 if evaluation := evaluated(as_of):

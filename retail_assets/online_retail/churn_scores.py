@@ -38,18 +38,28 @@ from retail_assets.lakehouse.checks import (
     all_known,
     check,
 )
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Flag, Integer, Real, Text, column, partition
+from retail_assets.lakehouse.contracts import (
+    CURRENCY,
+    Contract,
+    Count,
+    Day,
+    Flag,
+    Integer,
+    Real,
+    Text,
+    column,
+    partition,
+)
 from retail_assets.lakehouse.driver_rows import by_partition
 from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import as_of_dates, snapshots_since
+from retail_assets.online_retail.snapshots import Dated, as_of_dates, snapshots_since
 from retail_assets.partitions.cadence import monthly_after, months_so_far, same_window
 from retail_assets.partitions.keys import PartitionWindow
 
-MODEL = "online_retail.churn_scores"
 PREDICTED_FROM = 0.5
 
 _ACTIVITY = [(CustomerMonthActivity, "orders", "revenue", "returns_value", "first_purchase_date", "last_purchase_date")]
@@ -83,7 +93,7 @@ class ChurnScores(Contract):
         "Days since the last purchase", unit="days", ge=1, origin=(CustomerMonthActivity, "last_purchase_date")
     )
     frequency: Count = column("Distinct invoices", ge=1, origin=(CustomerMonthActivity, "orders"))
-    monetary: Real = column("Value of product lines", unit="GBP", origin=(CustomerMonthActivity, "revenue"))
+    monetary: Real = column("Value of product lines", unit=CURRENCY, origin=(CustomerMonthActivity, "revenue"))
     snapshot_month: Day = partition("First day of the snapshot's month")
 
     class Config:
@@ -111,7 +121,7 @@ def score(origin: RollingOrigin, rows: pd.DataFrame, day: date, kind: str, slope
     return Scored(scored, probability, model, calibration)
 
 
-def _track(tracked: TrackedRun, scored: Scored, month: str) -> dict[str, Any]:
+def _track(tracked: TrackedRun, scored: Scored, month: str, registered_as: str) -> dict[str, Any]:
     """A run per month in MLflow, with the calibrated model, registered; returns what the UI shows of it."""
     model, calibration = scored.model, scored.calibration
     with tracked.month(month):
@@ -132,7 +142,7 @@ def _track(tracked: TrackedRun, scored: Scored, month: str) -> dict[str, Any]:
             },
         )
         classifier = calibrated_classifier(model, calibration, scored.rows, scored.probability)
-        registered = tracked.register(classifier, MODEL, scored.rows[list(model.features)].head(5))
+        registered = tracked.register(classifier, registered_as, scored.rows[list(model.features)].head(5))
     return {
         "model": model.kind,
         "trained_on": ", ".join(map(str, model.training_dates)),
@@ -193,27 +203,30 @@ def build(
     evaluation: DataFrame,
     window: PartitionWindow,
     landing: LandingZone,
+    source: Dated,
     mlflow: MlflowTracking,
     fitted_models: FittedModels,
     context: AssetExecutionContext,
 ) -> Built:
     """Trains on the driver, month by month, on features of the snapshots it learns from, which Spark makes at once."""
     spark = activity.sparkSession
-    wanted = as_of_dates(window, landing)
+    wanted = as_of_dates(window, landing, source)
     chosen = {
         row["snapshot_month"]: (row["model"], row["calibration_slope"])
         for row in evaluation.filter(F.col("scores") & (F.col("population") == ALL)).collect()
     }
-    history = churn_feature_frame(activity, snapshots_since(activity, window, landing, MONTHS_TO_SCORE)).toPandas()
+    history = churn_feature_frame(
+        activity, snapshots_since(activity, window, landing, source, MONTHS_TO_SCORE)
+    ).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES, known=fitted_models)
     by_month = by_partition(history.sort_values("customer_id", kind="stable"), "snapshot_month")
     parts, shown, learnt_from = [], {}, {}
-    with mlflow.run(context, "online_retail/churn_scores") as tracked:
+    with mlflow.run(context, f"{source.name}/churn_scores") as tracked:
         for month, day in wanted.items():
             kind, slope = chosen.get(month, (FOREST, 1.0))
             scored = score(origin, by_month[month], day, kind, slope) if month in by_month else None
             if scored is not None:
-                shown[str(month)] = _track(tracked, scored, str(month))
+                shown[str(month)] = _track(tracked, scored, str(month), f"{source.name}.churn_scores")
                 parts.append(scored.rows)
                 learnt_from[str(month)] = scored.model.training_rows
     return Built(churn_scores(spark, parts), findings={"training_rows": learnt_from}, metadata=shown)

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import RECONCILIATION, Audit, Evidence, RuleResult, Verdict, check
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Day,
     Flag,
@@ -25,8 +26,8 @@ from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.invoice_rules import landed_money, read_rows
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
-from retail_assets.online_retail.source import INVOICES
 from retail_assets.partitions.cadence import daily, same_window
+from retail_assets.shops.shop import INVOICE_COLUMNS
 
 LINE_TYPES = ["product", "service", "cancellation", "adjustment"]
 
@@ -47,13 +48,13 @@ class CleanTransactions(Contract):
     row is accounted for.
     """
 
-    line_key: Text = column("Hash of the eight source columns", origin=[(RawInvoices, *INVOICES.columns)])
+    line_key: Text = column("Hash of the eight source columns", origin=[(RawInvoices, *INVOICE_COLUMNS)])
     invoice_no: Text = column("Invoice number", origin=(RawInvoices, "invoice_no"), str_matches=r"^[A-Z]?[0-9]{6}$")
     stock_code: Text = column("Product or service code, upper case", origin=(RawInvoices, "stock_code"))
     description: Text = column("Description", nullable=True, origin=(RawInvoices, "description"))
     quantity: Integer = column("Units; negative for cancellations", origin=(RawInvoices, "quantity"), notin=[0])
-    unit_price: UnitPrice = column("Price per unit", unit="GBP", origin=(RawInvoices, "unit_price"), ge=0)
-    line_total: Money = column("Quantity × unit price", unit="GBP", origin=[(RawInvoices, "quantity", "unit_price")])
+    unit_price: UnitPrice = column("Price per unit", unit=CURRENCY, origin=(RawInvoices, "unit_price"), ge=0)
+    line_total: Money = column("Quantity × unit price", unit=CURRENCY, origin=[(RawInvoices, "quantity", "unit_price")])
     invoice_ts: Moment = column(
         "Time of the invoice; midnight where only the date is known", origin=(RawInvoices, "invoice_ts")
     )
@@ -97,7 +98,7 @@ def clean_transactions(raw: DataFrame) -> DataFrame:
     """The usable rows of `raw`, typed, one for each group of rows identical in all eight source columns."""
     usable = read_rows(raw).filter(F.size("reasons") == 0)
     # The unit separator cannot occur in a CSV field by accident, and NULL is told from empty.
-    text = F.concat_ws("\x1f", *[F.coalesce(F.col(name), F.lit("\x00")) for name in INVOICES.columns])
+    text = F.concat_ws("\x1f", *[F.coalesce(F.col(name), F.lit("\x00")) for name in INVOICE_COLUMNS])
     # Everything but the file follows from the key: grouping by all of it leaves only numbers to aggregate, which Spark
     # does by hashing where it would sort for texts. So the day's files are numbered, by name.
     by_name = Window.partitionBy("invoice_date").orderBy("source_file")

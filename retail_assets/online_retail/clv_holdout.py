@@ -25,6 +25,7 @@ from retail_assets.lakehouse.checks import (
     reconciles,
 )
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     Day,
@@ -42,7 +43,7 @@ from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_clv import MONTHS_OF_HISTORY, MONTHS_TO_FIT, model_figures, models_fitted
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import as_of_dates
+from retail_assets.online_retail.snapshots import Dated, as_of_dates
 from retail_assets.partitions.cadence import monthly_after, months_so_far
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -81,9 +82,9 @@ class ClvHoldout(Contract):
     )
     predicted_purchases: Real = column("Purchases foreseen: days with purchases", ge=0, origin=_HISTORY)
     actual_purchases: Count = column("Purchases that came", ge=0, origin=_PURCHASES)
-    predicted_value: Real = column("Value foreseen", unit="GBP", ge=0, origin=[_SPEND, *_HISTORY])
-    naive_value: Real = column("Spend per day before × days of the window", unit="GBP", ge=0, origin=_SPEND)
-    actual_value: Money = column("Value of product lines that came", unit="GBP", ge=0, origin=_SPEND)
+    predicted_value: Real = column("Value foreseen", unit=CURRENCY, ge=0, origin=[_SPEND, *_HISTORY])
+    naive_value: Real = column("Spend per day before × days of the window", unit=CURRENCY, ge=0, origin=_SPEND)
+    actual_value: Money = column("Value of product lines that came", unit=CURRENCY, ge=0, origin=_SPEND)
     rank_correlation: Real = column(
         "Spearman's, of value foreseen with value that came, over the customers; of all only", **_CORRELATION
     )
@@ -275,11 +276,12 @@ def build(
     activity: DataFrame,
     window: PartitionWindow,
     landing: LandingZone,
+    source: Dated,
     mlflow: MlflowTracking,
     context: AssetExecutionContext,
 ) -> Built:
     """Fits on the driver, once for each as-of date, to purchase summaries that Spark makes of all of them at once."""
-    ends = as_of_dates(window, landing)
+    ends = as_of_dates(window, landing, source)
     earliest = activity.agg(F.min("activity_month")).first()
     first_month = earliest[0] if earliest and earliest[0] else window.days[0]
     planned = {month: holdouts(month, end, first_month) for month, end in ends.items()}
@@ -289,7 +291,7 @@ def build(
     rows: list[pd.DataFrame] = []
     shown: dict[str, dict[str, Any]] = {}
     problems: dict[str, list[str]] = {}
-    with mlflow.run(context, "online_retail/clv_holdout") as tracked:
+    with mlflow.run(context, f"{source.name}/clv_holdout") as tracked:
         for month, found in planned.items():
             windows: list[dict[str, Any]] = []
             with tracked.month(str(month)):

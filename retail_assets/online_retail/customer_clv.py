@@ -33,6 +33,7 @@ from retail_assets.lakehouse.checks import (
     reconciles,
 )
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Day,
     Integer,
@@ -48,7 +49,7 @@ from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import snapshots, so_far
+from retail_assets.online_retail.snapshots import Dated, snapshots, so_far
 from retail_assets.partitions.cadence import monthly_after, months_so_far
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -85,21 +86,21 @@ class CustomerClv(Contract):
     recency: Integer = column("From the first purchase to the last", unit="days", ge=0, origin=[_FIRST, _LAST])
     age: Integer = column("From the first purchase to the as-of date", unit="days", ge=1, origin=_FIRST)
     mean_value: Real = column(
-        "Value of product lines per purchase, the first included", unit="GBP", ge=0, origin=[_SPEND, _PURCHASES]
+        "Value of product lines per purchase, the first included", unit=CURRENCY, ge=0, origin=[_SPEND, _PURCHASES]
     )
     probability_alive: Real = column(
         "Probability of still being a customer", nullable=True, origin=_HISTORY, **_PROBABILITY
     )
     expected_purchases_12m: Real = column("Purchases expected in 365 days", nullable=True, ge=0, origin=_HISTORY)
     expected_average_value: Real = column(
-        "Expected value of a purchase to come", unit="GBP", nullable=True, ge=0, origin=[_SPEND, _PURCHASES]
+        "Expected value of a purchase to come", unit=CURRENCY, nullable=True, ge=0, origin=[_SPEND, _PURCHASES]
     )
     clv_12m: Real = column(
-        "Expected value of the purchases of 365 days, discounted by the month", unit="GBP", nullable=True, ge=0,
+        "Expected value of the purchases of 365 days, discounted by the month", unit=CURRENCY, nullable=True, ge=0,
         origin=[_SPEND, *_HISTORY],
     )  # fmt: skip
     naive_clv_12m: Real = column(
-        "Spend per day of the age × 365: the projection without a model", unit="GBP", ge=0, origin=[_SPEND, _FIRST]
+        "Spend per day of the age × 365: the projection without a model", unit=CURRENCY, ge=0, origin=[_SPEND, _FIRST]
     )
     snapshot_month: Day = partition("First day of the snapshot's month")
 
@@ -214,15 +215,16 @@ def build(
     activity: DataFrame,
     window: PartitionWindow,
     landing: LandingZone,
+    source: Dated,
     mlflow: MlflowTracking,
     discounting: Discounting,
     context: AssetExecutionContext,
 ) -> Built:
     """Fits on the driver, month by month, to purchase summaries that Spark makes of all the window's months at once."""
     spark, rate = activity.sparkSession, discounting.yearly_rate
-    summaries = purchase_summaries(activity, snapshots(spark, window, landing)).toPandas()
+    summaries = purchase_summaries(activity, snapshots(spark, window, landing, source)).toPandas()
     rows, shown, problems = [], {}, {}
-    with mlflow.run(context, "online_retail/customer_clv") as tracked:
+    with mlflow.run(context, f"{source.name}/customer_clv") as tracked:
         # In order: Spark's own changes from run to run, and so would sums.
         for month, customers in summaries.sort_values(["snapshot_month", "customer_id"]).groupby("snapshot_month"):
             model = None

@@ -4,7 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import all_known, reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Money, Text, Texts, column, partition
+from retail_assets.lakehouse.contracts import CURRENCY, Contract, Count, Day, Money, Text, Texts, column, partition
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.clean_transactions import CleanTransactions, sums_of_lines
@@ -25,9 +25,9 @@ class CustomerMonthActivity(Contract):
     country: Text = column("Country of the customer's last line in the month", origin=(CleanTransactions, "country"))
     orders: Count = column("Distinct invoices with product lines", ge=0, origin=(CleanTransactions, "invoice_no"))
     units: Count = column("Units bought", ge=0, origin=(CleanTransactions, "quantity"))
-    revenue: Money = column("Value of product lines", unit="GBP", ge=0, origin=_TOTALS)
+    revenue: Money = column("Value of product lines", unit=CURRENCY, ge=0, origin=_TOTALS)
     # May be negative: a cancellation of positive quantity (the published data has one) takes returns back.
-    returns_value: Money = column("Value of cancelled lines, sign reversed", unit="GBP", origin=_TOTALS)
+    returns_value: Money = column("Value of cancelled lines, sign reversed", unit=CURRENCY, origin=_TOTALS)
     active_days: Count = column("Days with a purchase", ge=0, origin=_DATES)
     first_purchase_date: Day = column("First purchase in the month; NULL if only returns", nullable=True, origin=_DATES)
     last_purchase_date: Day = column("Last purchase in the month; NULL if only returns", nullable=True, origin=_DATES)

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.rfm import ENGAGEMENTS, RFM_SEGMENTS, VALUES, with_rfm_scores, with_value_and_engagement
 from retail_assets.lakehouse.checks import Audit, all_known, reconciles
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     Day,
@@ -23,7 +24,7 @@ from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.snapshots import snapshots, so_far
+from retail_assets.online_retail.snapshots import Dated, snapshots, so_far
 from retail_assets.partitions.cadence import monthly, months_so_far
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -46,12 +47,12 @@ class CustomerRfm(Contract):
     country: Text = column("Country of the customer's last line", origin=(CustomerMonthActivity, "country"))
     recency_days: Integer = column("Days from the last purchase to the as-of date", unit="days", ge=1, origin=_RECENCY)
     frequency: Count = column("Distinct invoices", ge=1, origin=_FREQUENCY)
-    monetary: Money = column("Value of product lines", unit="GBP", ge=0, origin=_MONETARY)
+    monetary: Money = column("Value of product lines", unit=CURRENCY, ge=0, origin=_MONETARY)
     net_monetary: Money = column(
-        "Value less cancellations", unit="GBP", origin=[(CustomerMonthActivity, "revenue", "returns_value")]
+        "Value less cancellations", unit=CURRENCY, origin=[(CustomerMonthActivity, "revenue", "returns_value")]
     )
     avg_order_value: Money = column(
-        "Monetary value per invoice", unit="GBP", ge=0, origin=[(CustomerMonthActivity, "revenue", "orders")]
+        "Monetary value per invoice", unit=CURRENCY, ge=0, origin=[(CustomerMonthActivity, "revenue", "orders")]
     )
     units: Count = column("Units bought", ge=1, origin=(CustomerMonthActivity, "units"))
     distinct_products: Count = column("Different stock codes bought", ge=1, origin=(CustomerMonthActivity, "products"))
@@ -154,6 +155,6 @@ def _months_before(audit: Audit) -> DataFrame:
         ),
     ],
 )
-def build(activity: DataFrame, window: PartitionWindow, landing: LandingZone) -> DataFrame:
+def build(activity: DataFrame, window: PartitionWindow, landing: LandingZone, source: Dated) -> DataFrame:
     """The window's snapshots, from every month up to each."""
-    return customer_rfm(activity, snapshots(activity.sparkSession, window, landing))
+    return customer_rfm(activity, snapshots(activity.sparkSession, window, landing, source))

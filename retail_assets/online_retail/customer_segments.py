@@ -13,7 +13,18 @@ from retail_assets.analytics.rfm import (
 from retail_assets.analytics.segment_assignment import nearest_cluster
 from retail_assets.analytics.segmentation import FEATURES, LABELS
 from retail_assets.lakehouse.checks import Audit, all_known, reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Integer, Money, Real, Text, column, partition
+from retail_assets.lakehouse.contracts import (
+    CURRENCY,
+    Contract,
+    Count,
+    Day,
+    Integer,
+    Money,
+    Real,
+    Text,
+    column,
+    partition,
+)
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
@@ -55,7 +66,7 @@ class CustomerSegments(Contract):
     )
     recency_days: Integer = column("Days since the last purchase", unit="days", origin=(CustomerRfm, "recency_days"))
     frequency: Count = column("Distinct invoices", origin=(CustomerRfm, "frequency"))
-    monetary: Money = column("Value of product lines", unit="GBP", origin=(CustomerRfm, "monetary"))
+    monetary: Money = column("Value of product lines", unit=CURRENCY, origin=(CustomerRfm, "monetary"))
     snapshot_month: Day = partition("First day of the snapshot's month", origin=(CustomerRfm, "snapshot_month"))
 
     class Config:

@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import reconciles
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     Day,
@@ -41,13 +42,15 @@ class DailyMetrics(Contract):
     orders: Count = column("Distinct invoices with product lines", ge=0, origin=(CleanTransactions, "invoice_no"))
     customers: Count = column("Distinct known customers", ge=0, origin=(CleanTransactions, "customer_id"))
     units: Count = column("Units sold", ge=0, origin=(CleanTransactions, "quantity"))
-    revenue: Money = column("Value of product lines", unit="GBP", ge=0, origin=_TOTALS)
+    revenue: Money = column("Value of product lines", unit=CURRENCY, ge=0, origin=_TOTALS)
     # May be negative: a cancellation of positive quantity (the published data has one) takes returns back.
-    returns_value: Money = column("Value of cancelled lines, sign reversed", unit="GBP", origin=_TOTALS)
-    average_order_value: Money = column("Revenue per order", unit="GBP", nullable=True, origin=_TOTALS)
-    revenue_7_day_average: Money = column("Mean daily revenue of the last 7 calendar days", unit="GBP", origin=_TOTALS)
+    returns_value: Money = column("Value of cancelled lines, sign reversed", unit=CURRENCY, origin=_TOTALS)
+    average_order_value: Money = column("Revenue per order", unit=CURRENCY, nullable=True, origin=_TOTALS)
+    revenue_7_day_average: Money = column(
+        "Mean daily revenue of the last 7 calendar days", unit=CURRENCY, origin=_TOTALS
+    )
     revenue_30_day_average: Money = column(
-        "Mean daily revenue of the last 30 calendar days", unit="GBP", origin=_TOTALS
+        "Mean daily revenue of the last 30 calendar days", unit=CURRENCY, origin=_TOTALS
     )
     orders_7_day_average: Real = column(
         "Mean daily orders of the last 7 calendar days", origin=(CleanTransactions, "invoice_no")
@@ -55,7 +58,9 @@ class DailyMetrics(Contract):
     orders_30_day_average: Real = column(
         "Mean daily orders of the last 30 calendar days", origin=(CleanTransactions, "invoice_no")
     )
-    revenue_month_to_date: Money = column("Revenue from the first of the month to the day", unit="GBP", origin=_TOTALS)
+    revenue_month_to_date: Money = column(
+        "Revenue from the first of the month to the day", unit=CURRENCY, origin=_TOTALS
+    )
     month_over_month_growth: Real = column(
         "Month to date against the same span of the month before", nullable=True, origin=_TOTALS
     )

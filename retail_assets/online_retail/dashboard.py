@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import RECONCILIATION, Evidence, Verdict, check
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     Day,
@@ -21,6 +22,7 @@ from retail_assets.lakehouse.contracts import (
     Text,
     column,
     money_of_real,
+    of_source,
     partition,
     spark_schema,
     table_name,
@@ -52,11 +54,11 @@ from retail_assets.online_retail.product_metrics import ProductMetrics
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
 from retail_assets.online_retail.segment_summary import SegmentSummary
 from retail_assets.online_retail.snapshots import as_of_dates
-from retail_assets.online_retail.source import INVOICES
 from retail_assets.partitions.cadence import monthly, months_so_far, preceding, same_window
 from retail_assets.partitions.keys import PartitionWindow
 from retail_assets.reports.charts import charts, picture
 from retail_assets.reports.page import MOST_BYTES, Pages, charting_library, compose, embedded, publish
+from retail_assets.shops.shop import Shop
 
 _SALES = [(DailyMetrics, "revenue")]
 
@@ -74,8 +76,8 @@ class Dashboard(Contract):
     sha256: Text = column("SHA-256 of the page", str_matches="^[0-9a-f]{64}$")
     customers: Count = column("Customers shown", ge=0, origin=(CustomerRfm, "customer_id"))
     orders: Count = column("Orders of the month", ge=0, origin=(DailyMetrics, "orders"))
-    revenue: Money = column("Revenue of the month", unit="GBP", ge=0, origin=_SALES)
-    returns_value: Money = column("Returns of the month", unit="GBP", origin=(DailyMetrics, "returns_value"))
+    revenue: Money = column("Revenue of the month", unit=CURRENCY, ge=0, origin=_SALES)
+    returns_value: Money = column("Returns of the month", unit=CURRENCY, origin=(DailyMetrics, "returns_value"))
     snapshot_month: Day = partition("First day of the month", origin=(CustomerRfm, "snapshot_month"))
 
     class Config:
@@ -163,12 +165,13 @@ def build(
     affinities: DataFrame,
     window: PartitionWindow,
     landing: LandingZone,
+    source: Shop,
     pages: Pages,
     io_manager: DeltaIOManager,
 ) -> Built:
     """Composes the window's pages on the driver, and publishes those whose figures are the tables'."""
     spark = transactions.sparkSession
-    as_of = as_of_dates(window, landing)
+    as_of = as_of_dates(window, landing, source)
     asked = {
         "sales": sales(transactions),
         "rfm": rfm.withColumn("monetary", thousandths("monetary")),
@@ -191,7 +194,7 @@ def build(
         "by_day": _gold(daily, F.col("invoice_date").cast("string").alias("day")),
         "by_country": _gold(geography, F.col("snapshot_month"), F.col("country")),
     }
-    versions = [_version(io_manager, contract) for contract, _ in _READS.values()]
+    versions = [_version(io_manager, of_source(contract, source.name)) for contract, _ in _READS.values()]
     rows, found, shown = [], {}, {}
     with ThreadPoolExecutor(max_workers=1) as beside:  # draws while Spark computes and while pages are composed
         charting = beside.submit(_charting)
@@ -206,7 +209,7 @@ def build(
             pictures = beside.submit(_pictures, drawn, read_back)
             gold = _gold_of(month, as_of[month], rows_of)
             found[key] = list(differences(read_back, gold, month))
-            encoded, path = page.encode("utf-8"), pages.path(INVOICES.name, key[:7])
+            encoded, path = page.encode("utf-8"), pages.path(source.name, key[:7])
             if not found[key] and len(encoded) <= MOST_BYTES:
                 publish(encoded, path)
             rows.append(_row(month, as_of[month], path.name, encoded, gold))

@@ -38,8 +38,8 @@ from retail_assets.lakehouse.checks import (
     nothing_to_judge,
     too_few,
 )
-from retail_assets.online_retail.closed_days import is_closed, is_unsettled
-from retail_assets.online_retail.source import INVOICES
+from retail_assets.shops.closed_days import is_unsettled
+from retail_assets.shops.shop import INVOICE_COLUMNS
 
 DAYS_BEFORE = 7 * WEEKS
 """How far back a day is compared."""
@@ -91,7 +91,7 @@ class ObservedDay:
     @cached_property
     def null_rates(self) -> list[float]:
         """Share of rows without a value, by column of the source."""
-        return [self.nulls[name] / self.rows for name in INVOICES.columns]
+        return [self.nulls[name] / self.rows for name in INVOICE_COLUMNS]
 
 
 Days = Mapping[date, ObservedDay]
@@ -106,7 +106,7 @@ def observed_days(quality: DataFrame, comparison: DataFrame) -> dict[date, Obser
         row["invoice_date"]: ObservedDay(
             rows=row["records"],
             duplicates=row["duplicate_records"],
-            nulls={name: row[f"null_{name}"] for name in INVOICES.columns},
+            nulls={name: row[f"null_{name}"] for name in INVOICE_COLUMNS},
             codes=frozenset(row["stock_codes"]),
             countries=frozenset(row["countries"]),
             unknown_columns=frozenset(row["unknown_columns"]),
@@ -166,7 +166,7 @@ def volume(evidence: Evidence) -> Verdict:
     days, day = evidence.findings["days"], evidence.day
     volumes = {each: observed.rows for each, observed in days.items()}
     rows = volumes.get(day, 0)
-    if not rows and is_closed(day):
+    if not rows and evidence.source.closed.include(day):
         return nothing_to_judge("A public holiday or the Christmas break: nothing was expected")
     before = _days_before(day, days)
     same_weekday = sum(earlier.weekday() == day.weekday() for earlier in before)
@@ -245,7 +245,7 @@ def null_rates(observed: ObservedDay, before: Days) -> Verdict:
             column=name,
             failed_rows=observed.nulls[name],
         )
-        for name, rate, bound in zip(INVOICES.columns, observed.null_rates, upper, strict=True)
+        for name, rate, bound in zip(INVOICE_COLUMNS, observed.null_rates, upper, strict=True)
     ]
     return _of_rules(results)
 

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from retail_assets.online_retail.closed_days import easter_sunday
+from retail_assets.shops.closed_days import easter_sunday
 
 LONGEST_BASKET = 100
 

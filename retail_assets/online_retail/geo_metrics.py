@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     CountMap,
@@ -52,11 +53,11 @@ class GeoMetrics(Contract):
         origin=(CustomerMonthActivity, "first_purchase_date"),
     )
     units: Count = column("Units sold", ge=0, origin=(CleanTransactions, "quantity"))
-    revenue: Money = column("Value of product lines", unit="GBP", ge=0, origin=_TOTALS)
+    revenue: Money = column("Value of product lines", unit=CURRENCY, ge=0, origin=_TOTALS)
     # May be negative: a cancellation of positive quantity (the published data has one) takes returns back.
-    returns_value: Money = column("Value of cancelled lines, sign reversed", unit="GBP", origin=_TOTALS)
+    returns_value: Money = column("Value of cancelled lines, sign reversed", unit=CURRENCY, origin=_TOTALS)
     return_rate: Real = column("Returns value per revenue", nullable=True, origin=_TOTALS)
-    average_order_value: Money = column("Revenue per order", unit="GBP", nullable=True, origin=_TOTALS)
+    average_order_value: Money = column("Revenue per order", unit=CURRENCY, nullable=True, origin=_TOTALS)
     revenue_share: Real = column("Share of the month's revenue", nullable=True, origin=_TOTALS, **_SHARE)
     month_over_month_growth: Real = column("Revenue against the month before", nullable=True, origin=_TOTALS)
     year_over_year_growth: Real = column("Revenue against the same month a year before", nullable=True, origin=_TOTALS)

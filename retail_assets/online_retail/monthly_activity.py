@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     Day,
@@ -35,7 +36,7 @@ _USERS = [(CustomerMonthActivity, "customer_id", "activity_month")]
 
 
 def _amount(description: str, **options: Any) -> Any:
-    return column(description, unit="GBP", nullable=True, origin=_TOTALS, **options)
+    return column(description, unit=CURRENCY, nullable=True, origin=_TOTALS, **options)
 
 
 class MonthlyActivity(Contract):
@@ -46,7 +47,7 @@ class MonthlyActivity(Contract):
 
     placed_orders: Count = column("Distinct invoices with product or service lines", ge=0, origin=_INVOICES)
     cancelled_orders: Count = column("Distinct cancellation invoices", ge=0, origin=_INVOICES)
-    net_sales: Money = column("Sum of all line totals, cancellations included", unit="GBP", origin=_TOTALS)
+    net_sales: Money = column("Sum of all line totals, cancellations included", unit=CURRENCY, origin=_TOTALS)
     net_sales_growth: Real = column("(this month − last month) / last month", nullable=True, origin=_TOTALS)
     active_users: Count = column("Customers with any line in the month", ge=0, origin=_USERS)
     new_users: Count = column("Active users never seen before the month", ge=0, origin=_USERS)

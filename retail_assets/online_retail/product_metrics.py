@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.categories import CATEGORIES, category
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     Day,
@@ -51,14 +52,14 @@ class ProductMetrics(Contract):
         origin=(CleanTransactions, "description"),
     )
     category: Text = column("Category", isin=CATEGORIES, origin=(CleanTransactions, "description"))
-    revenue: Money = column("Value of product lines", unit="GBP", ge=0, origin=_TOTALS)
+    revenue: Money = column("Value of product lines", unit=CURRENCY, ge=0, origin=_TOTALS)
     units: Count = column("Units sold", ge=0, origin=(CleanTransactions, "quantity"))
     orders: Count = column("Distinct invoices that sell it", ge=0, origin=_INVOICES)
     customers: Count = column("Distinct known customers who bought it", ge=0, origin=(CleanTransactions, "customer_id"))
     # May be negative: a cancellation of positive quantity (the published data has one) takes returns back.
-    returns_value: Money = column("Value of cancelled lines, sign reversed", unit="GBP", origin=_TOTALS)
+    returns_value: Money = column("Value of cancelled lines, sign reversed", unit=CURRENCY, origin=_TOTALS)
     return_rate: Real = column("Returns value per revenue", nullable=True, origin=_TOTALS)
-    average_price: Money = column("Revenue per unit", unit="GBP", nullable=True, origin=_TOTALS)
+    average_price: Money = column("Revenue per unit", unit=CURRENCY, nullable=True, origin=_TOTALS)
     revenue_share: Real = column("Share of the month's revenue", nullable=True, origin=_TOTALS, **_SHARE)
     revenue_rank: Integer = column("Rank by revenue; of equal revenues the lower code first", ge=1, origin=_TOTALS)
     category_rank: Integer = column("Rank by revenue within the category", ge=1, origin=_TOTALS)

@@ -16,10 +16,10 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.layers import BRONZE
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import Drop, LandingZone
-from retail_assets.online_retail.source import INVOICES
 from retail_assets.operations.bronze import drops_as_expected, drops_readable, landed
 from retail_assets.partitions.cadence import daily
 from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.shops.shop import Shop
 
 
 class RawInvoices(Contract):
@@ -53,10 +53,10 @@ class RawInvoices(Contract):
 
 
 @table(RawInvoices, daily, layer=BRONZE, kinds=["csv"], checks=[drops_readable, drops_as_expected])
-def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
+def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource, source: Shop) -> Built:
     """The drops of the window's days; days with a drop that cannot be read are refused, the others go on."""
     drops: dict[str, list[Drop]] = {key: [] for key in window.keys}
-    for drop in landing.drops(INVOICES.name):
+    for drop in landing.drops(source.name):
         if drop.day.isoformat() in drops:
             drops[drop.day.isoformat()].append(drop)
-    return landed(pyspark.spark_session, drops, INVOICES, "invoice_date")
+    return landed(pyspark.spark_session, drops, source.layout, "invoice_date")

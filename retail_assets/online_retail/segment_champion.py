@@ -26,6 +26,7 @@ from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
 from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL, SegmentModel, month_alias, panel_of
+from retail_assets.online_retail.snapshots import Dated
 from retail_assets.partitions.cadence import monthly, months_so_far
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -162,7 +163,12 @@ def labels_fit(month: Evidence) -> Verdict:
     checks=[champion_gates, labels_fit],
 )
 def build(
-    rfm: DataFrame, model: DataFrame, window: PartitionWindow, mlflow: MlflowTracking, context: AssetExecutionContext
+    rfm: DataFrame,
+    model: DataFrame,
+    window: PartitionWindow,
+    mlflow: MlflowTracking,
+    context: AssetExecutionContext,
+    source: Dated,
 ) -> Built:
     """Decides every month so far, keeps the window's decisions, and lets the registry's alias follow the newest."""
     models = by_partition(model.toPandas(), "snapshot_month")
@@ -170,8 +176,8 @@ def build(
     decided = standings(models, by_partition(customers, "snapshot_month"))
     made = {month: decided[month] for month in window.days if month in decided}
     if made:
-        with mlflow.run(context, EXPERIMENT) as tracked:
-            _mirror(tracked, models, made, customers.head(5))
+        with mlflow.run(context, EXPERIMENT.format(source.name)) as tracked:
+            _mirror(tracked, MODEL.format(source.name), models, made, customers.head(5))
     rows = [segment_champion(models, standing, month) for month, standing in made.items()]
     counts = {str(month): int(models[month]["customers"].sum()) for month in made}
     return Built(as_table(rfm, SegmentChampion, rows), findings={"customers": counts})
@@ -179,6 +185,7 @@ def build(
 
 def _mirror(
     tracked: TrackedRun,
+    registered_as: str,
     models: dict[date, pd.DataFrame],
     made: dict[date, Standing],
     example: pd.DataFrame,
@@ -188,17 +195,17 @@ def _mirror(
     A champion that the registry has lost is registered again from the rows of its table.
     """
     for month, standing in made.items():
-        version = tracked.version(MODEL, month_alias(month))
+        version = tracked.version(registered_as, month_alias(month))
         if version is not None:
             gates = f"failed: {', '.join(standing.failed_gates)}" if standing.failed_gates else "passed"
             agreement = "no champion before" if standing.agreement is None else f"{standing.agreement:.3f}"
-            tracked.tell(MODEL, version, {"gates": gates, "agreement_with_champion": agreement})
+            tracked.tell(registered_as, version, {"gates": gates, "agreement_with_champion": agreement})
     newest = max(made)
     champion = made[newest].champion
-    version = tracked.version(MODEL, month_alias(champion))
+    version = tracked.version(registered_as, month_alias(champion))
     if version is None:
         with tracked.month(str(champion)):
-            tracked.log(tags={"restored_from": "the rows of online_retail.segment_model"})
+            tracked.log(tags={"restored_from": f"the rows of {registered_as}"})
             lost = model_of(models[champion])
-            version = tracked.register(lost, MODEL, example[FEATURES], False, month_alias(champion)).version
-    tracked.promote(MODEL, version, str(newest))
+            version = tracked.register(lost, registered_as, example[FEATURES], False, month_alias(champion)).version
+    tracked.promote(registered_as, version, str(newest))

@@ -17,6 +17,7 @@ from retail_assets.analytics.tracked_run import TrackedRun
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.checks import reconciles
 from retail_assets.lakehouse.contracts import (
+    CURRENCY,
     Contract,
     Count,
     Day,
@@ -30,11 +31,16 @@ from retail_assets.lakehouse.driver_rows import as_table, by_partition
 from retail_assets.lakehouse.layers import ML
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.online_retail.customer_rfm import CustomerRfm
+from retail_assets.online_retail.snapshots import Dated
 from retail_assets.partitions.cadence import monthly, same_window
 from retail_assets.partitions.keys import PartitionWindow
 
-MODEL = "online_retail.segment_model"
-EXPERIMENT = "online_retail/segment_model"
+MODEL = "{}.segment_model"
+"""What a source's models are registered as."""
+
+EXPERIMENT = "{}/segment_model"
+"""The experiment of a source's models."""
+
 
 _RFM = [(CustomerRfm, *FEATURES)]
 _SHARE: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}}
@@ -63,7 +69,7 @@ class SegmentModel(Contract):
     value_score: Real = _real("Mean of scaled frequency, monetary and recency reversed: what clusters are ordered by")
     recency_days: Real = _real("Recency of the centroid", unit="days")
     frequency: Real = _real("Frequency of the centroid", unit="orders")
-    monetary: Real = _real("Monetary value of the centroid", unit="GBP")
+    monetary: Real = _real("Monetary value of the centroid", unit=CURRENCY)
     recency_scaled: Real = _real("Recency of the centroid, scaled")
     frequency_scaled: Real = _real("Frequency of the centroid, scaled")
     monetary_scaled: Real = _real("Monetary value of the centroid, scaled")
@@ -76,8 +82,8 @@ class SegmentModel(Contract):
     frequency_cap: Real = _real("Frequency counts as at most this; infinite for logarithms", unit="orders")
     frequency_mean: Real = _real("Mean of transformed frequency")
     frequency_deviation: Real = _real("Standard deviation of transformed frequency", gt=0)
-    monetary_floor: Real = _real("Monetary value counts as at least this", unit="GBP")
-    monetary_cap: Real = _real("Monetary value counts as at most this; infinite for logarithms", unit="GBP")
+    monetary_floor: Real = _real("Monetary value counts as at least this", unit=CURRENCY)
+    monetary_cap: Real = _real("Monetary value counts as at most this; infinite for logarithms", unit=CURRENCY)
     monetary_mean: Real = _real("Mean of transformed monetary value")
     monetary_deviation: Real = _real("Standard deviation of transformed monetary value", gt=0)
     engine: Text = column("What found the clusters", isin=[OnDriver.name, OnSpark.name])
@@ -115,7 +121,9 @@ def definition(segmentation: Segmentation) -> dict[str, Any]:
     }
 
 
-def _track(tracked: TrackedRun, segmentation: Segmentation, example: pd.DataFrame, month: date) -> dict[str, Any]:
+def _track(
+    tracked: TrackedRun, segmentation: Segmentation, example: pd.DataFrame, month: date, registered_as: str
+) -> dict[str, Any]:
     """A run per month and candidate in MLflow, the chosen model registered; returns what the UI shows of it."""
     chosen, described = segmentation.chosen, definition(segmentation)
     with tracked.month(str(month)):
@@ -126,7 +134,7 @@ def _track(tracked: TrackedRun, segmentation: Segmentation, example: pd.DataFram
                 tracked.log({"clusters": metrics.pop("clusters"), "snapshot_month": month}, metrics)
         # Which version is the champion is decided where it scores: segment_champion.
         registered = tracked.register(
-            segmentation.model, MODEL, example[FEATURES], False, month_alias(month), described
+            segmentation.model, registered_as, example[FEATURES], False, month_alias(month), described
         )
     return {
         "clusters": len(segmentation.clusters),
@@ -171,6 +179,7 @@ def build(
     segment_training: SegmentTraining,
     mlflow: MlflowTracking,
     context: AssetExecutionContext,
+    source: Dated,
 ) -> Built:
     """Trains month by month: on the driver, or where a month has more customers than are set for that, on Spark."""
     customers = rfm.select(
@@ -182,7 +191,7 @@ def build(
     on_driver = customers.filter(F.col("snapshot_month").isin(small)).toPandas() if small else None
     at_hand = {} if on_driver is None else by_partition(on_driver, "snapshot_month")
     rows, shown = [], {}
-    with mlflow.run(context, EXPERIMENT) as tracked:
+    with mlflow.run(context, EXPERIMENT.format(source.name)) as tracked:
         for month in sorted(counts):
             if month in at_hand:
                 segmentation = segment(at_hand[month], segment_training.transform)
@@ -192,7 +201,7 @@ def build(
                 segmentation = segment_on_spark(of_month, segment_training.transform)
                 example = of_month.orderBy("customer_id").limit(5).toPandas()
             rows.append(segment_model(segmentation, month))
-            shown[str(month)] = _track(tracked, segmentation, example, month)
+            shown[str(month)] = _track(tracked, segmentation, example, month, MODEL.format(source.name))
     return Built(as_table(rfm, SegmentModel, rows), metadata=shown)
 
 

@@ -7,7 +7,18 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.segmentation import LABEL_ACTIONS
 from retail_assets.lakehouse.checks import Audit, reconciles
-from retail_assets.lakehouse.contracts import Contract, Count, Day, Expression, Money, Real, Text, column, partition
+from retail_assets.lakehouse.contracts import (
+    CURRENCY,
+    Contract,
+    Count,
+    Day,
+    Expression,
+    Money,
+    Real,
+    Text,
+    column,
+    partition,
+)
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.online_retail.customer_segments import CustomerSegments
@@ -35,9 +46,11 @@ class SegmentSummary(Contract):
     median_recency_days: Real = column("Median days since the last purchase", unit="days", ge=1, origin=_RECENCY)
     mean_frequency: Real = column("Mean of distinct invoices", unit="orders", ge=1, origin=_FREQUENCY)
     median_frequency: Real = column("Median of distinct invoices", unit="orders", ge=1, origin=_FREQUENCY)
-    mean_monetary: Real = column("Mean value of product lines", unit="GBP", ge=0, origin=_MONETARY)
-    median_monetary: Real = column("Median value of product lines", unit="GBP", ge=0, origin=_MONETARY)
-    revenue: Money = column("Value of product lines of all the segment's customers", unit="GBP", ge=0, origin=_MONETARY)
+    mean_monetary: Real = column("Mean value of product lines", unit=CURRENCY, ge=0, origin=_MONETARY)
+    median_monetary: Real = column("Median value of product lines", unit=CURRENCY, ge=0, origin=_MONETARY)
+    revenue: Money = column(
+        "Value of product lines of all the segment's customers", unit=CURRENCY, ge=0, origin=_MONETARY
+    )
     revenue_share: Real = column("Share of the revenue of the month's customers so far", origin=_MONETARY, **_SHARE)
     recommended_action: Text = column("What to do about customers of this segment", origin=_SEGMENT)
     snapshot_month: Day = partition("First day of the snapshot's month", origin=(CustomerSegments, "snapshot_month"))

@@ -2,14 +2,24 @@
 
 from collections.abc import Iterable
 from datetime import date, timedelta
+from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.landing.drops import LandingZone
-from retail_assets.online_retail.source import INVOICES
-from retail_assets.partitions.calendar import yesterday
 from retail_assets.partitions.keys import PartitionWindow
+
+
+class Dated(Protocol):
+    """A source of which it is known how far its data reach."""
+
+    @property
+    def name(self) -> str:
+        """What its tables are called by."""
+
+    def newest_day(self, landing: LandingZone) -> date | None:
+        """The newest day that has landed."""
 
 
 def as_of_date(month: date, newest_drop: date | None) -> date:
@@ -18,20 +28,21 @@ def as_of_date(month: date, newest_drop: date | None) -> date:
     return after_month if newest_drop is None else min(after_month, newest_drop + timedelta(days=1))
 
 
-def as_of_dates(window: PartitionWindow, landing: LandingZone) -> dict[date, date]:
+def as_of_dates(window: PartitionWindow, landing: LandingZone, source: Dated) -> dict[date, date]:
     """Month of the window -> its as-of date."""
-    # What is left alone must not move the as-of date: drops of days after the calendar's last, of today, of the future.
-    newest = landing.newest_day(INVOICES.name, not_after=landing.last_day or yesterday())
+    newest = source.newest_day(landing)
     return {month: as_of_date(month, newest) for month in window.days}
 
 
-def snapshots(spark: SparkSession, window: PartitionWindow, landing: LandingZone) -> DataFrame:
+def snapshots(spark: SparkSession, window: PartitionWindow, landing: LandingZone, source: Dated) -> DataFrame:
     """`as_of_dates` as rows: `snapshot_month DATE, as_of_date DATE`."""
-    return spark.createDataFrame(list(as_of_dates(window, landing).items()), "snapshot_month date, as_of_date date")
+    return spark.createDataFrame(
+        list(as_of_dates(window, landing, source).items()), "snapshot_month date, as_of_date date"
+    )
 
 
 def snapshots_since(
-    activity: DataFrame, window: PartitionWindow, landing: LandingZone, months_before: int
+    activity: DataFrame, window: PartitionWindow, landing: LandingZone, source: Dated, months_before: int
 ) -> DataFrame:
     """`snapshots` of the window's months, of those between them, and of as many before them as are asked for: as far
     as there is activity."""
@@ -39,7 +50,7 @@ def snapshots_since(
     oldest = _month_number(row[0] if row and row[0] else window.days[0])
     first, last = _month_number(window.days[0]) - months_before, _month_number(window.days[-1])
     months = [date(number // 12, number % 12 + 1, 1).isoformat() for number in range(max(oldest, first), last + 1)]
-    return snapshots(activity.sparkSession, PartitionWindow(months), landing)
+    return snapshots(activity.sparkSession, PartitionWindow(months), landing, source)
 
 
 def _month_number(month: date) -> int:

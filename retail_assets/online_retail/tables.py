@@ -5,10 +5,11 @@ from retail_assets.lakehouse.found_tables import results_in, tables_in
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.online_retail.source import INVOICES as SOURCE
+from retail_assets.online_retail.source import ONLINE_RETAIL
 
-TABLES = tables_in(online_retail)
+TABLES = [table.of(ONLINE_RETAIL) for table in tables_in(online_retail)]
 
-RESULTS = results_in(online_retail)
+RESULTS = results_in(online_retail).of(ONLINE_RETAIL)
 """The table that all of them write the results of their checks to."""
 
 STORED: list[Table | ResultsTable] = [*TABLES, RESULTS]

@@ -19,6 +19,7 @@ from retail_assets.lakehouse.contracts import (
     Text,
     column,
     conform,
+    origins,
     partition,
     partition_column,
     rules,
@@ -145,8 +146,8 @@ def test_every_table_describes_its_columns_and_derives_them_from_columns_that_ex
     assert set(unique_key(contract)) <= set(fields)
     assert not unique_key(contract) or partition_column(contract) in unique_key(contract), "unique within a partition"
     assert [rule.name for rule in rules(contract)] == list(dict.fromkeys(rule.name for rule in rules(contract)))
-    origins: list[tuple[str, Any]] = [(name, origin) for name, f in fields.items() for origin in f.metadata["origin"]]
-    for name, (origin, *sources) in origins:
+    made_from: list[tuple[str, Any]] = [(name, origin) for name, found in origins(contract).items() for origin in found]
+    for name, (origin, *sources) in made_from:
         assert origin in CONTRACTS, f"{name} comes from an unknown table"
         assert sources, f"{name} names no columns of {origin.__name__}"
         assert set(sources) <= set(origin.to_schema().columns), f"{name} comes from unknown columns"
@@ -155,10 +156,8 @@ def test_every_table_describes_its_columns_and_derives_them_from_columns_that_ex
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.contract.__name__)
 def test_a_table_reads_the_tables_that_its_columns_come_from(table: Table):
     read = {contract for contract, _ in table.reads.values()}
-    origins = {
-        origin for field in table.contract.to_schema().columns.values() for origin, *_ in field.metadata["origin"]
-    }
-    assert origins - {table.contract} <= read
+    made_from = {origin for found in origins(table.contract).values() for origin, *_ in found}
+    assert made_from - {table.contract} <= read
 
 
 WITHOUT_COLUMNS = """

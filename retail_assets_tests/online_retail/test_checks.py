@@ -617,7 +617,7 @@ def judgement(table: Table, samples: list[Sample], spark: SparkSession) -> Judge
         for name, (contract, _) in table.reads.items()
     }
     keys = [sample.key for sample in samples]
-    audit = Audit(rows, inputs, keys, partition_column(table.contract), samples[0].findings)
+    audit = Audit(rows, inputs, keys, partition_column(table.contract), samples[0].findings, table.source)
     return judge(audit, table.contract, table.checks)
 
 
@@ -765,7 +765,7 @@ def test_of_a_partition_without_rows_every_check_says_what_it_saw(name: str):
     }
     for check in table.checks:
         verdict = check.judge(
-            Evidence("2011-01-04", PartitionEvaluation(), dict.fromkeys(check.measures), (), findings)
+            Evidence("2011-01-04", PartitionEvaluation(), dict.fromkeys(check.measures), (), findings, table.source)
         )
         assert verdict.observed == 0, check.name
         if not verdict.passed:

@@ -11,12 +11,14 @@ from mlflow import MlflowClient
 from pyspark.sql import SparkSession
 
 from retail_assets.analytics.segmentation import FEATURES
-from retail_assets.online_retail.segment_model import EXPERIMENT, MODEL
+from retail_assets.online_retail import segment_model
 from retail_assets_tests.analytics.test_champions import garbage
 from retail_assets_tests.analytics.test_segmentation import made_customers
 from retail_assets_tests.online_retail.customer_science import keep_rfm, make
 from retail_assets_tests.operations.as_written import rows
 from retail_assets_tests.workbench import Workbench
+
+MODEL, EXPERIMENT = (name.format("online_retail") for name in (segment_model.MODEL, segment_model.EXPERIMENT))
 
 TABLES = ["segment_model", "segment_champion", "customer_segments", "segment_drift", "segment_summary"]
 JANUARY, FEBRUARY, MARCH = (date(2011, month, 1) for month in (1, 2, 3))

@@ -11,9 +11,9 @@ from dagster import AssetCheckSeverity
 
 from retail_assets.lakehouse.checks import ENOUGH, Evidence, Verdict
 from retail_assets.lakehouse.evaluation import PartitionEvaluation
-from retail_assets.online_retail.closed_days import closed_days, easter_sunday, is_closed, is_unsettled
 from retail_assets.online_retail.day_anomalies import ANOMALIES, ObservedDay
-from retail_assets.online_retail.source import INVOICES
+from retail_assets.online_retail.source import INVOICES, ONLINE_RETAIL
+from retail_assets.shops.closed_days import closed_days, easter_sunday, is_unsettled
 
 FIRST, LAST = date(2011, 1, 10), date(2011, 7, 31)
 STRANGE = date(2011, 6, 15)
@@ -42,7 +42,7 @@ def usual(day: date) -> ObservedDay:
 
 def history(*strange: tuple[date, Mapping[str, Any]]) -> dict[date, ObservedDay]:
     """Every day but Saturdays and holidays; some of them strange."""
-    days = {day: usual(day) for day in EVERY_DAY if day.weekday() != 5 and not is_closed(day)}
+    days = {day: usual(day) for day in EVERY_DAY if day.weekday() != 5 and not ONLINE_RETAIL.closed.include(day)}
     for day, changes in strange:
         days[day] = replace(days[day] if day in days else usual(day), **changes)
     return days
@@ -50,7 +50,7 @@ def history(*strange: tuple[date, Mapping[str, Any]]) -> dict[date, ObservedDay]
 
 def seen(day: date, days: Mapping[date, ObservedDay]) -> Evidence:
     """A day as its checks see it."""
-    return Evidence(str(day), PartitionEvaluation(), {}, (), {"days": days})
+    return Evidence(str(day), PartitionEvaluation(), {}, (), {"days": days}, ONLINE_RETAIL)
 
 
 def failed(days: Mapping[date, ObservedDay]) -> list[tuple[str, str, AssetCheckSeverity, Verdict]]:
@@ -218,7 +218,7 @@ def test_the_easters_and_holidays_of_the_real_years():
 )  # fmt: skip
 def test_a_bank_holiday_that_was_moved_leaves_a_working_day(year: int, closed: list[date], open_day: date):
     assert sorted(day for day in closed_days(year) if 4 < day.month < 12) == closed
-    assert not is_closed(open_day)
+    assert not ONLINE_RETAIL.closed.include(open_day)
 
 
 def test_the_weeks_around_christmas_are_unsettled():

@@ -1,5 +1,6 @@
 """customer_rfm, segment_model, customer_segments, churn_scores: each customer as of each month's end."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +29,7 @@ from retail_assets.online_retail.customer_segments import CustomerSegments, cust
 from retail_assets.online_retail.segment_champion import SegmentChampion, segment_champion
 from retail_assets.online_retail.segment_model import SegmentModel, segment_model
 from retail_assets.online_retail.snapshots import as_of_date, as_of_dates
+from retail_assets.online_retail.source import ONLINE_RETAIL
 from retail_assets.partitions.calendar import current_day
 from retail_assets.partitions.keys import PartitionWindow
 from retail_assets_tests.online_retail.frames import bought, frame, returned, sorted_rows
@@ -88,8 +90,9 @@ def test_drops_that_are_left_alone_do_not_move_the_as_of_date(tmp_path: Path):
         (tmp_path / "online_retail" / f"{day}.csv").write_text("Invoice\n")
     month = (current_day() + timedelta(days=40)).replace(day=1)
     window = PartitionWindow([month.isoformat()])
-    assert as_of_dates(window, LandingZone(str(tmp_path))) == {month: current_day()}
-    assert as_of_dates(window, LandingZone(str(tmp_path), last_day=days[0])) == {month: yesterday}
+    zone = LandingZone(str(tmp_path))
+    assert as_of_dates(window, zone, ONLINE_RETAIL) == {month: current_day()}
+    assert as_of_dates(window, zone, replace(ONLINE_RETAIL, last_day=days[0])) == {month: yesterday}
 
 
 def test_a_customer_has_a_row_from_the_month_of_the_first_purchase_on(scored: dict[tuple[date, str], Row]):

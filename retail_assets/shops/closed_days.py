@@ -1,5 +1,7 @@
 """Closed days of the shop: days on which nothing is to be expected, and those around them that are like no other."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 
@@ -22,6 +24,17 @@ UNSETTLED_DAYS = 14
 """So long before and after Christmas a day is like no other of its weekday."""
 
 
+@dataclass(frozen=True)
+class ClosedDays:
+    """A shop's closed days, by year."""
+
+    of_year: Callable[[int], frozenset[date]]
+
+    def include(self, day: date) -> bool:
+        """Whether nothing is to be expected of the day whatever its weekday."""
+        return day in self.of_year(day.year)
+
+
 @cache
 def closed_days(year: int) -> frozenset[date]:
     """The public holidays of England and Wales, Easter from Friday to Monday, and Christmas Eve to 3 January."""
@@ -30,11 +43,6 @@ def closed_days(year: int) -> frozenset[date]:
     closed |= {_first_monday(year, 5), _last_monday(year, 5), _last_monday(year, 8)}
     closed |= {date(year, 12, day) for day in range(24, 32)} | {date(year, 1, day) for day in (1, 2, 3)}
     return frozenset((closed | {day for day in ONCE if day.year == year}) - MOVED)
-
-
-def is_closed(day: date) -> bool:
-    """Whether nothing is to be expected of the day whatever its weekday."""
-    return day in closed_days(day.year)
 
 
 def is_unsettled(day: date) -> bool:
