@@ -33,9 +33,9 @@ def rare(
     family: str = VALIDITY,
     severity: AssetCheckSeverity = WARN,
 ) -> TableCheck:
-    """At most this share of a partition's rows, and one row in any case, has each of the faults.
+    """At most this share of a partition's rows, and one row in any case, has each of the faults; none of share 0.
 
-    `faults`: by name, what such rows are, in words, and the condition that they meet.
+    `faults`: by name, what such rows do or are, in words, and the condition that they meet.
     """
 
     def having(condition: Expression) -> Expression:
@@ -45,7 +45,7 @@ def rare(
 
     @check(promise, name=name, measures=measures, family=family, severity=severity)
     def few(partition: Evidence) -> Verdict:
-        most = max(1, int(share * partition.rows))
+        most = max(1, int(share * partition.rows)) if share else 0
         results = []
         for fault, (told, _) in faults.items():
             found = partition.total(fault)
