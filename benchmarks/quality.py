@@ -35,9 +35,9 @@ def without_quality(evaluations_too: bool) -> None:
     from retail_assets.lakehouse.checks import TableCheck, Verdict
     from retail_assets.lakehouse.contracts import Contract, partition_column
     from retail_assets.lakehouse.evaluation import PartitionEvaluation
-    from retail_assets.online_retail import tables
+    from retail_assets.sources import tables
 
-    tables.TABLES[:] = [table for table in tables.TABLES if table.group != "quality"]
+    tables.TABLES[:] = [table for table in tables.TABLES if table.layer.name != "quality"]
     machinery._ResultsLog.keep = lambda self, commit: None  # type: ignore[method-assign,assignment]
     if not evaluations_too:
         return

@@ -44,9 +44,9 @@ def calendar(settings: Settings, first_day: date | None, last_day: date | str | 
     from retail_assets.landing.consent import listed
     from retail_assets.landing.drop_reader import DropRefused
     from retail_assets.landing.drops import LandingZone, ZoneRefused
-    from retail_assets.online_retail.source import INVOICES
     from retail_assets.operations.binding import NotItsOwn, Places
     from retail_assets.operations.main_job_lock import AlreadyRunning, alone
+    from retail_assets.sources.online_retail import INVOICES
 
     zone = LandingZone(settings.landing, settings.drop_marker)
     try:
@@ -99,7 +99,7 @@ def _rows_outside(settings: Settings, calendar: Any) -> dict[str, int]:
     import pyarrow.compute as pc
     from deltalake import DeltaTable
 
-    from retail_assets.online_retail.tables import TABLES
+    from retail_assets.sources.tables import TABLES
 
     found = {}
     for table in TABLES:
@@ -116,7 +116,7 @@ def _rows_outside(settings: Settings, calendar: Any) -> dict[str, int]:
 def _remove_rows(settings: Settings, calendar: Any, rows: dict[str, int]) -> None:
     from deltalake import DeltaTable
 
-    from retail_assets.online_retail.tables import TABLES
+    from retail_assets.sources.tables import TABLES
 
     for table in TABLES:
         if table.key.path[-1] in rows:
@@ -125,7 +125,7 @@ def _remove_rows(settings: Settings, calendar: Any, rows: dict[str, int]) -> Non
 
 
 def _pages_outside(settings: Settings, calendar: Any) -> list[Path]:
-    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.sources.online_retail import INVOICES
 
     first, last = f"{calendar.first_day:%Y-%m}", f"{calendar.newest_day:%Y-%m}"
     pages = sorted(Path(settings.dashboards).glob(f"{INVOICES.name}-[0-9][0-9][0-9][0-9]-[0-9][0-9].html"))

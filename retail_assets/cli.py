@@ -113,10 +113,10 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
     A call that was interrupted is repeated by the same call. Raises Refusal where other drops lie already, and for a
     landing zone that is no directory of this machine.
     """
+    from retail_assets.generator.generate import generate
     from retail_assets.landing.calendar import keep_calendar
     from retail_assets.landing.drops import MANIFEST
-    from retail_assets.online_retail.generate import generate
-    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.sources.online_retail import INVOICES
 
     if "://" in settings.landing or settings.only_cluster_sees_landing:
         raise Refusal(
@@ -198,8 +198,8 @@ def _run(
     generate_if_empty: bool,
 ) -> bool:
     from retail_assets.landing.drops import Look
-    from retail_assets.online_retail.source import INVOICES
     from retail_assets.partitions.calendar import yesterday
+    from retail_assets.sources.online_retail import INVOICES
 
     look = Look(landed_drops(settings), time.monotonic())  # first of all: whether they still change is seen meanwhile
     if not look.drops:
@@ -243,13 +243,13 @@ def _make_what_is_due(
     from dagster import DagsterInstance
 
     from retail_assets.landing.drops import ZoneRefused
-    from retail_assets.online_retail.arrivals import arrivals
     from retail_assets.operations.binding import NotItsOwn
     from retail_assets.operations.main_job import run_main_job
     from retail_assets.operations.main_job_lock import AlreadyRunning
     from retail_assets.operations.pipeline_metrics import keep_pipeline_metrics
     from retail_assets.operations.progress import Progress, report
     from retail_assets.operations.stored import TableUnreadable
+    from retail_assets.sources.arrivals import arrivals
 
     try:
         from retail_assets.definitions import defs  # read when it is imported: the calendar may be wrong
@@ -310,9 +310,9 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     from retail_assets.databricks.rehearsal.report import what_ran_where
     from retail_assets.databricks.rehearsal.workspace import Workspace
     from retail_assets.landing.calendar import read_calendar
-    from retail_assets.online_retail.source import INVOICES
     from retail_assets.operations.planning import Request
     from retail_assets.partitions.calendar import yesterday
+    from retail_assets.sources.online_retail import INVOICES
 
     if directory.exists():
         if not (directory / REHEARSAL).exists():
@@ -412,8 +412,8 @@ def drops(settings: Settings, day: datetime | None) -> None:
 @click.pass_obj
 def dashboard(settings: Settings, no_open: bool) -> None:
     """Open the newest page of the dashboard in the browser, and print its path."""
-    from retail_assets.online_retail.source import INVOICES
     from retail_assets.reports.page import Pages
+    from retail_assets.sources.online_retail import INVOICES
 
     page = Pages(directory=settings.dashboards).newest(INVOICES.name)
     if page is None:
@@ -430,7 +430,7 @@ def dashboard(settings: Settings, no_open: bool) -> None:
 def dictionary() -> None:
     """Print the data dictionary (docs/tables.md) from the contracts."""
     from retail_assets.lakehouse.dictionary import data_dictionary
-    from retail_assets.online_retail.tables import STORED
+    from retail_assets.sources.tables import STORED
 
     click.echo(data_dictionary(STORED), nl=False)
 

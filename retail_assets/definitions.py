@@ -27,9 +27,6 @@ from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
-from retail_assets.online_retail import tables as online_retail
-from retail_assets.online_retail.arrivals import inbox
-from retail_assets.online_retail.source import ONLINE_RETAIL
 from retail_assets.operations.alerts.sensor import alert_sensors
 from retail_assets.operations.arrival_sensor import arrival_sensor
 from retail_assets.operations.automation import automated, following_sensor, month_end
@@ -42,6 +39,9 @@ from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
+from retail_assets.sources import tables as online_retail
+from retail_assets.sources.arrivals import inbox
+from retail_assets.sources.online_retail import ONLINE_RETAIL
 
 
 def build_definitions(settings: Settings) -> Definitions:

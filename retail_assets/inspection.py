@@ -55,7 +55,7 @@ def quarantine(settings: Settings, reason: str | None, day: datetime | None) -> 
     import pyarrow.compute as pc
     from deltalake import DeltaTable
 
-    from retail_assets.online_retail.invoice_rules import REASONS
+    from retail_assets.invoices.invoice_rules import REASONS
 
     if reason is not None and reason not in REASONS:
         raise Refusal(f"{reason!r} is no reason. There are: {', '.join(REASONS)}.")
@@ -83,7 +83,7 @@ def quarantine(settings: Settings, reason: str | None, day: datetime | None) -> 
 
 
 def _as_landed(row: dict[str, Any]) -> str:
-    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.sources.online_retail import INVOICES
 
     if row["malformed_line"] is not None:
         return str(row["malformed_line"])

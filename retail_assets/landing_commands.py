@@ -59,7 +59,7 @@ def land(settings: Settings, files: tuple[Path, ...], other_drops: str, fewer_ro
     from retail_assets.landing.consent import Consent
     from retail_assets.landing.drops import LandingZone
     from retail_assets.landing.history import land as land_files
-    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.sources.online_retail import INVOICES
 
     if interrupted_generation(settings):
         raise Refusal(
@@ -85,7 +85,7 @@ def landings(settings: Settings, day: datetime | None) -> None:
     """The landings whose replaced drops are kept, newest first: what each replaced, to be brought back by number."""
     from retail_assets.landing.bring_back import landings as kept_landings
     from retail_assets.landing.drops import LandingZone
-    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.sources.online_retail import INVOICES
 
     with _refusals():
         found = kept_landings(LandingZone(settings.landing), INVOICES.name)
@@ -107,7 +107,7 @@ def bring_back(settings: Settings, landing: str, days: tuple[datetime, ...], yes
     from retail_assets.landing.bring_back import bring_back as bring_back_drops
     from retail_assets.landing.consent import listed
     from retail_assets.landing.drops import LandingZone
-    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.sources.online_retail import INVOICES
 
     if not yes:
         click.confirm(f"Put back what landing {landing} replaced?", abort=True)
@@ -171,7 +171,7 @@ def _refusals() -> Iterator[None]:
 def landed_drops(settings: Settings) -> "list[Drop]":
     """The drops that lie there. Refuses a zone that cannot be listed, or in which a landing is under way."""
     from retail_assets.landing.drops import LandingZone, ZoneRefused
-    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.sources.online_retail import INVOICES
 
     try:
         return LandingZone(settings.landing).drops(INVOICES.name)
@@ -181,7 +181,7 @@ def landed_drops(settings: Settings) -> "list[Drop]":
 
 def interrupted_generation(settings: Settings) -> dict[str, Any] | None:
     """What `retail generate` was asked for when it was interrupted; None if it was not."""
-    from retail_assets.online_retail.source import INVOICES
+    from retail_assets.sources.online_retail import INVOICES
 
     marker = Path(settings.landing) / INVOICES.name / GENERATING
     try:

@@ -37,8 +37,8 @@ def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
     from deltalake import DeltaTable
 
     from retail_assets.lakehouse.contracts import table_name
-    from retail_assets.online_retail.tables import STORED
     from retail_assets.operations.pipeline_metrics import PipelineMetrics
+    from retail_assets.sources.tables import STORED
 
     _local(settings)
     contracts: list[type[Contract]] = [*(found.contract for found in STORED), PipelineMetrics]
@@ -151,11 +151,11 @@ def restore(
     from retail_assets.lakehouse.asset_metadata import layout
     from retail_assets.lakehouse.engines.choice import start
     from retail_assets.lakehouse.path_tables import PathTables
-    from retail_assets.online_retail.tables import TABLES
     from retail_assets.operations import time_travel
     from retail_assets.operations.binding import Places
     from retail_assets.operations.main_job import clear_dead_runs
     from retail_assets.operations.main_job_lock import alone
+    from retail_assets.sources.tables import TABLES
 
     contract, place = stored(settings, table)
     found = next((known for known in TABLES if known.contract is contract), None)
@@ -194,9 +194,9 @@ def restore(
 
 def _due(settings: Settings, instance: Any) -> dict[Any, list[str]]:
     from retail_assets.definitions import defs
-    from retail_assets.online_retail.arrivals import arrivals
     from retail_assets.operations.planning import Graph, Request, due_partitions
     from retail_assets.operations.stored import Stored
+    from retail_assets.sources.arrivals import arrivals
 
     graph = Graph(list(defs.resolve_asset_graph().assets_defs))
     return due_partitions(graph, instance, Request(), arrivals(settings, instance).landed, Stored(settings.lakehouse))

@@ -29,10 +29,10 @@ from retail_assets.cli import prepare_dagster_home
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.event_log import OpenSqliteEventLogStorage
 from retail_assets.landing.calendar import keep_calendar
-from retail_assets.online_retail.tables import TABLES
 from retail_assets.operations.freshness import DAILY, MONTHLY
 from retail_assets.operations.side_by_side_executor import side_by_side_executor
 from retail_assets.settings import Settings, project_root
+from retail_assets.sources.tables import TABLES
 
 YESTERDAY = datetime.now(tz=UTC).date() - timedelta(days=1)
 

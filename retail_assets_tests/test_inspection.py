@@ -13,8 +13,8 @@ from deltalake import write_deltalake
 from retail_assets.inspection import profile, quarantine
 from retail_assets.lakehouse.contracts import Contract, Day, Integer, Money, Text, column, partition
 from retail_assets.lakehouse.profile import ColumnProfile, profile_column, suggestions
-from retail_assets.online_retail.source import INVOICES
 from retail_assets.settings import Settings
+from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.workbench import Workbench, line
 
 FIRST, SECOND = "2011-01-04", "2011-01-05"

@@ -9,10 +9,10 @@ from dagster import AssetKey, DagsterInstance, Definitions
 from pyspark.sql import DataFrame, SparkSession
 
 from retail_assets.definitions import build_definitions
-from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.operations.main_job import Observer, Summary, run_main_job
 from retail_assets.operations.planning import Request
 from retail_assets.settings import Settings
+from retail_assets.sources.arrivals import arrivals
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 

@@ -4,26 +4,28 @@ import pkgutil
 from importlib import import_module
 from types import ModuleType
 
-from retail_assets.lakehouse.contracts import Contract
+from retail_assets.lakehouse.contracts import table_name
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 
 
-def tables_in(package: ModuleType) -> list[Table]:
-    """The tables that the package's modules declare, each after what it reads; otherwise by name."""
-    found = {table.contract: table for table in _declared(package) if isinstance(table, Table)}
+def tables_in(*packages: ModuleType) -> list[Table]:
+    """The tables that the packages' modules declare, each after what it reads; otherwise as the packages are given, and
+    by name."""
+    declared = [table for package in packages for table in _declared(package) if isinstance(table, Table)]
+    found = {table_name(table.contract)[1]: table for table in declared}
     order: list[Table] = []
 
-    def visit(contract: type[Contract]) -> None:
-        table = found.get(contract)
+    def visit(name: str) -> None:
+        table = found.get(name)
         if table is None or table in order:
             return
         for upstream, _ in table.reads.values():
-            visit(upstream)
+            visit(table_name(upstream)[1])
         order.append(table)
 
-    for contract in found:
-        visit(contract)
+    for name in found:
+        visit(name)
     return order
 
 
@@ -35,8 +37,7 @@ def results_in(package: ModuleType) -> ResultsTable:
 
 def _declared(package: ModuleType) -> list[Table | ResultsTable]:
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."))
-    # The one that asks is being imported.
-    modules = [import_module(name) for name in names if name != f"{package.__name__}.tables"]
+    modules = [import_module(name) for name in names]
     return [
         value
         for module in modules

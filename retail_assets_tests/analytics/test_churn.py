@@ -23,7 +23,7 @@ from retail_assets.analytics.churn import (
 )
 from retail_assets.analytics.churn_evaluation import to_evaluate
 from retail_assets.analytics.out_of_time import area_under_roc, calibration_error
-from retail_assets.online_retail.churn_evaluation import AUC_CEILING
+from retail_assets.customers.churn_evaluation import AUC_CEILING
 
 ACTIVITY = (
     "customer_id string, activity_month date, orders int, revenue decimal(18,3), returns_value decimal(18,3), "

@@ -18,9 +18,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.out_of_time import area_under_roc, calibration_error
+from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.landing.calendar import keep_calendar
-from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.settings import Settings
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
 from retail_assets_tests.operations.as_written import all_rows

@@ -10,6 +10,7 @@ from dagster import Failure
 from databricks.sdk.service.catalog import Privilege
 from pyspark.sql import SparkSession
 
+from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.databricks.access import (
     DEFAULT_POLICY,
     Access,
@@ -31,9 +32,8 @@ from retail_assets.databricks.workspace_api import Login, WorkspaceApi
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import conform, written_schema
 from retail_assets.lakehouse.layers import GOLD, SILVER
-from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.online_retail.tables import ID_COLUMNS
 from retail_assets.partitions.keys import DIRECTORY, PARTITION
+from retail_assets.sources.tables import ID_COLUMNS
 from retail_assets_tests.databricks.test_settings import ON_EXISTING
 from retail_assets_tests.lakehouse.shop import Sales, frame, sales, takings
 

@@ -12,10 +12,10 @@ from typing import Any
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from retail_assets.online_retail.generate import generate
-from retail_assets.online_retail.source import INVOICES
-from retail_assets.online_retail.tables import TABLES
+from retail_assets.generator.generate import generate
 from retail_assets.reports.page import embedded
+from retail_assets.sources.online_retail import INVOICES
+from retail_assets.sources.tables import TABLES
 from retail_assets_tests.engines import texts, times
 from retail_assets_tests.engines.asking import encoded, same
 from retail_assets_tests.engines.constructs import PACKAGE

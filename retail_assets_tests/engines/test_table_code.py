@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import types as T
 
 from retail_assets.lakehouse.contracts import partition_column, spark_schema, unique_key
-from retail_assets.online_retail.tables import TABLES
+from retail_assets.sources.tables import TABLES
 from retail_assets_tests.engines.constructs import PACKAGE, constructs, literals_of, table_code
 
 ONLY_ON_A_JVM = {
@@ -25,15 +25,15 @@ ONLY_ON_A_JVM = {
 OF_ITS_OWN_CODE = {"lakehouse/delta_tables.py": {"sql"}}
 """A catalog's tables are declared in SQL there; a path's are not."""
 
-READS_TEXTS = {"online_retail/invoice_rules.py"}
+READS_TEXTS = {"invoices/invoice_rules.py"}
 """Casts what was landed to numbers and dates, each behind a pattern on which engines agree."""
 
 COMPARED = {
-    "online_retail/product_metrics.py": "a count, and a description that was filtered for being there",
-    "online_retail/monthly_activity.py": "a count and a sum over at least one line",
-    "online_retail/bronze_silver_comparison.py": "steps of positive values and their counts",
-    "online_retail/geo_metrics.py": "a segment and its count; the highest of totals and codes, where NULL never is it",
-    "online_retail/customer_month_activity.py": "moment, invoice and key of a clean line",
+    "invoices/product_metrics.py": "a count, and a description that was filtered for being there",
+    "invoices/monthly_activity.py": "a count and a sum over at least one line",
+    "invoices/bronze_silver_comparison.py": "steps of positive values and their counts",
+    "invoices/geo_metrics.py": "a segment and its count; the highest of totals and codes, where NULL never is it",
+    "invoices/customer_month_activity.py": "moment, invoice and key of a clean line",
 }
 """Modules that put structs in order, and why none of their structs' fields is NULL."""
 

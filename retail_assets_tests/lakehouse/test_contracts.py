@@ -29,8 +29,8 @@ from retail_assets.lakehouse.contracts import (
     written_schema,
 )
 from retail_assets.lakehouse.table import Table
-from retail_assets.online_retail.tables import TABLES
 from retail_assets.settings import project_root
+from retail_assets.sources.tables import TABLES
 from retail_assets_tests.lakehouse.shop import Sales, Takings, frame
 
 GOOD = ("1", 2, "3.50", "food", "2020-01-31")
@@ -176,12 +176,11 @@ for name, function in vars(functions).items():
         setattr(functions, name, refused)
 
 import retail_assets.definitions
-import retail_assets.online_retail as tables
-import retail_assets.analytics as methods
+from retail_assets import analytics, customers, dashboards, invoices
 from retail_assets.lakehouse.contracts import rules
-from retail_assets.online_retail.tables import TABLES
+from retail_assets.sources.tables import TABLES
 
-for room in (tables, methods):
+for room in (invoices, customers, dashboards, analytics):
     for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
         importlib.import_module(module.name)
 print(sum(len(rules(table.contract)) + sum(len(check.measures) for check in table.checks) for table in TABLES))

@@ -1,8 +1,8 @@
 """The committed data dictionary says what the contracts say."""
 
 from retail_assets.lakehouse.dictionary import data_dictionary
-from retail_assets.online_retail.tables import RESULTS, TABLES
 from retail_assets.settings import project_root
+from retail_assets.sources.tables import RESULTS, TABLES
 
 
 def test_the_committed_dictionary_is_current():

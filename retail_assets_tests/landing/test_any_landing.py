@@ -18,7 +18,7 @@ from retail_assets.landing.consent import Consent
 from retail_assets.landing.drop_reader import DropRefused, read_drop
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import Landed
-from retail_assets.online_retail.source import INVOICES
+from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.landing.landings import HEADER, file, lands, line, snapshot, workbook
 
 COLUMNS = HEADER.rstrip("\n").split(",")

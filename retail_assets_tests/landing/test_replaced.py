@@ -13,7 +13,7 @@ from retail_assets.landing.consent import Consent
 from retail_assets.landing.drop_reader import DropRefused
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.exchange import REPLACED
-from retail_assets.online_retail.source import INVOICES
+from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.landing.landings import HEADER, TODAY, file, invoices, lands, line, refused, snapshot
 
 REPLACING = Consent(fewer_rows="replace")

@@ -9,11 +9,11 @@ import pandas as pd
 from dagster import AssetKey, ExecuteInProcessResult, materialize
 
 from retail_assets.analytics.rfm import with_rfm_scores, with_value_and_engagement
+from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.lakehouse.asset_metadata import layout
 from retail_assets.lakehouse.contracts import conform, table_name
 from retail_assets.lakehouse.path_tables import PathTables
-from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.online_retail.tables import SOURCE
+from retail_assets.sources.tables import SOURCE
 from retail_assets_tests.online_retail.frames import frame
 from retail_assets_tests.workbench import Workbench
 

@@ -17,9 +17,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.landing.drops import Drop
-from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.operations import bronze
 from retail_assets.operations.main_job import Summary
+from retail_assets.sources.arrivals import arrivals
 from retail_assets_tests.workbench import HEADER, Workbench, line
 
 TABLES = ["raw_invoices", "quarantined_invoices", "clean_transactions"]

@@ -14,6 +14,36 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from retail_assets.analytics.champions import ENOUGH_CUSTOMERS as ENOUGH_FOR_MODELS
+from retail_assets.customers.churn_evaluation import (
+    AUC_CEILING,
+    AUC_FLOOR,
+    CALIBRATION_CEILING,
+    ChurnEvaluation,
+)
+from retail_assets.customers.churn_scores import ChurnScores
+from retail_assets.customers.clv_holdout import LEAST, MOST, ClvHoldout
+from retail_assets.customers.customer_clv import CustomerClv
+from retail_assets.customers.customer_rfm import CustomerRfm, customer_rfm
+from retail_assets.customers.customer_segments import CustomerSegments, customer_segments
+from retail_assets.customers.segment_champion import SegmentChampion
+from retail_assets.customers.segment_drift import SegmentDrift
+from retail_assets.customers.segment_model import SegmentModel
+from retail_assets.customers.segment_summary import SegmentSummary, segment_summary
+from retail_assets.dashboards.dashboard import Dashboard
+from retail_assets.invoices.bronze_daily_quality import BronzeDailyQuality, bronze_daily_quality
+from retail_assets.invoices.bronze_silver_comparison import BronzeSilverComparison, bronze_silver_comparison
+from retail_assets.invoices.category_metrics import CategoryMetrics, category_metrics
+from retail_assets.invoices.clean_transactions import CleanTransactions, clean_transactions
+from retail_assets.invoices.customer_month_activity import CustomerMonthActivity, customer_month_activity
+from retail_assets.invoices.daily_counts import DailyCounts, daily_counts
+from retail_assets.invoices.daily_metrics import DailyMetrics, daily_metrics
+from retail_assets.invoices.day_anomalies import ANOMALIES
+from retail_assets.invoices.geo_metrics import GeoMetrics, geo_metrics
+from retail_assets.invoices.monthly_activity import MonthlyActivity, monthly_activity
+from retail_assets.invoices.product_affinities import ProductAffinities
+from retail_assets.invoices.product_metrics import ProductMetrics, product_metrics
+from retail_assets.invoices.quarantined_invoices import QuarantinedInvoices, quarantined_invoices
+from retail_assets.invoices.raw_invoices import RawInvoices
 from retail_assets.lakehouse.checks import (
     DISTRIBUTION_DRIFT,
     ENOUGH,
@@ -32,39 +62,9 @@ from retail_assets.lakehouse.judging import Judged, judge
 from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.lakehouse.results import keep_results, result_rows
 from retail_assets.lakehouse.table import Table
-from retail_assets.online_retail.bronze_daily_quality import BronzeDailyQuality, bronze_daily_quality
-from retail_assets.online_retail.bronze_silver_comparison import BronzeSilverComparison, bronze_silver_comparison
-from retail_assets.online_retail.category_metrics import CategoryMetrics, category_metrics
-from retail_assets.online_retail.churn_evaluation import (
-    AUC_CEILING,
-    AUC_FLOOR,
-    CALIBRATION_CEILING,
-    ChurnEvaluation,
-)
-from retail_assets.online_retail.churn_scores import ChurnScores
-from retail_assets.online_retail.clean_transactions import CleanTransactions, clean_transactions
-from retail_assets.online_retail.clv_holdout import LEAST, MOST, ClvHoldout
-from retail_assets.online_retail.customer_clv import CustomerClv
-from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity, customer_month_activity
-from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
-from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
-from retail_assets.online_retail.daily_counts import DailyCounts, daily_counts
-from retail_assets.online_retail.daily_metrics import DailyMetrics, daily_metrics
-from retail_assets.online_retail.dashboard import Dashboard
-from retail_assets.online_retail.day_anomalies import ANOMALIES
-from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
-from retail_assets.online_retail.monthly_activity import MonthlyActivity, monthly_activity
-from retail_assets.online_retail.product_affinities import ProductAffinities
-from retail_assets.online_retail.product_metrics import ProductMetrics, product_metrics
-from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices, quarantined_invoices
-from retail_assets.online_retail.raw_invoices import RawInvoices
-from retail_assets.online_retail.segment_champion import SegmentChampion
-from retail_assets.online_retail.segment_drift import SegmentDrift
-from retail_assets.online_retail.segment_model import SegmentModel
-from retail_assets.online_retail.segment_summary import SegmentSummary, segment_summary
-from retail_assets.online_retail.source import INVOICES
-from retail_assets.online_retail.tables import RESULTS, TABLES
 from retail_assets.settings import project_root
+from retail_assets.sources.online_retail import INVOICES
+from retail_assets.sources.tables import RESULTS, TABLES
 from retail_assets_tests.online_retail import test_day_anomalies
 from retail_assets_tests.online_retail.frames import frame, landed
 
@@ -635,7 +635,7 @@ def judged(made: Made) -> Judgements:
             fault.plant(sample)
         # The samples are of two customers; what is said of too few has tests of its own.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("retail_assets.online_retail.churn_evaluation.ENOUGH_CUSTOMERS", 2)
+            patch.setattr("retail_assets.customers.churn_evaluation.ENOUGH_CUSTOMERS", 2)
             return judgement(BY_NAME[name], samples, made.spark)
 
     return of_table

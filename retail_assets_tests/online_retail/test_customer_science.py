@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from pyspark.sql import SparkSession
 
 from retail_assets.analytics.segmentation import FEATURES
-from retail_assets.online_retail import segment_model
+from retail_assets.customers import segment_model
 from retail_assets_tests.analytics.test_champions import garbage
 from retail_assets_tests.analytics.test_segmentation import made_customers
 from retail_assets_tests.online_retail.customer_science import keep_rfm, make

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retail_assets.online_retail import dashboard_sums as sums
-from retail_assets.online_retail.dashboard import differences
+from retail_assets.dashboards import dashboard_sums as sums
+from retail_assets.dashboards.dashboard import differences
 
 COUNTRIES = ["EIRE", "France", "United Kingdom"]
 MONTH, AS_OF = date(2011, 3, 1), date(2011, 3, 11)

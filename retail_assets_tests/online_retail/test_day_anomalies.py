@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from dagster import AssetCheckSeverity
 
+from retail_assets.invoices.day_anomalies import ANOMALIES, ObservedDay
 from retail_assets.lakehouse.checks import ENOUGH, Evidence, Verdict
 from retail_assets.lakehouse.evaluation import PartitionEvaluation
-from retail_assets.online_retail.day_anomalies import ANOMALIES, ObservedDay
-from retail_assets.online_retail.source import INVOICES, ONLINE_RETAIL
 from retail_assets.shops.closed_days import closed_days, easter_sunday, is_unsettled
+from retail_assets.sources.online_retail import INVOICES, ONLINE_RETAIL
 
 FIRST, LAST = date(2011, 1, 10), date(2011, 7, 31)
 STRANGE = date(2011, 6, 15)

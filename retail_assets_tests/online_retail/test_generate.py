@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from retail_assets.generator import generate as module
+from retail_assets.generator import generated_invoices
+from retail_assets.generator.generate import HEADER, generate
+from retail_assets.generator.generated_catalogue import closed
 from retail_assets.landing.drops import MANIFEST
-from retail_assets.online_retail import generate as module
-from retail_assets.online_retail import generated_invoices
-from retail_assets.online_retail.generate import HEADER, generate
-from retail_assets.online_retail.generated_catalogue import closed
 
 LAST_DAY = date(2026, 11, 20)
 PRODUCT = re.compile(r"\d{5}[A-Za-z]*|PADS")
@@ -177,7 +177,7 @@ def test_the_same_arguments_give_the_same_bytes_in_another_process(tmp_path):
     generate(tmp_path / "here", lines=5_000, days=60, last_day=LAST_DAY, seed=7)
     code = (
         "from datetime import date; from pathlib import Path; "
-        "from retail_assets.online_retail.generate import generate; "
+        "from retail_assets.generator.generate import generate; "
         f"generate(Path({str(tmp_path / 'there')!r}), lines=5_000, days=60, last_day=date(2026, 11, 20), seed=7)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,13 +17,13 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from retail_assets.generator.generate import generate
 from retail_assets.lakehouse.contracts import partition_column, spark_schema
 from retail_assets.lakehouse.table import Table
 from retail_assets.landing.drops import MANIFEST
-from retail_assets.online_retail.generate import generate
-from retail_assets.online_retail.tables import STORED, TABLES
 from retail_assets.operations.main_job import Summary
 from retail_assets.reports.page import MOST_BYTES, Pages, embedded
+from retail_assets.sources.tables import STORED, TABLES
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
 from retail_assets_tests.workbench import Workbench
 

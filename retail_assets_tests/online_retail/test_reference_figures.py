@@ -10,14 +10,14 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from retail_assets.customers.customer_rfm import customer_rfm
+from retail_assets.invoices.clean_transactions import clean_transactions
+from retail_assets.invoices.customer_month_activity import customer_month_activity
+from retail_assets.invoices.monthly_activity import monthly_activity
+from retail_assets.invoices.quarantined_invoices import quarantined_invoices
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
-from retail_assets.online_retail.clean_transactions import clean_transactions
-from retail_assets.online_retail.customer_month_activity import customer_month_activity
-from retail_assets.online_retail.customer_rfm import customer_rfm
-from retail_assets.online_retail.monthly_activity import monthly_activity
-from retail_assets.online_retail.quarantined_invoices import quarantined_invoices
-from retail_assets.online_retail.source import INVOICES
+from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
 from retail_assets_tests.workbench import Workbench
 

@@ -18,20 +18,20 @@ from retail_assets.analytics.champions import standings
 from retail_assets.analytics.churn import CHURN_FEATURES, FOREST, RollingOrigin, churn_feature_frame
 from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS, VALUE_ENGAGEMENT_ACTIONS
 from retail_assets.analytics.segment_engines import segment
+from retail_assets.customers.churn_scores import ChurnScores, churn_scores, score
+from retail_assets.customers.customer_rfm import CustomerRfm, customer_rfm
+from retail_assets.customers.customer_segments import CustomerSegments, customer_segments
+from retail_assets.customers.segment_champion import SegmentChampion, segment_champion
+from retail_assets.customers.segment_model import SegmentModel, segment_model
+from retail_assets.customers.snapshots import as_of_date, as_of_dates
+from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.driver_rows import as_table
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.landing.drops import LandingZone
-from retail_assets.online_retail.churn_scores import ChurnScores, churn_scores, score
-from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
-from retail_assets.online_retail.customer_rfm import CustomerRfm, customer_rfm
-from retail_assets.online_retail.customer_segments import CustomerSegments, customer_segments
-from retail_assets.online_retail.segment_champion import SegmentChampion, segment_champion
-from retail_assets.online_retail.segment_model import SegmentModel, segment_model
-from retail_assets.online_retail.snapshots import as_of_date, as_of_dates
-from retail_assets.online_retail.source import ONLINE_RETAIL
 from retail_assets.partitions.calendar import current_day
 from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.sources.online_retail import ONLINE_RETAIL
 from retail_assets_tests.online_retail.frames import bought, frame, returned, sorted_rows
 
 JANUARY, FEBRUARY, MARCH = (date(2011, month, 1) for month in (1, 2, 3))

@@ -8,9 +8,9 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from retail_assets.invoices.clean_transactions import CleanTransactions
+from retail_assets.invoices.daily_metrics import DAYS_BEFORE, DailyMetrics, daily_metrics
 from retail_assets.lakehouse.contracts import conform
-from retail_assets.online_retail.clean_transactions import CleanTransactions
-from retail_assets.online_retail.daily_metrics import DAYS_BEFORE, DailyMetrics, daily_metrics
 from retail_assets_tests.online_retail.frames import frame, sale
 
 LINES = [

@@ -19,12 +19,12 @@ from retail_assets.analytics.lifetime_value import (
     discounted,
     month_ends,
 )
+from retail_assets.customers.clv_holdout import holdouts
+from retail_assets.customers.customer_clv import MODELLED, CustomerClv, customer_clv
+from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.driver_rows import as_table
 from retail_assets.lakehouse.evaluation import evaluate
-from retail_assets.online_retail.clv_holdout import holdouts
-from retail_assets.online_retail.customer_clv import MODELLED, CustomerClv, customer_clv
-from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity
 from retail_assets.settings import Settings
 from retail_assets_tests.online_retail.frames import bought, frame
 from retail_assets_tests.workbench import Workbench

@@ -8,13 +8,13 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from retail_assets.customers.customer_rfm import CustomerRfm
+from retail_assets.customers.snapshots import of_months
+from retail_assets.invoices.clean_transactions import CleanTransactions
+from retail_assets.invoices.customer_month_activity import CustomerMonthActivity, customer_month_activity
+from retail_assets.invoices.geo_metrics import GeoMetrics, geo_metrics
+from retail_assets.invoices.monthly_activity import MonthlyActivity, monthly_activity
 from retail_assets.lakehouse.contracts import conform
-from retail_assets.online_retail.clean_transactions import CleanTransactions
-from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity, customer_month_activity
-from retail_assets.online_retail.customer_rfm import CustomerRfm
-from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
-from retail_assets.online_retail.monthly_activity import MonthlyActivity, monthly_activity
-from retail_assets.online_retail.snapshots import of_months
 from retail_assets_tests.online_retail.frames import frame, sale
 
 JANUARY, FEBRUARY, MARCH, APRIL = (date(2011, month, 1) for month in range(1, 5))

@@ -11,11 +11,11 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics import affinities
 from retail_assets.analytics.categories import CATEGORIES, category
+from retail_assets.invoices.category_metrics import CategoryMetrics, category_metrics
+from retail_assets.invoices.clean_transactions import CleanTransactions
+from retail_assets.invoices.product_affinities import ProductAffinities, product_affinities
+from retail_assets.invoices.product_metrics import ProductMetrics, product_metrics
 from retail_assets.lakehouse.contracts import conform
-from retail_assets.online_retail.category_metrics import CategoryMetrics, category_metrics
-from retail_assets.online_retail.clean_transactions import CleanTransactions
-from retail_assets.online_retail.product_affinities import ProductAffinities, product_affinities
-from retail_assets.online_retail.product_metrics import ProductMetrics, product_metrics
 from retail_assets_tests.online_retail.frames import frame, sale, sorted_rows
 
 JANUARY, FEBRUARY = date(2011, 1, 1), date(2011, 2, 1)

@@ -11,12 +11,12 @@ from pyspark.sql import SparkSession
 from retail_assets.analytics.rfm import VALUE_ENGAGEMENT_ACTIONS
 from retail_assets.analytics.segment_engines import segment
 from retail_assets.analytics.segmentation import LABEL_ACTIONS
+from retail_assets.customers.customer_segments import CustomerSegments
+from retail_assets.customers.segment_drift import NEW, SegmentDrift, changes, movements, transitions
+from retail_assets.customers.segment_model import segment_model
+from retail_assets.customers.segment_summary import SegmentSummary, segment_summary
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.driver_rows import as_table
-from retail_assets.online_retail.customer_segments import CustomerSegments
-from retail_assets.online_retail.segment_drift import NEW, SegmentDrift, changes, movements, transitions
-from retail_assets.online_retail.segment_model import segment_model
-from retail_assets.online_retail.segment_summary import SegmentSummary, segment_summary
 from retail_assets_tests.analytics.test_segmentation import made_customers
 from retail_assets_tests.online_retail.frames import frame, sorted_rows
 

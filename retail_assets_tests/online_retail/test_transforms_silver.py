@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
+from retail_assets.invoices.bronze_daily_quality import bronze_daily_quality
+from retail_assets.invoices.clean_transactions import CleanTransactions, clean_transactions
+from retail_assets.invoices.customer_month_activity import CustomerMonthActivity, customer_month_activity
+from retail_assets.invoices.daily_metrics import DailyMetrics, daily_metrics
+from retail_assets.invoices.geo_metrics import GeoMetrics, geo_metrics
+from retail_assets.invoices.invoice_rules import landed_money, read_rows
+from retail_assets.invoices.quarantined_invoices import QuarantinedInvoices, quarantined_invoices
+from retail_assets.invoices.raw_invoices import RawInvoices
 from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
-from retail_assets.online_retail.bronze_daily_quality import bronze_daily_quality
-from retail_assets.online_retail.clean_transactions import CleanTransactions, clean_transactions
-from retail_assets.online_retail.customer_month_activity import CustomerMonthActivity, customer_month_activity
-from retail_assets.online_retail.daily_metrics import DailyMetrics, daily_metrics
-from retail_assets.online_retail.geo_metrics import GeoMetrics, geo_metrics
-from retail_assets.online_retail.invoice_rules import landed_money, read_rows
-from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices, quarantined_invoices
-from retail_assets.online_retail.raw_invoices import RawInvoices
-from retail_assets.online_retail.source import INVOICES
+from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.online_retail.frames import frame, landed, sale, sorted_rows
 
 DAY = "2011-01-04"

@@ -18,9 +18,9 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 
 from retail_assets.definitions import build_definitions
-from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.operations.planning import Graph, Request, due_partitions
 from retail_assets.settings import Settings
+from retail_assets.sources.arrivals import arrivals
 from retail_assets_tests.operations.command import RetailCommand, kill
 from retail_assets_tests.operations.homes import opened
 

@@ -26,10 +26,10 @@ from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from retail_assets.definitions import build_definitions
+from retail_assets.invoices.raw_invoices import RawInvoices
 from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.landing.drops import LandingZone
-from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.operations import arrival_sensor
 from retail_assets.operations.arrival import CONTENTS, DROPS, contents, fingerprints
 from retail_assets.operations.arrival_decision import COMPARED_AT_ONCE, RUNS_AT_ONCE

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from dagster import AssetMaterialization, DagsterInstance, MetadataValue, RunRequest
 
+from retail_assets.invoices.raw_invoices import RawInvoices
 from retail_assets.lakehouse.asset_metadata import asset_key
-from retail_assets.online_retail.arrivals import arrivals
-from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.operations.arrival import DROPS, fingerprints
 from retail_assets.operations.binding import MARK, RECORD, NotItsOwn, Places, bind, mismatch, unattended
 from retail_assets.operations.main_job_lock import AlreadyRunning, alone, is_under_way
 from retail_assets.settings import Settings
+from retail_assets.sources.arrivals import arrivals
 from retail_assets_tests.operations.command import RetailCommand
 from retail_assets_tests.operations.homes import home_of
 from retail_assets_tests.operations.test_arrival_sensor import Landing, asked

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, DagsterInstance
 
-from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.operations.main_job import Observer, Summary, run_main_job
 from retail_assets.operations.planning import Request
+from retail_assets.sources.arrivals import arrivals
 from retail_assets_tests.operations.as_written import all_rows
 from retail_assets_tests.operations.homes import home_of
 from retail_assets_tests.operations.test_main_job import CORE, LAST, bench, invoices, made, succeeded

@@ -18,11 +18,11 @@ from dagster import (
     in_process_executor,
 )
 
-from retail_assets.online_retail.arrivals import arrivals
 from retail_assets.operations.binding import Places
 from retail_assets.operations.main_job import Observer, Summary, run_main_job
 from retail_assets.operations.main_job_lock import AlreadyRunning
 from retail_assets.operations.planning import Landed, PlannedRun, Request
+from retail_assets.sources.arrivals import arrivals
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY, all_rows, directories_touched, rows, version
 from retail_assets_tests.workbench import Workbench, line
 

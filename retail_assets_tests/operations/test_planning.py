@@ -12,15 +12,13 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, MetadataVal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retail_assets.customers.churn_evaluation import MONTHS_OF_HISTORY
 from retail_assets.definitions import build_definitions
+from retail_assets.invoices import daily_metrics, day_anomalies
 from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.lakehouse.content import CONTENT_HASH
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.landing.drops import LandingZone
-from retail_assets.online_retail import daily_metrics, day_anomalies
-from retail_assets.online_retail.arrivals import arrivals
-from retail_assets.online_retail.churn_evaluation import MONTHS_OF_HISTORY
-from retail_assets.online_retail.tables import TABLES
 from retail_assets.operations.arrival import DROPS, fingerprints
 from retail_assets.operations.planning import (
     Graph,
@@ -36,6 +34,8 @@ from retail_assets.operations.planning import (
 from retail_assets.operations.stored import Gone, Stored
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
+from retail_assets.sources.arrivals import arrivals
+from retail_assets.sources.tables import TABLES
 
 INGESTED = ["raw_invoices", "quarantined_invoices", "clean_transactions"]
 SAME_DAY = [*INGESTED, "bronze_daily_quality", "bronze_silver_comparison"]

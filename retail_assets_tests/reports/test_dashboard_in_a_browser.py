@@ -15,7 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from pyspark.sql import SparkSession
 
-from retail_assets.online_retail.generate import generate
+from retail_assets.generator.generate import generate
 from retail_assets.reports.page import MOST_BYTES, Pages
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
 from retail_assets_tests.workbench import Workbench

@@ -3,10 +3,10 @@
 import re
 
 from retail_assets.lakehouse import checks
-from retail_assets.online_retail.tables import TABLES
 from retail_assets.operations.alerts.messages import runbook_anchor
 from retail_assets.operations.alerts.problems import Kind, Severity
 from retail_assets.settings import project_root
+from retail_assets.sources.tables import TABLES
 
 ENTRIES = {
     re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-"): text

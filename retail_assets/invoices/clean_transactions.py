@@ -1,0 +1,228 @@
+"""clean_transactions: the usable rows, typed, each group of identical landed rows once."""
+
+from decimal import Decimal
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from retail_assets.invoices.invoice_rules import landed_money, read_rows
+from retail_assets.invoices.quarantined_invoices import QuarantinedInvoices
+from retail_assets.invoices.raw_invoices import RawInvoices
+from retail_assets.lakehouse.checks import RECONCILIATION, Audit, Evidence, RuleResult, Verdict, check
+from retail_assets.lakehouse.contracts import (
+    CURRENCY,
+    Contract,
+    Day,
+    Flag,
+    Integer,
+    Moment,
+    Money,
+    Text,
+    UnitPrice,
+    column,
+    month_directory,
+    partition,
+    row_rule,
+)
+from retail_assets.lakehouse.layers import SILVER
+from retail_assets.lakehouse.table import table
+from retail_assets.partitions.cadence import daily, same_window
+from retail_assets.shops.shop import INVOICE_COLUMNS
+
+LINE_TYPES = ["product", "service", "cancellation", "adjustment"]
+
+# Beyond these a line is no retail sale; at most 0.1 % of the real lines lie there.
+OUTLIER_QUANTITY = 1_000
+OUTLIER_UNIT_PRICE = 1_000
+OUTLIER_LINE_TOTAL = 2_500
+
+UNSPECIFIED = "Unspecified"
+"""What the shop itself writes where a customer's country is not known; a line that lacks it is no less a sale."""
+
+
+class CleanTransactions(Contract):
+    """Invoice lines that can be relied on: typed, valid, and each once, however often it was delivered.
+
+    A line is a product sale, a service (postage, fees, manual entries), a cancellation or an adjustment. Outliers are
+    flagged, not removed. `landed_rows` says how many identical landed rows a line stands for, so that every landed
+    row is accounted for.
+    """
+
+    line_key: Text = column("Hash of the eight source columns", origin=[(RawInvoices, *INVOICE_COLUMNS)])
+    invoice_no: Text = column("Invoice number", origin=(RawInvoices, "invoice_no"), str_matches=r"^[A-Z]?[0-9]{6}$")
+    stock_code: Text = column("Product or service code, upper case", origin=(RawInvoices, "stock_code"))
+    description: Text = column("Description", nullable=True, origin=(RawInvoices, "description"))
+    quantity: Integer = column("Units; negative for cancellations", origin=(RawInvoices, "quantity"), notin=[0])
+    unit_price: UnitPrice = column("Price per unit", unit=CURRENCY, origin=(RawInvoices, "unit_price"), ge=0)
+    line_total: Money = column("Quantity × unit price", unit=CURRENCY, origin=[(RawInvoices, "quantity", "unit_price")])
+    invoice_ts: Moment = column(
+        "Time of the invoice; midnight where only the date is known", origin=(RawInvoices, "invoice_ts")
+    )
+    customer_id: Text = column(
+        "Customer; NULL for about a quarter of lines", nullable=True, origin=(RawInvoices, "customer_id")
+    )
+    country: Text = column("Country of the customer", origin=(RawInvoices, "country"))
+    line_type: Text = column("What the line is", isin=LINE_TYPES, origin=[(RawInvoices, "invoice_no", "stock_code")])
+    is_cancellation: Flag = column("Whether the invoice cancels an earlier one", origin=(RawInvoices, "invoice_no"))
+    is_outlier: Flag = column(
+        "Whether quantity, price or total is beyond what retail sales are",
+        origin=[(RawInvoices, "quantity", "unit_price")],
+    )
+    landed_rows: Integer = column("Identical landed rows that this line stands for", ge=1)
+    year: Integer = column("Year of the invoice", origin=(RawInvoices, "invoice_ts"))
+    month: Integer = column("Month of the invoice, 1 to 12", origin=(RawInvoices, "invoice_ts"))
+    day_of_week: Integer = column("Day of the week, Monday 1 to Sunday 7", in_range={"min_value": 1, "max_value": 7})
+    source_file: Text = column(
+        "Drop the line came from; the first by name if several", origin=(RawInvoices, "source_file")
+    )
+    invoice_date: Day = partition("Day of the invoice", origin=(RawInvoices, "invoice_date"))
+    invoice_month: Text = month_directory("the invoice")
+
+    class Config:
+        unique = ["invoice_date", "line_key"]
+
+    @row_rule("The line total is quantity × unit price")
+    def line_total_is_the_product() -> Column:
+        return F.col("line_total") == F.col("quantity") * F.col("unit_price")
+
+    @row_rule("Only cancellations have negative quantities")
+    def negative_only_when_cancelled() -> Column:
+        return (F.col("quantity") > 0) | F.col("is_cancellation")
+
+    @row_rule("Invoice time and partition are the same day")
+    def invoice_is_of_its_day() -> Column:
+        return F.to_date("invoice_ts") == F.col("invoice_date")
+
+
+def clean_transactions(raw: DataFrame) -> DataFrame:
+    """The usable rows of `raw`, typed, one for each group of rows identical in all eight source columns."""
+    usable = read_rows(raw).filter(F.size("reasons") == 0)
+    # The unit separator cannot occur in a CSV field by accident, and NULL is told from empty.
+    text = F.concat_ws("\x1f", *[F.coalesce(F.col(name), F.lit("\x00")) for name in INVOICE_COLUMNS])
+    # Everything but the file follows from the key: grouping by all of it leaves only numbers to aggregate, which Spark
+    # does by hashing where it would sort for texts. So the day's files are numbered, by name.
+    by_name = Window.partitionBy("invoice_date").orderBy("source_file")
+    files = raw.select("invoice_date", "source_file").distinct().withColumn("file_number", F.row_number().over(by_name))
+    kept = {"description": F.col("description"), "country": F.coalesce("country", F.lit(UNSPECIFIED))}
+    kept |= {name: F.col(f"typed_{name}") for name in _TYPED}
+    keyed = usable.join(F.broadcast(files), ["invoice_date", "source_file"]).select(
+        "invoice_date",
+        "file_number",
+        F.md5(text).alias("line_key"),
+        *[value.alias(name) for name, value in kept.items()],
+    )
+    once = (
+        keyed.groupBy("invoice_date", "line_key", *kept)
+        .agg(F.count("*").cast("int").alias("landed_rows"), F.min("file_number").alias("file_number"))
+        .join(F.broadcast(files), ["invoice_date", "file_number"])
+        .drop("file_number")
+    )
+    line_total = (F.col("quantity") * F.col("unit_price")).cast("decimal(18,3)")
+    return once.select(
+        "*",
+        line_total.alias("line_total"),
+        _line_type().alias("line_type"),
+        F.col("invoice_no").startswith("C").alias("is_cancellation"),
+        (
+            (F.abs("quantity") > OUTLIER_QUANTITY)
+            | (F.col("unit_price") > OUTLIER_UNIT_PRICE)
+            | (F.abs(line_total) > OUTLIER_LINE_TOTAL)
+        ).alias("is_outlier"),
+        F.year("invoice_date").alias("year"),
+        F.month("invoice_date").alias("month"),
+        (F.pmod(F.dayofweek("invoice_date") + 5, F.lit(7)) + 1).alias("day_of_week"),
+    )
+
+
+_TYPED = ("invoice_no", "stock_code", "quantity", "unit_price", "invoice_ts", "customer_id")
+
+
+def sums_of_lines(transactions: DataFrame, name: str, group: Column, *measures: str) -> DataFrame:
+    """Of clean transactions per `group`, which is called `name`: what the tables made of them reconcile with.
+
+    Measures: `revenue`, `returns_value` (pounds, positive), `units`, `lines`; NULL where nothing is summed.
+    """
+    sums = {
+        "revenue": F.sum(F.expr("CASE WHEN line_type = 'product' THEN line_total END")),
+        "returns_value": F.sum(F.expr("CASE WHEN line_type = 'cancellation' THEN -line_total END")),
+        "units": F.sum(F.expr("CASE WHEN line_type = 'product' THEN quantity END")),
+        "lines": F.count("*"),
+    }
+    return transactions.groupBy(group.alias(name)).agg(*(sums[measure].alias(measure) for measure in measures))
+
+
+def is_product_code() -> Column:
+    """Whether a line's stock code is that of a product, and not of postage, fees or the like."""
+    return F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*\z") | (F.col("stock_code") == "PADS")
+
+
+def _line_type() -> Column:
+    invoice_no = F.col("invoice_no")
+    return (
+        F.when(invoice_no.startswith("C"), "cancellation")
+        .when(invoice_no.rlike("^[A-Z]"), "adjustment")
+        .when(is_product_code(), "product")
+        .otherwise("service")
+    )
+
+
+def _landed_and_quarantined(audit: Audit) -> DataFrame:
+    """Rows and money of both, side by side: `of` says which."""
+    money = F.coalesce(F.sum(landed_money()), F.lit(0))
+    landed, quarantined = (
+        audit.inputs[name]
+        .groupBy("invoice_date", F.lit(name).alias("of"))
+        .agg(F.count("*").alias("rows"), money.alias("money"))
+        for name in ("raw", "quarantined")
+    )
+    return landed.unionByName(quarantined)
+
+
+@check(
+    "Rows landed = rows clean + rows quarantined + rows dropped as exact duplicates, in rows and in money",
+    measures={
+        "copies": lambda: F.coalesce(F.sum("landed_rows"), F.lit(0)),
+        "money_of_copies": lambda: F.coalesce(F.sum(F.col("line_total") * F.col("landed_rows")), F.lit(0)),
+    },
+    asks=_landed_and_quarantined,
+    family=RECONCILIATION,
+)
+def accounting(day: Evidence) -> Verdict:
+    """Landed = clean, with the copies that a line stands for, and quarantined."""
+    sums = {row["of"]: row for row in day.asked}
+    (landed, landed_money), (quarantined, quarantined_money) = (
+        (sums[of]["rows"], Decimal(sums[of]["money"])) if of in sums else (0, Decimal(0))
+        for of in ("raw", "quarantined")
+    )
+    copies, clean_money = day.total("copies"), Decimal(day.total("money_of_copies"))
+    results = [
+        RuleResult.within(
+            of, found, f"{of}: {found} clean, in quarantine or repeated, of {wanted} landed", lower=wanted, upper=wanted
+        )
+        for of, found, wanted in (
+            ("rows", copies + quarantined, landed),
+            ("money", clean_money + quarantined_money, landed_money),
+        )
+    ]
+    metadata = {
+        "landed": landed,
+        "clean": day.rows,
+        "quarantined": quarantined,
+        "duplicates_dropped": copies - day.rows,
+        "money_landed": str(landed_money),
+        "money_clean": str(clean_money),
+        "money_quarantined": str(quarantined_money),
+    }
+    return Verdict.of(results, metadata)
+
+
+@table(
+    CleanTransactions,
+    daily,
+    layer=SILVER,
+    reads={"raw": (RawInvoices, same_window), "quarantined": (QuarantinedInvoices, same_window)},
+    checks=[accounting],
+)
+def build(raw: DataFrame) -> DataFrame:
+    """The day's usable rows; the quarantine is read to prove that nothing was lost."""
+    return clean_transactions(raw)

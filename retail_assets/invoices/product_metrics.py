@@ -1,0 +1,162 @@
+"""product_metrics: what was sold of each product in each month, and how much each product counts."""
+
+from typing import Any
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from retail_assets.analytics.categories import CATEGORIES, category
+from retail_assets.invoices.clean_transactions import CleanTransactions, is_product_code, sums_of_lines
+from retail_assets.lakehouse.checks import Audit, reconciles
+from retail_assets.lakehouse.contracts import (
+    CURRENCY,
+    Contract,
+    Count,
+    Day,
+    Integer,
+    Money,
+    Real,
+    Text,
+    column,
+    money,
+    partition,
+    ratio,
+)
+from retail_assets.lakehouse.layers import GOLD
+from retail_assets.lakehouse.table import table
+from retail_assets.partitions.cadence import monthly, preceding
+from retail_assets.partitions.keys import PartitionWindow
+
+A_SHARE = 0.80
+B_SHARE = 0.95
+"""ABC classes by cumulative revenue (after Pareto's rule): A the first 80 %, B the next 15 %, C the rest."""
+
+_CODES = (CleanTransactions, "stock_code")
+_TOTALS = [(CleanTransactions, "line_total", "line_type")]
+_INVOICES = (CleanTransactions, "invoice_no")
+_SHARE: dict[str, Any] = {"in_range": {"min_value": 0.0, "max_value": 1.0}}
+
+
+class ProductMetrics(Contract):
+    """One row for each month and product sold or returned in it: sales, returns, rank and ABC class.
+
+    The description is the month's commonest; the category follows from it by the rules of `analytics/categories.py`.
+    Class A holds the products that make the first 80 % of the month's revenue, the one that reaches it included, B
+    those up to 95 %, C the rest.
+    """
+
+    stock_code: Text = column("Product", origin=_CODES)
+    description: Text = column(
+        "Commonest description of the month; the first by alphabet of several",
+        nullable=True,
+        origin=(CleanTransactions, "description"),
+    )
+    category: Text = column("Category", isin=CATEGORIES, origin=(CleanTransactions, "description"))
+    revenue: Money = column("Value of product lines", unit=CURRENCY, ge=0, origin=_TOTALS)
+    units: Count = column("Units sold", ge=0, origin=(CleanTransactions, "quantity"))
+    orders: Count = column("Distinct invoices that sell it", ge=0, origin=_INVOICES)
+    customers: Count = column("Distinct known customers who bought it", ge=0, origin=(CleanTransactions, "customer_id"))
+    # May be negative: a cancellation of positive quantity (the published data has one) takes returns back.
+    returns_value: Money = column("Value of cancelled lines, sign reversed", unit=CURRENCY, origin=_TOTALS)
+    return_rate: Real = column("Returns value per revenue", nullable=True, origin=_TOTALS)
+    average_price: Money = column("Revenue per unit", unit=CURRENCY, nullable=True, origin=_TOTALS)
+    revenue_share: Real = column("Share of the month's revenue", nullable=True, origin=_TOTALS, **_SHARE)
+    revenue_rank: Integer = column("Rank by revenue; of equal revenues the lower code first", ge=1, origin=_TOTALS)
+    category_rank: Integer = column("Rank by revenue within the category", ge=1, origin=_TOTALS)
+    abc_class: Text = column("ABC class by cumulative revenue", isin=["A", "B", "C"], origin=_TOTALS)
+    month_over_month_growth: Real = column("Revenue against the month before", nullable=True, origin=_TOTALS)
+    snapshot_month: Day = partition("First day of the month", origin=(CleanTransactions, "invoice_date"))
+
+    class Config:
+        unique = ["snapshot_month", "stock_code"]
+
+
+def product_metrics(transactions: DataFrame) -> DataFrame:
+    """One row per month and product, for every month of the transactions; growth where the month before is there."""
+    product = F.col("line_type") == "product"
+    lines = _of_products(transactions)
+    keys = ["snapshot_month", "stock_code"]
+    sums = lines.groupBy(keys).agg(
+        money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
+        F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
+        F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
+        F.size(F.collect_set(F.when(product, F.col("customer_id")))).alias("customers"),
+        money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
+    )
+    earlier = sums.select(
+        F.add_months("snapshot_month", 1).alias("snapshot_month"), "stock_code", F.col("revenue").alias("before")
+    )
+    described = sums.join(_descriptions(lines), keys, "left").withColumn("category", category(F.col("description")))
+    # In this order every row has a rank of its own, so that the same rows always get the same ranks.
+    by_revenue = Window.partitionBy("snapshot_month").orderBy(F.desc("revenue"), "stock_code")
+    within_category = Window.partitionBy("snapshot_month", "category").orderBy(F.desc("revenue"), "stock_code")
+    so_far = F.sum("revenue").over(by_revenue.rowsBetween(Window.unboundedPreceding, Window.currentRow))
+    revenue, whole_month = F.col("revenue"), F.col("whole_month")
+    # Of what comes before a product: the one that reaches 80 % is still A.
+    before_it = so_far - revenue
+    abc = (
+        F.when(revenue <= 0, "C")
+        .when(before_it < whole_month * F.lit(A_SHARE).cast("decimal(3,2)"), "A")
+        .when(before_it < whole_month * F.lit(B_SHARE).cast("decimal(3,2)"), "B")
+        .otherwise("C")
+    )
+    return (
+        described.join(earlier, keys, "left")
+        .withColumn("whole_month", F.sum("revenue").over(Window.partitionBy("snapshot_month")))
+        .withColumns(
+            {
+                "return_rate": F.when(revenue > 0, ratio(F.col("returns_value"), revenue)),
+                "average_price": F.when(F.col("units") > 0, money(revenue / F.col("units"))),
+                "revenue_share": F.when(whole_month > 0, ratio(revenue, whole_month)),
+                "revenue_rank": F.row_number().over(by_revenue),
+                "category_rank": F.row_number().over(within_category),
+                "abc_class": abc,
+                "month_over_month_growth": F.when(
+                    F.col("before") > 0, ratio(revenue - F.col("before"), F.col("before"))
+                ),
+            }
+        )
+        .drop("before", "whole_month")
+    )
+
+
+def _of_products(transactions: DataFrame) -> DataFrame:
+    """Sales and cancellations of products, with their month."""
+    wanted = (F.col("line_type") == "product") | (F.col("is_cancellation") & is_product_code())
+    return transactions.filter(wanted).withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
+
+
+def _descriptions(lines: DataFrame) -> DataFrame:
+    counts = lines.filter("trim(description) <> ''").groupBy("snapshot_month", "stock_code", "description").count()
+    best = F.min(F.struct((-F.col("count")).alias("order"), "description"))["description"]
+    return counts.groupBy("snapshot_month", "stock_code").agg(best.alias("description"))
+
+
+def sums_of_products(audit: Audit) -> DataFrame:
+    """Revenue, returns and units of all products of each month in silver."""
+    lines, month = _of_products(audit.inputs["transactions"]), F.col("snapshot_month")
+    return sums_of_lines(lines, "snapshot_month", month, "revenue", "returns_value", "units")
+
+
+@table(
+    ProductMetrics,
+    monthly,
+    layer=GOLD,
+    reads={"transactions": (CleanTransactions, preceding(1))},
+    checks=[
+        reconciles(
+            "reconciliation",
+            "Revenue, returns and units of all products are those of the month in silver, to the last decimal",
+            ours={
+                "revenue": lambda: F.sum("revenue"),
+                "returns_value": lambda: F.sum("returns_value"),
+                "units": lambda: F.sum("units"),
+            },
+            theirs=sums_of_products,
+        )
+    ],
+)
+def build(transactions: DataFrame, window: PartitionWindow) -> DataFrame:
+    """The window's months; the month before them is read for growth only."""
+    every = product_metrics(transactions)
+    return every.filter(F.col("snapshot_month").isin([F.lit(month) for month in window.days]))
