@@ -8,12 +8,6 @@ from retail_assets.landing.drops import LandingZone
 LICENCE = "CC BY-NC-SA 4.0"
 CITATION = f"Olist: Brazilian E-Commerce Public Dataset by Olist, {LICENCE}: no commercial use, share alike"
 
-FACTS = ("orders", "order_items", "order_payments", "order_reviews")
-"""Their rows belong to the month of the order's purchase; each lies in a directory of its own, one drop a month."""
-
-REFERENCES = ("customers", "products", "sellers", "geolocation", "category_translation")
-"""Delivered whole; the newest delivery counts."""
-
 
 @dataclass(frozen=True)
 class Marketplace:
