@@ -16,7 +16,7 @@ from retail_assets.landing.consent import NONE_GIVEN, Consent
 from retail_assets.landing.drop_lines import Block, Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
 from retail_assets.landing.drops import LandingZone, ZoneRefused
-from retail_assets.landing.exchange import Exchange, exchange
+from retail_assets.landing.exchange import Exchange, exchange, sha256_of
 from retail_assets.landing.history import Progress, ready
 from retail_assets.landing.history_files import HistoryFiles, Table, history_files
 from retail_assets.landing.layout import SourceLayout
@@ -73,6 +73,18 @@ class TablesLanding:
                     staged.undated += max(0, int((~dated).sum()) - malformed)
                     if self.progress:
                         self.progress(file.name, staged.rows)
+
+    def deliver(self, table: str, today: date) -> bool:
+        """Hand all rows of the table's files to its staging, as the delivery of a day; False if the newest one that
+        lies there is the same to the byte, and stays the newest."""
+        self.split(table, lambda _, block: np.full(len(block.malformed), today.toordinal()), today.toordinal())
+        drops = self.zone.listed(self.layouts[table].name)[0]
+        newest = [drop for drop in drops if drop.day == drops[-1].day]
+        lying = sorted(sha256_of(UPath(drop.path)) for drop in newest)
+        if lying != sorted(sha256_of(path) for _, path, _ in self.staged[table].drops()):
+            return True
+        del self.staged[table]
+        return False
 
     def put_in_place(
         self, consent: Consent = NONE_GIVEN, then: Callable[[], object] = lambda: None, keep_days: int = KEPT_DAYS

@@ -2,11 +2,19 @@
 
 from dagster_pyspark import LazyPySparkResource
 
-from retail_assets.lakehouse.contracts import table_name
+from retail_assets.lakehouse.contracts import partition_column, table_name
 from retail_assets.lakehouse.table import Built
 from retail_assets.landing.drops import Drop, LandingZone
 from retail_assets.olist.source import OLIST
-from retail_assets.operations.bronze import LandedRows, drops_as_expected, drops_readable, landed, layout_of
+from retail_assets.operations.bronze import (
+    LandedRows,
+    drops_as_expected,
+    drops_readable,
+    landed,
+    layout_of,
+    newest_delivery,
+)
+from retail_assets.partitions.cadence import NEWEST
 from retail_assets.partitions.keys import PartitionWindow
 
 CHECKS = [drops_readable, drops_as_expected]
@@ -14,11 +22,11 @@ CHECKS = [drops_readable, drops_as_expected]
 
 def drops_of(contract: type[LandedRows], landing: LandingZone) -> dict[str, list[Drop]]:
     """Partition -> the drops of a bronze table: those of each month, or of a reference those of its newest day."""
-    drops = landing.drops(f"{OLIST.name}/{_file(contract)}")
-    if "snapshot" in contract.to_schema().columns:
-        return {"newest": [drop for drop in drops if drop.day == drops[-1].day]}
+    directory = f"{OLIST.name}/{_file(contract)}"
+    if partition_column(contract) == "snapshot":
+        return {NEWEST: newest_delivery(landing, directory)}
     found: dict[str, list[Drop]] = {}
-    for drop in drops:
+    for drop in landing.drops(directory):
         found.setdefault(drop.day.replace(day=1).isoformat(), []).append(drop)
     return found
 
@@ -29,8 +37,7 @@ def landed_rows(
     """The rows of the drops of the window's partitions."""
     found = drops_of(contract, landing)
     drops = {key: found.get(key, []) for key in window.keys}
-    partition = "snapshot" if "newest" in drops else "purchase_month"
-    return landed(pyspark.spark_session, drops, layout_of(contract, _file(contract)), partition)
+    return landed(pyspark.spark_session, drops, layout_of(contract, _file(contract)), partition_column(contract))
 
 
 def _file(contract: type[LandedRows]) -> str:

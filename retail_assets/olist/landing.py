@@ -15,7 +15,6 @@ from retail_assets.landing.consent import NONE_GIVEN, Consent, listed
 from retail_assets.landing.drop_lines import Block, Header
 from retail_assets.landing.drop_reader import opened
 from retail_assets.landing.drops import LandingZone
-from retail_assets.landing.exchange import sha256_of
 from retail_assets.landing.far_dates import days_in, far_stretches
 from retail_assets.landing.history import Progress
 from retail_assets.landing.table_files import Days, LandedTable, TablesLanding, tables_landing
@@ -99,12 +98,8 @@ def land(
             purchases.read(landing)
         for table in (table for table in landing.tables if table in FACTS and table != "orders"):
             landing.split(table, purchases.of(table), purchases.first)
-        unchanged = []
-        for table in (table for table in landing.tables if table in REFERENCES):
-            landing.split(table, lambda _, block: np.full(len(block.malformed), today.toordinal()), today.toordinal())
-            if _lies_there(landing, table):
-                del landing.staged[table]
-                unchanged.append(table)
+        references = [table for table in landing.tables if table in REFERENCES]
+        unchanged = [table for table in references if not landing.deliver(table, today)]
         months = landing.staged["orders"].days if "orders" in landing.staged else set()
         first, last = (min(months), _month_end(max(months))) if months else (None, None)
         done = landing.put_in_place(
@@ -181,11 +176,3 @@ def _column(header: Header, block: Block, name: str) -> pa.Array:
 
 def _month_end(month: date) -> date:
     return (month + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-
-
-def _lies_there(landing: TablesLanding, table: str) -> bool:
-    """Whether the newest delivery of a reference is what is to be landed."""
-    drops = landing.zone.listed(landing.layouts[table].name)[0]
-    newest = [drop for drop in drops if drop.day == drops[-1].day]
-    lying = sorted(sha256_of(Path(drop.path)) for drop in newest)
-    return lying == sorted(sha256_of(path) for _, path, _ in landing.staged[table].drops())

@@ -15,7 +15,7 @@ from retail_assets.lakehouse.judging import Judged
 from retail_assets.lakehouse.table import Built
 from retail_assets.landing.drop_reader import DropRefused, content_hash, inspect
 from retail_assets.landing.drop_rows import drop_rows
-from retail_assets.landing.drops import Drop
+from retail_assets.landing.drops import Drop, LandingZone
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.operations.arrival import CONTENTS, DROPS, fingerprints
 
@@ -46,6 +46,12 @@ def layout_of(contract: type[LandedRows], name: str) -> SourceLayout:
     beside = {*LandedRows.to_schema().columns, partition_column(contract)}
     columns = [column for column in contract.to_schema().columns if column not in beside]
     return SourceLayout(name, {column: (column,) for column in columns}, date_column="")
+
+
+def newest_delivery(landing: LandingZone, table: str) -> list[Drop]:
+    """The drops of the newest day of a table that is delivered whole; `table` is its directory in the zone."""
+    drops = landing.drops(table)
+    return [drop for drop in drops if drop.day == drops[-1].day]
 
 
 @check("Every drop can be read and has the columns it must have")
