@@ -1,7 +1,7 @@
 """What Dagster loads. Only wires: tables and resources, the same in both deployments."""
 
 import os
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.dagster_internals import count_months
 from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
-from retail_assets.landing.calendar import calendar_of
+from retail_assets.lakehouse.results_table import ResultsTable
+from retail_assets.lakehouse.table import Table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.operations.alerts.sensor import alert_sensors
 from retail_assets.operations.arrival_sensor import arrival_sensor
@@ -39,24 +40,19 @@ from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
-from retail_assets.sources import tables as online_retail
-from retail_assets.sources.arrivals import inbox
-from retail_assets.sources.online_retail import ONLINE_RETAIL
+from retail_assets.sources.known import known_sources
+from retail_assets.sources.source import Source
 
 
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     count_months()
-    calendar = calendar_of(settings, online_retail.SOURCE.name)
-    maintenance = maintenance_job(settings, [table.key for table in online_retail.STORED])
+    sources = [(source, source.calendar(settings)) for source in known_sources(settings).values()]
+    stored = [table for source, _ in sources for table in source.stored]
+    maintenance = maintenance_job(settings, [table.key for table in stored])
     pyspark = pyspark_resource(settings)
-    shop = replace(ONLINE_RETAIL, last_day=calendar.last_day)
-    tables = (table.of(shop).asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES)
-    assets: list[AssetsDefinition | AssetSpec] = [
-        *with_freshness((automated(table, settings) for table in tables), calendar),
-        online_retail.RESULTS.asset(),
-        pipeline_metrics_asset(),
-    ]
+    assets = [*(asset for each in sources for asset in assets_of(*each, settings)), pipeline_metrics_asset()]
+    id_columns = frozenset[str]().union(*(source.id_columns for source, _ in sources))
     return Definitions(
         assets=assets,
         resources={
@@ -68,7 +64,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 clustered=settings.clustered,
                 # By name, so that the UI shows the name and not the key.
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
-                id_columns=sorted(online_retail.ID_COLUMNS),
+                id_columns=sorted(id_columns),
             ),
             "landing": LandingZone(settings.landing, settings.drop_marker),
             "pages": Pages(directory=settings.dashboards),
@@ -88,10 +84,10 @@ def build_definitions(settings: Settings) -> Definitions:
             ),
             "step_launcher": step_launcher(settings),
         },
-        jobs=[*governance(settings), maintenance],
+        jobs=[*governance(settings, stored, id_columns), maintenance],
         schedules=[month_end(settings), maintenance_schedule(maintenance)],
         sensors=[
-            *arrival_sensors(settings, calendar),
+            *arrival_sensors(settings, [source for source, _ in sources]),
             following_sensor(settings),
             pipeline_metrics_sensor(settings.lakehouse),
             *alert_sensors(settings.alerts, settings.ui_url, assets),
@@ -100,6 +96,13 @@ def build_definitions(settings: Settings) -> Definitions:
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else side_by_side_executor,
     )
+
+
+def assets_of(source: Source, calendar: Calendar, settings: Settings) -> list[AssetsDefinition | AssetSpec]:
+    """A source's tables, each with what makes it by itself and a freshness policy, and its table of results."""
+    results = source.results
+    tables = (table.asset(calendar, results.contract) for table in source.until(calendar.last_day).tables)
+    return [*with_freshness((automated(table, settings) for table in tables), calendar), results.asset()]
 
 
 def fitted_models(settings: Settings) -> str | None:
@@ -127,21 +130,27 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
     return databricks_step_launcher
 
 
-def arrival_sensors(settings: Settings, calendar: Calendar) -> list[SensorDefinition]:
-    """The sensor of each source's landing zone; none where only the cluster can list it."""
+def arrival_sensors(settings: Settings, sources: Iterable[Source]) -> list[SensorDefinition]:
+    """The sensors of each source's directories in the landing zone; none where only the cluster can list it."""
     if settings.only_cluster_sees_landing:
         return []
     places = Places.of(settings)
-    return [arrival_sensor(inbox(settings, calendar), places, settings.days_per_run, settings.tick_seconds)]
+    return [
+        arrival_sensor(inbox, places, settings.days_per_run, settings.tick_seconds)
+        for source in sources
+        for inbox in source.inboxes(settings)
+    ]
 
 
-def governance(settings: Settings) -> list[JobDefinition]:
+def governance(
+    settings: Settings, stored: Sequence[Table | ResultsTable], id_columns: Collection[str]
+) -> list[JobDefinition]:
     """The job that keeps Unity Catalog in line, where there is one."""
     if not settings.catalog:
         return []
     from retail_assets.databricks.unity_catalog import governance_job
 
-    return [governance_job(settings, online_retail.STORED, online_retail.ID_COLUMNS)]
+    return [governance_job(settings, stored, id_columns)]
 
 
 keep_runs_warm()

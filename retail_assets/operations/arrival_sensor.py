@@ -60,7 +60,7 @@ _NOT_OVER = [
 
 def arrival_sensor(inbox: Inbox, places: Places, days_per_run: int, tick_seconds: int) -> SensorDefinition:
     """The sensor of one source's drops; on as soon as a daemon runs. `places` are where the work of its home lies."""
-    name = f"{inbox.source}_arrivals"
+    name = f"{inbox.source.replace('/', '_')}_arrivals"
     rules = Rules(inbox.table.to_user_string(), days_per_run, marked=inbox.zone.marker is not None)
     return SensorDefinition(
         name=name,

@@ -26,20 +26,19 @@ from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from retail_assets.definitions import build_definitions
-from retail_assets.invoices.raw_invoices import RawInvoices
-from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.landing.drops import LandingZone
 from retail_assets.operations import arrival_sensor
 from retail_assets.operations.arrival import CONTENTS, DROPS, contents, fingerprints
 from retail_assets.operations.arrival_decision import COMPARED_AT_ONCE, RUNS_AT_ONCE
 from retail_assets.settings import Settings
+from retail_assets_tests.made_shop import SOURCE
 from retail_assets_tests.operations.test_planning import days
 
 if TYPE_CHECKING:
     from dagster._core.remote_representation.external import RemoteSensor
 
-SENSOR, RAW = "online_retail_arrivals", asset_key(RawInvoices)
+SENSOR, RAW = "online_retail_arrivals", SOURCE.tables[0].key
 FIRST_DAY = "RETAIL_ONLINE_RETAIL_FIRST_DAY"
 
 
