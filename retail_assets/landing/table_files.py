@@ -16,12 +16,13 @@ from retail_assets.landing.consent import NONE_GIVEN, Consent
 from retail_assets.landing.drop_lines import Block, Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
 from retail_assets.landing.drops import LandingZone, ZoneRefused
-from retail_assets.landing.exchange import Exchange, exchange, sha256_of
+from retail_assets.landing.exchange import Exchange, exchange
 from retail_assets.landing.history import Progress, ready
 from retail_assets.landing.history_files import HistoryFiles, Table, history_files
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.landing.placing import Lying, Placing, place
 from retail_assets.landing.staging import Staging, staging
+from retail_assets.partitions.cadence import WHOLE
 
 Days = Callable[[Header, Block], np.ndarray]
 """The day that each row of a block belongs to, as an ordinal; 0 where that cannot be told."""
@@ -51,7 +52,7 @@ class TablesLanding:
     files: HistoryFiles
     tables: Mapping[str, list[Table]]
     left_out: list[str]
-    staged: dict[str, Staging]
+    staged: Mapping[str, Staging]
     progress: Progress | None = None
 
     def split(self, table: str, days: Days, otherwise: int) -> None:
@@ -74,17 +75,10 @@ class TablesLanding:
                     if self.progress:
                         self.progress(file.name, staged.rows)
 
-    def deliver(self, table: str, today: date) -> bool:
-        """Hand all rows of the table's files to its staging, as the delivery of a day; False if the newest one that
-        lies there is the same to the byte, and stays the newest."""
-        self.split(table, lambda _, block: np.full(len(block.malformed), today.toordinal()), today.toordinal())
-        drops = self.zone.listed(self.layouts[table].name)[0]
-        newest = [drop for drop in drops if drop.day == drops[-1].day]
-        lying = sorted(sha256_of(UPath(drop.path)) for drop in newest)
-        if lying != sorted(sha256_of(path) for _, path, _ in self.staged[table].drops()):
-            return True
-        del self.staged[table]
-        return False
+    def deliver(self, table: str) -> None:
+        """Hand all rows of the table's files to its staging, as one delivery that stands for the whole table."""
+        whole = WHOLE.toordinal()
+        self.split(table, lambda _, block: np.full(len(block.malformed), whole), whole)
 
     def put_in_place(
         self, consent: Consent = NONE_GIVEN, then: Callable[[], object] = lambda: None, keep_days: int = KEPT_DAYS

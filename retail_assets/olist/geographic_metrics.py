@@ -25,7 +25,7 @@ from retail_assets.olist.months_so_far import in_month, mean_of, months_of, so_f
 from retail_assets.olist.orders import Orders
 from retail_assets.olist.orders_master import OrdersMaster
 from retail_assets.olist.raw_geolocation import RawGeolocation
-from retail_assets.partitions.cadence import monthly, months_so_far, newest_snapshot
+from retail_assets.partitions.cadence import all_of_it, monthly, months_so_far
 from retail_assets.partitions.keys import PartitionWindow
 
 SOUTH, NORTH, WEST, EAST = -33.8, 5.3, -74.0, -32.3
@@ -182,7 +182,7 @@ def zip_codes_located(month: Evidence) -> Verdict:
     reads={
         "orders": (Orders, months_so_far),
         "delivered": (OrdersMaster, months_so_far),
-        "geolocation": (RawGeolocation, newest_snapshot),
+        "geolocation": (RawGeolocation, all_of_it),
     },
     checks=[
         reconciles(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from retail_assets.olist.raw_order_reviews import RawOrderReviews
 from retail_assets.olist.raw_orders import RawOrders
 from retail_assets.olist.raw_products import RawProducts
 from retail_assets.olist.raw_sellers import RawSellers
-from retail_assets.olist.source import OLIST
+from retail_assets.olist.source import OLIST, month_end
 from retail_assets.operations.bronze import LandedRows, layout_of
 from retail_assets.partitions.calendar import current_day
 
@@ -46,7 +46,7 @@ REFERENCES: dict[str, type[LandedRows]] = {
     "geolocation": RawGeolocation,
     "category_translation": RawCategoryTranslation,
 }
-"""Delivered whole; the newest delivery counts."""
+"""Delivered whole: each delivery replaces the one before."""
 
 _OWN_DATES = {"order_items": "shipping_limit_date", "order_reviews": "review_creation_date"}
 """What dates a row whose order is not known."""
@@ -59,8 +59,6 @@ class LandedFiles:
 
     tables: dict[str, LandedTable]
     left_out: list[str]
-    unchanged: list[str]
-    """References that lie there already, as they are."""
     first_day: date | None
     last_day: date | None
 
@@ -78,8 +76,8 @@ def land(
     Orders go to `<zone>/olist/orders/olist_orders_2017-01-01.csv`, named after the first day of the month, and so do
     items, payments and reviews, by the month of their order: of one landed along, or before. Rows whose order is not
     known go to the month of their own date if there are orders of it, else where the row before them went: none is
-    lost, and the check of their table finds them. References are dated with the day of the landing, unless the newest
-    holds the same. Values keep the text of the source, comments of several lines theirs.
+    lost, and the check of their table finds them. A delivery of references replaces the one before. Values keep the
+    text of the source, comments of several lines theirs.
 
     Raises DropRefused and SettingError as the landing of a shop's history does; then nothing has changed.
     """
@@ -98,16 +96,16 @@ def land(
             purchases.read(landing)
         for table in (table for table in landing.tables if table in FACTS and table != "orders"):
             landing.split(table, purchases.of(table), purchases.first)
-        references = [table for table in landing.tables if table in REFERENCES]
-        unchanged = [table for table in references if not landing.deliver(table, today)]
+        for table in (table for table in landing.tables if table in REFERENCES):
+            landing.deliver(table)
         months = landing.staged["orders"].days if "orders" in landing.staged else set()
-        first, last = (min(months), _month_end(max(months))) if months else (None, None)
+        first, last = (min(months), month_end(max(months))) if months else (None, None)
         done = landing.put_in_place(
             consent,
             lambda: first and last and keep_calendar(zone.root, OLIST.name, first, last_day_of(last, today)),
             keep_days,
         )
-        return LandedFiles(done, landing.left_out, unchanged, first, last)
+        return LandedFiles(done, landing.left_out, first, last)
 
 
 class _Purchases:
@@ -172,7 +170,3 @@ class _Purchases:
 
 def _column(header: Header, block: Block, name: str) -> pa.Array:
     return block.columns[header.columns.index(name)]
-
-
-def _month_end(month: date) -> date:
-    return (month + timedelta(days=32)).replace(day=1) - timedelta(days=1)

@@ -25,7 +25,7 @@ from retail_assets.olist.raw_category_translation import RawCategoryTranslation
 from retail_assets.olist.raw_order_items import RawOrderItems
 from retail_assets.olist.raw_products import RawProducts
 from retail_assets.olist.raw_sellers import RawSellers
-from retail_assets.partitions.cadence import monthly, newest_snapshot, same_window
+from retail_assets.partitions.cadence import all_of_it, monthly, same_window
 
 UNCATEGORISED = "uncategorised"
 """The category of products that have none."""
@@ -114,9 +114,9 @@ def _landed(audit: Audit) -> DataFrame:
     reads={
         "raw": (RawOrderItems, same_window),
         "orders": (Orders, same_window),
-        "products": (RawProducts, newest_snapshot),
-        "sellers": (RawSellers, newest_snapshot),
-        "translation": (RawCategoryTranslation, newest_snapshot),
+        "products": (RawProducts, all_of_it),
+        "sellers": (RawSellers, all_of_it),
+        "translation": (RawCategoryTranslation, all_of_it),
     },
     checks=[
         reconciles(

@@ -24,7 +24,7 @@ from retail_assets.lakehouse.table import table
 from retail_assets.lakehouse.written_values import written_moment
 from retail_assets.olist.raw_customers import RawCustomers
 from retail_assets.olist.raw_orders import RawOrders
-from retail_assets.partitions.cadence import monthly, newest_snapshot, same_window
+from retail_assets.partitions.cadence import all_of_it, monthly, same_window
 
 STATUSES = ["created", "approved", "invoiced", "processing", "shipped", "delivered", "unavailable", "canceled"]
 
@@ -142,7 +142,7 @@ def _written(audit: Audit) -> DataFrame:
     Orders,
     monthly,
     layer=SILVER,
-    reads={"raw": (RawOrders, same_window), "customers": (RawCustomers, newest_snapshot)},
+    reads={"raw": (RawOrders, same_window), "customers": (RawCustomers, all_of_it)},
     checks=[
         reconciles(
             "reconciliation",

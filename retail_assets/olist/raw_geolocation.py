@@ -2,13 +2,13 @@
 
 from dagster_pyspark import LazyPySparkResource
 
-from retail_assets.lakehouse.contracts import Text, partition
+from retail_assets.lakehouse.contracts import Day, Text, partition
 from retail_assets.lakehouse.layers import BRONZE
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.olist.drops import CHECKS, landed_rows
 from retail_assets.operations.bronze import LandedRows, as_landed
-from retail_assets.partitions.cadence import snapshot
+from retail_assets.partitions.cadence import WHOLE, whole
 from retail_assets.partitions.keys import PartitionWindow
 
 
@@ -20,10 +20,10 @@ class RawGeolocation(LandedRows):
     geolocation_lng: Text = as_landed("Longitude")
     geolocation_city: Text = as_landed("City, in several spellings")
     geolocation_state: Text = as_landed("State, two letters")
-    snapshot: Text = partition("The newest delivery", isin=["newest"])
+    snapshot: Day = partition("Stands for the newest delivery", isin=[WHOLE])
 
 
-@table(RawGeolocation, snapshot, layer=BRONZE, kinds=["csv"], checks=CHECKS)
+@table(RawGeolocation, whole, layer=BRONZE, kinds=["csv"], checks=CHECKS)
 def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
     """The newest delivery of points."""
     return landed_rows(RawGeolocation, window, landing, pyspark)

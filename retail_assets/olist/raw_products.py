@@ -2,13 +2,13 @@
 
 from dagster_pyspark import LazyPySparkResource
 
-from retail_assets.lakehouse.contracts import Text, partition
+from retail_assets.lakehouse.contracts import Day, Text, partition
 from retail_assets.lakehouse.layers import BRONZE
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.olist.drops import CHECKS, landed_rows
 from retail_assets.operations.bronze import LandedRows, as_landed
-from retail_assets.partitions.cadence import snapshot
+from retail_assets.partitions.cadence import WHOLE, whole
 from retail_assets.partitions.keys import PartitionWindow
 
 
@@ -24,10 +24,10 @@ class RawProducts(LandedRows):
     product_length_cm: Text = as_landed("Length in centimetres")
     product_height_cm: Text = as_landed("Height in centimetres")
     product_width_cm: Text = as_landed("Width in centimetres")
-    snapshot: Text = partition("The newest delivery", isin=["newest"])
+    snapshot: Day = partition("Stands for the newest delivery", isin=[WHOLE])
 
 
-@table(RawProducts, snapshot, layer=BRONZE, kinds=["csv"], checks=CHECKS)
+@table(RawProducts, whole, layer=BRONZE, kinds=["csv"], checks=CHECKS)
 def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
     """The newest delivery of products."""
     return landed_rows(RawProducts, window, landing, pyspark)

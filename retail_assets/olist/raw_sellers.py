@@ -2,13 +2,13 @@
 
 from dagster_pyspark import LazyPySparkResource
 
-from retail_assets.lakehouse.contracts import Text, partition
+from retail_assets.lakehouse.contracts import Day, Text, partition
 from retail_assets.lakehouse.layers import BRONZE
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.olist.drops import CHECKS, landed_rows
 from retail_assets.operations.bronze import LandedRows, as_landed
-from retail_assets.partitions.cadence import snapshot
+from retail_assets.partitions.cadence import WHOLE, whole
 from retail_assets.partitions.keys import PartitionWindow
 
 
@@ -19,10 +19,10 @@ class RawSellers(LandedRows):
     seller_zip_code_prefix: Text = as_landed("First five digits of the zip code")
     seller_city: Text = as_landed("City")
     seller_state: Text = as_landed("State, two letters")
-    snapshot: Text = partition("The newest delivery", isin=["newest"])
+    snapshot: Day = partition("Stands for the newest delivery", isin=[WHOLE])
 
 
-@table(RawSellers, snapshot, layer=BRONZE, kinds=["csv"], checks=CHECKS)
+@table(RawSellers, whole, layer=BRONZE, kinds=["csv"], checks=CHECKS)
 def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
     """The newest delivery of sellers."""
     return landed_rows(RawSellers, window, landing, pyspark)

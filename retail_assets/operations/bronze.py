@@ -15,9 +15,10 @@ from retail_assets.lakehouse.judging import Judged
 from retail_assets.lakehouse.table import Built
 from retail_assets.landing.drop_reader import DropRefused, content_hash, inspect
 from retail_assets.landing.drop_rows import drop_rows
-from retail_assets.landing.drops import Drop, LandingZone
+from retail_assets.landing.drops import Drop
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.operations.arrival import CONTENTS, DROPS, fingerprints
+from retail_assets.partitions.keys import as_days, within
 
 BYTES_PER_TASK = 32 * 1024 * 1024
 
@@ -46,12 +47,6 @@ def layout_of(contract: type[LandedRows], name: str) -> SourceLayout:
     beside = {*LandedRows.to_schema().columns, partition_column(contract)}
     columns = [column for column in contract.to_schema().columns if column not in beside]
     return SourceLayout(name, {column: (column,) for column in columns}, date_column="")
-
-
-def newest_delivery(landing: LandingZone, table: str) -> list[Drop]:
-    """The drops of the newest day of a table that is delivered whole; `table` is its directory in the zone."""
-    drops = landing.drops(table)
-    return [drop for drop in drops if drop.day == drops[-1].day]
 
 
 @check("Every drop can be read and has the columns it must have")
@@ -97,8 +92,8 @@ def landed(
     """The rows of each partition's drops as landed, and when they were read (`ingested_at`); see `drop_rows`.
 
     A partition with a drop that cannot be read is refused, the others go on; both checks of this module tell of it.
-    `drops` has every partition of the step by its key, which becomes the rows' value in the column `partition`: a DATE
-    where keys are dates, else a text. Headers that the layout lacks, but that are `foreseen`, are no surprise.
+    `drops` has every partition of the step by its key, which becomes the rows' value in the column `partition`. Headers
+    that the layout lacks, but that are `foreseen`, are no surprise.
     """
     refused: dict[str, str] = {}
     notes: dict[str, list[str]] = {}
@@ -112,8 +107,7 @@ def landed(
             if noted:
                 notes[key] = noted
     readable = [(key, found.drop) for key, all_found in inspected.items() for found in all_found if not found.same_as]
-    kind = "date" if all(map(_is_day, drops)) else "string"
-    rows = drop_rows(_frame(spark, readable, f"{partition} {kind}"), layout, partition)
+    rows = drop_rows(_frame(spark, readable, partition), layout, partition)
     return Built(
         rows.withColumn("ingested_at", F.current_timestamp()),
         findings={"refused": refused, "notes": notes},
@@ -179,29 +173,15 @@ def _rows_by_drop(
     several = [key for key, found in inspected.items() if len(found) > 1]
     rows = {(key, found[0].drop.name): judged.rows(key) for key, found in inspected.items() if len(found) == 1}
     if several:
-        key = F.col(partition).cast("string")
-        of_them = judged.audit.frame.select(key.alias("key"), "source_file").filter(F.col("key").isin(several))
-        counted = of_them.groupBy("key", "source_file").agg(F.count("*").alias("landed"))
-        rows |= {(row["key"], row["source_file"]): row["landed"] for row in counted.collect()}
+        of_them = judged.audit.frame.filter(within(partition, as_days(several)))
+        counted = of_them.groupBy(partition, "source_file").agg(F.count("*").alias("landed"))
+        rows |= {(str(row[partition]), row["source_file"]): row["landed"] for row in counted.collect()}
     return rows
 
 
 def _frame(spark: SparkSession, drops: list[tuple[str, Drop]], partition: str) -> DataFrame:
-    """One row a drop, spread so that every core has work and no task too much of it. `partition`: the column that the
-    key goes to, with its type."""
-    name, kind = partition.split()
-    rows = [
-        (drop.path, drop.size, drop.modified_ns, date.fromisoformat(key) if kind == "date" else key)
-        for key, drop in drops
-    ]
-    frame = spark.createDataFrame(rows, f"path string, size bigint, modified_ns bigint, {partition}")
+    """One row a drop, spread so that every core has work and no task too much of it."""
+    rows = [(drop.path, drop.size, drop.modified_ns, date.fromisoformat(key)) for key, drop in drops]
+    frame = spark.createDataFrame(rows, f"path string, size bigint, modified_ns bigint, {partition} date")
     tasks = max(2, sum(drop.size for _, drop in drops) // BYTES_PER_TASK)
-    return frame.repartitionByRange(int(min(tasks, max(1, len(drops)))), name) if len(drops) > 1 else frame
-
-
-def _is_day(key: str) -> bool:
-    try:
-        date.fromisoformat(key)
-    except ValueError:
-        return False
-    return True
+    return frame.repartitionByRange(int(min(tasks, max(1, len(drops)))), partition) if len(drops) > 1 else frame

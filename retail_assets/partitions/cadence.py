@@ -12,8 +12,6 @@ from dagster import (
     DailyPartitionsDefinition,
     MonthlyPartitionsDefinition,
     PreviewWarning,
-    SpecificPartitionsPartitionMapping,
-    StaticPartitionsDefinition,
     TimeWindowPartitionMapping,
     TimeWindowPartitionsDefinition,
 )
@@ -55,6 +53,18 @@ def monthly_after(months: int) -> Cadence:
     return cadence
 
 
+WHOLE = date(2000, 1, 1)
+"""The one partition of a table without a history, such as a list of products: it stands for all of it."""
+
+
+def whole(_calendar: Calendar) -> TimeWindowPartitionsDefinition:
+    """One partition, WHOLE: the table is replaced as it is delivered, whatever the calendar."""
+    after = WHOLE.replace(year=WHOLE.year + 1)
+    return TimeWindowPartitionsDefinition(
+        start=str(WHOLE), end=str(after), fmt="%Y-%m-%d", cron_schedule="0 0 1 1 *", timezone="UTC"
+    )
+
+
 def _month(day: date, later: int) -> date:
     """The first day of the month that is `later` months after the day's own."""
     months = day.year * 12 + day.month - 1 + later
@@ -72,18 +82,10 @@ months_so_far = TimeWindowPartitionMapping(start_offset=-_EVERY_MONTH, allow_non
 """Everything from the first month to the snapshot's own."""
 
 
+all_of_it = months_so_far
+"""Of a table that is one whole: as it is, for whatever month."""
+
+
 def preceding(windows: int) -> TimeWindowPartitionMapping:
     """The same day or month and so many before it."""
     return TimeWindowPartitionMapping(start_offset=-windows, allow_nonexistent_upstream_partitions=True)
-
-
-NEWEST = "newest"
-"""The one partition of a table that is delivered whole."""
-
-newest_snapshot = SpecificPartitionsPartitionMapping([NEWEST])
-"""The newest delivery, whatever the month that is made."""
-
-
-def snapshot(_: Calendar) -> StaticPartitionsDefinition:
-    """One partition, replaced by each delivery."""
-    return StaticPartitionsDefinition([NEWEST])

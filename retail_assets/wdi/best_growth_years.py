@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from retail_assets.lakehouse.contracts import Count, Text, column
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
-from retail_assets.partitions.cadence import snapshot
+from retail_assets.partitions.cadence import whole
 from retail_assets.wdi.country_indicators import GDP_GROWTH
 from retail_assets.wdi.growth import GROWTH, READS, Growth, all_growths, growths
 
@@ -34,7 +34,7 @@ def best_growth_years(indicators: DataFrame) -> DataFrame:
     return years.groupBy(*keys, "country_name", "gdp_growth", "years").agg(F.min("year").alias("year"))
 
 
-@table(BestGrowthYears, snapshot, layer=GOLD, reads=READS, checks=[all_growths(countries=lambda: F.count("*"))])
+@table(BestGrowthYears, whole, layer=GOLD, reads=READS, checks=[all_growths(countries=lambda: F.count("*"))])
 def build(indicators: DataFrame) -> DataFrame:
     """The newest delivery."""
     return best_growth_years(indicators)

@@ -4,11 +4,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, reconciles
-from retail_assets.lakehouse.contracts import Contract, Flag, Text, column, partition, row_rule
+from retail_assets.lakehouse.contracts import Contract, Day, Flag, Text, column, partition, row_rule
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.measures import counted
 from retail_assets.lakehouse.table import table
-from retail_assets.partitions.cadence import NEWEST, newest_snapshot, snapshot
+from retail_assets.partitions.cadence import WHOLE, same_window, whole
 from retail_assets.wdi.iso_codes import ISO_CODES
 from retail_assets.wdi.raw_countries import RawCountries
 
@@ -38,7 +38,7 @@ class Countries(Contract):
         origin=(RawCountries, "income_group"),
     )
     notes: Text = column("Remarks of the World Bank", nullable=True, origin=(RawCountries, "notes"))
-    snapshot: Text = partition("The newest delivery", isin=[NEWEST], origin=(RawCountries, "snapshot"))
+    snapshot: Day = partition("Stands for the newest delivery", isin=[WHOLE], origin=(RawCountries, "snapshot"))
 
     class Config:
         unique = ["country_code"]
@@ -72,9 +72,9 @@ def _landed(audit: Audit) -> DataFrame:
 
 @table(
     Countries,
-    snapshot,
+    whole,
     layer=SILVER,
-    reads={"raw": (RawCountries, newest_snapshot)},
+    reads={"raw": (RawCountries, same_window)},
     checks=[reconciles("reconciliation", "Every economy that landed is there", counted("country_code"), _landed)],
 )
 def build(raw: DataFrame) -> DataFrame:

@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from retail_assets.lakehouse.contracts import Integer, Real, column
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
-from retail_assets.partitions.cadence import snapshot
+from retail_assets.partitions.cadence import whole
 from retail_assets.wdi.growth import GROWTH, READS, Growth, all_growths, growths
 
 
@@ -40,7 +40,7 @@ def country_growth(indicators: DataFrame) -> DataFrame:
     )
 
 
-@table(CountryGrowth, snapshot, layer=GOLD, reads=READS, checks=[all_growths(years=lambda: F.count("*"))])
+@table(CountryGrowth, whole, layer=GOLD, reads=READS, checks=[all_growths(years=lambda: F.count("*"))])
 def build(indicators: DataFrame) -> DataFrame:
     """The newest delivery."""
     return country_growth(indicators)

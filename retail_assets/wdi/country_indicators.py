@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from retail_assets.lakehouse.checks import Audit, all_known, reconciles
 from retail_assets.lakehouse.contracts import (
     Contract,
+    Day,
     Integer,
     Real,
     RealMap,
@@ -19,7 +20,7 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.lakehouse.written_values import written_integer, written_real
-from retail_assets.partitions.cadence import NEWEST, newest_snapshot, snapshot
+from retail_assets.partitions.cadence import WHOLE, same_window, whole
 from retail_assets.wdi.countries import Countries
 from retail_assets.wdi.indicators import Indicators
 
@@ -48,7 +49,7 @@ class CountryIndicators(Contract):
     gdp_per_head: Real = _indicator("Gross domestic product per inhabitant", unit="current USD", gt=0.0)
     gdp_growth: Real = _indicator(f"Growth of the gross domestic product ({GDP_GROWTH})", unit="% a year", gt=-100.0)
     indicators: RealMap = column("Every indicator with a value, by its code", origin=_VALUE)
-    snapshot: Text = partition("The newest delivery", isin=[NEWEST], origin=(Indicators, "snapshot"))
+    snapshot: Day = partition("Stands for the newest delivery", isin=[WHOLE], origin=(Indicators, "snapshot"))
 
     class Config:
         unique = ["country_code", "year"]
@@ -87,9 +88,9 @@ def _landed(audit: Audit) -> DataFrame:
 
 @table(
     CountryIndicators,
-    snapshot,
+    whole,
     layer=SILVER,
-    reads={"raw": (Indicators, newest_snapshot), "countries": (Countries, newest_snapshot)},
+    reads={"raw": (Indicators, same_window), "countries": (Countries, same_window)},
     checks=[
         reconciles(
             "reconciliation",

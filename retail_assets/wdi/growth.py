@@ -6,11 +6,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.checks import Audit, TableCheck, reconciles
-from retail_assets.lakehouse.contracts import Contract, Integer, Real, Text, column, partition
-from retail_assets.partitions.cadence import NEWEST, newest_snapshot
+from retail_assets.lakehouse.contracts import Contract, Day, Integer, Real, Text, column, partition
+from retail_assets.partitions.cadence import WHOLE, same_window
 from retail_assets.wdi.country_indicators import CountryIndicators
 
-READS: dict[str, Any] = {"indicators": (CountryIndicators, newest_snapshot)}
+READS: dict[str, Any] = {"indicators": (CountryIndicators, same_window)}
 
 GROWTH = (CountryIndicators, "gdp_growth")
 
@@ -22,7 +22,7 @@ class Growth(Contract):
     country_name: Text = column("Name", origin=(CountryIndicators, "country_name"))
     year: Integer = column("Year", origin=(CountryIndicators, "year"))
     gdp_growth: Real = column("Growth of the gross domestic product", unit="% a year", origin=GROWTH)
-    snapshot: Text = partition("The newest delivery", isin=[NEWEST], origin=(CountryIndicators, "snapshot"))
+    snapshot: Day = partition("Stands for the newest delivery", isin=[WHOLE], origin=(CountryIndicators, "snapshot"))
 
 
 def growths(indicators: DataFrame) -> DataFrame:

@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from retail_assets.lakehouse.contracts import Flag, Integer, Real, column
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
-from retail_assets.partitions.cadence import newest_snapshot, snapshot
+from retail_assets.partitions.cadence import same_window, whole
 from retail_assets.wdi.countries import Countries
 from retail_assets.wdi.growth import GROWTH, READS, Growth, all_growths, growths
 
@@ -45,9 +45,9 @@ def growth_by_year(indicators: DataFrame, countries: DataFrame) -> DataFrame:
 
 @table(
     GrowthByYear,
-    snapshot,
+    whole,
     layer=GOLD,
-    reads=READS | {"countries": (Countries, newest_snapshot)},
+    reads=READS | {"countries": (Countries, same_window)},
     checks=[all_growths(years=lambda: F.count("*"))],
 )
 def build(indicators: DataFrame, countries: DataFrame) -> DataFrame:

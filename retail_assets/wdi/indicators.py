@@ -7,7 +7,7 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.contracts import Text, partition
+from retail_assets.lakehouse.contracts import Day, Text, partition
 from retail_assets.lakehouse.layers import BRONZE
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
@@ -17,10 +17,8 @@ from retail_assets.operations.bronze import (
     drops_as_expected,
     drops_readable,
     landed,
-    newest_delivery,
 )
-from retail_assets.partitions.cadence import NEWEST, snapshot
-from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.partitions.cadence import WHOLE, whole
 from retail_assets.wdi.source import INDICATORS, VALUE, YEAR
 
 _A_YEAR = r"^[0-9]{4}\z"
@@ -40,7 +38,7 @@ class Indicators(LandedRows):
     indicator_code: Text = as_landed("Its code")
     year: Text = as_landed("Year")
     indicator_value: Text = as_landed("Value")
-    snapshot: Text = partition("The newest delivery", isin=[NEWEST])
+    snapshot: Day = partition("Stands for the newest delivery", isin=[WHOLE])
 
 
 def indicators(rows: DataFrame) -> DataFrame:
@@ -70,10 +68,10 @@ def _one_of(headers: tuple[str, ...]) -> Column:
     return F.coalesce(*(F.try_element_at("extra_columns", F.lit(header)) for header in headers))
 
 
-@table(Indicators, snapshot, layer=BRONZE, kinds=["csv"], checks=[drops_readable, drops_as_expected])
-def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
+@table(Indicators, whole, layer=BRONZE, kinds=["csv"], checks=[drops_readable, drops_as_expected])
+def build(landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
     """The newest delivery."""
-    drops = {key: newest_delivery(landing, INDICATORS.name) for key in window.keys}
+    drops = {str(WHOLE): landing.drops(INDICATORS.name)}
     built = landed(
         pyspark.spark_session, drops, INDICATORS, "snapshot", lambda header: bool(_FORESEEN.fullmatch(header))
     )

@@ -18,5 +18,5 @@ VIR/VI VNM/VN VUT/VU WSM/WS YEM/YE ZAF/ZA ZMB/ZM ZWE/ZW
 """
 
 ISO_CODES = dict(pair.split("/") for pair in _CODES.split())
-"""Codes of three letters -> those of two. Of the Bank's countries, Kosovo (XKX) and the Channel Islands (CHI) have none:
+"""Of three letters -> of two. Of the Bank's countries, Kosovo (XKX) and the Channel Islands (CHI) have none:
 their codes are its own."""

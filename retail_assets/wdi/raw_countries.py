@@ -2,13 +2,12 @@
 
 from dagster_pyspark import LazyPySparkResource
 
-from retail_assets.lakehouse.contracts import Text, partition
+from retail_assets.lakehouse.contracts import Day, Text, partition
 from retail_assets.lakehouse.layers import BRONZE
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
-from retail_assets.operations.bronze import LandedRows, as_landed, drops_readable, landed, newest_delivery
-from retail_assets.partitions.cadence import NEWEST, snapshot
-from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.operations.bronze import LandedRows, as_landed, drops_readable, landed
+from retail_assets.partitions.cadence import WHOLE, whole
 from retail_assets.wdi.source import COUNTRIES
 
 
@@ -20,11 +19,11 @@ class RawCountries(LandedRows):
     income_group: Text = as_landed("Group of income, of countries")
     notes: Text = as_landed("Remarks")
     country_name: Text = as_landed("Name")
-    snapshot: Text = partition("The newest delivery", isin=[NEWEST])
+    snapshot: Day = partition("Stands for the newest delivery", isin=[WHOLE])
 
 
-@table(RawCountries, snapshot, layer=BRONZE, kinds=["csv"], checks=[drops_readable])
-def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
+@table(RawCountries, whole, layer=BRONZE, kinds=["csv"], checks=[drops_readable])
+def build(landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
     """The newest delivery. What the Bank says of economies besides is kept in extra_columns."""
-    drops = {key: newest_delivery(landing, COUNTRIES.name) for key in window.keys}
+    drops = {str(WHOLE): landing.drops(COUNTRIES.name)}
     return landed(pyspark.spark_session, drops, COUNTRIES, "snapshot", lambda header: True)

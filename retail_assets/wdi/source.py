@@ -1,24 +1,25 @@
 """The World Development Indicators as the World Bank publishes them, wide or long, and its list of economies."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from retail_assets.landing.layout import SourceLayout
-
-LICENCE = "CC BY 4.0"
-CITATION = f"World Bank: World Development Indicators, {LICENCE}"
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """A source as its tables want to know it."""
+    """The source as its tables want to know it."""
 
     name: str
     title: str
-    licence: str
-    currency: None = None
+    terms: str
+    """Under which the data may be used, and whose they are."""
+    currency: str | None = None
+    """Amounts are in US dollars; which are amounts, the indicators say."""
+    last_day: date | None = None
 
 
-WDI = Statistics("wdi", "World Development Indicators", CITATION)
+WDI = Statistics("wdi", "World Development Indicators", "World Bank, World Development Indicators, CC BY 4.0")
 
 INDICATORS = SourceLayout(
     "wdi/indicators",
