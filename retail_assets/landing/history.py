@@ -120,7 +120,7 @@ def _landed(
             raise DropRefused(listed(names), "no rows to land", "Name files that have some.")
         far = far_stretches(staged.dated_rows, kept, listed(names), consent)
         set_aside = staged.set_aside(days_in(far, staged.days))
-        placing = place(_ready(staged), Lying(zone, layout), consent)
+        placing = place(ready(staged), Lying(zone, layout), consent)
         first_day, last_day = min(staged.days), max(staged.days)
         done = Exchange.begin(directory, names, placing.put, placing.taken)
         calendar = exchange(
@@ -147,7 +147,8 @@ def _landed(
         )
 
 
-def _ready(staged: Staging) -> list[StagedDrop]:
+def ready(staged: Staging) -> list[StagedDrop]:
+    """The drops of a staging, each with what it holds."""
     return [
         StagedDrop(day, path, Content(str(day), rows, path.stat().st_size, sha256_of(path)))
         for day, path, rows in staged.drops()

@@ -16,9 +16,8 @@ from dagster import AssetKey, DagsterEventType
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from retail_assets.invoices import raw_invoices
 from retail_assets.landing.drops import Drop
-from retail_assets.landing.layout import SourceLayout
+from retail_assets.operations import bronze
 from retail_assets.operations.main_job import Summary
 from retail_assets.sources.arrivals import arrivals
 from retail_assets.sources.known import known_sources
@@ -220,7 +219,7 @@ def test_ragged_lines_and_broken_quotes_are_in_quarantine_with_their_line_number
         (file, 6, malformed, "500705,85123A,WHITE HANGING HEART,1,2011-01-07 10:00:00,2.55,13085,UK,x"),
     ]
     assert delivered.first.clean["2011-01-07"] == 2
-    assert notes(delivered, "2011-01-07") == ["3 malformed lines, now in quarantine"]
+    assert notes(delivered, "2011-01-07") == ["3 malformed lines, kept in malformed_line"]
 
 
 def test_a_line_in_another_encoding_is_in_quarantine_and_its_neighbours_are_clean(delivered: Delivered):
@@ -310,7 +309,7 @@ def test_a_drop_that_cannot_be_read_is_refused_by_name_with_a_remedy_and_takes_o
     evaluation = delivered.checks["drops_readable"][day]
     assert not evaluation.passed
     told = str(evaluation.metadata["explanation"].value)
-    assert told.startswith(f"1 drop of the day cannot be read: {delivered.path(day, ending)}: ")
+    assert told.startswith(f"1 drop cannot be read: {delivered.path(day, ending)}: ")
     assert problem in told
     assert remedy in told
     [failure] = delivered.first.summary.failures
@@ -335,18 +334,16 @@ def test_a_drop_that_changes_between_the_look_at_it_and_its_reading_is_told_in_o
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ):
     path = workbench.drop("2011-01-04", rows_of("2011-01-04", 500401))
-    look = raw_invoices._inspected
+    look = bronze._inspected
 
-    def look_while_more_arrives(
-        drops: list[Drop], layout: SourceLayout
-    ) -> tuple[list[raw_invoices.InspectedDrop], list[str]]:
-        seen = look(drops, layout)
+    def look_while_more_arrives(drops: list[Drop], *about: Any) -> tuple[list[bronze.InspectedDrop], list[str]]:
+        seen = look(drops, *about)
         with path.open("a") as file:
             file.write(line("500402") + "\n")
         return seen
 
     with monkeypatch.context() as patched:
-        patched.setattr(raw_invoices, "_inspected", look_while_more_arrives)
+        patched.setattr(bronze, "_inspected", look_while_more_arrives)
         summary = workbench.run(tables=["raw_invoices"])
     assert summary.failures == [
         f"online_retail.raw_invoices: {path}: is still being written. Run again once it is complete."
