@@ -273,7 +273,7 @@ def _make_what_is_due(
     from retail_assets.operations.stored import TableUnreadable
     from retail_assets.operations.warm_up import warm_up
     from retail_assets.sources.arrivals import arrivals
-    from retail_assets.sources.known import known_sources
+    from retail_assets.sources.known import sources_at_work
 
     sources = selection.sources if selection else ()
     try:
@@ -281,7 +281,7 @@ def _make_what_is_due(
 
         with DagsterInstance.from_ref(_quiet_instance()) as instance:
             keys = (selection or Selection()).keys(defs)
-            wanted = [source for source in known_sources(settings).values() if _of(sources, source.name)]
+            wanted = [source for source in sources_at_work(landed_at) if _of(sources, source.name)]
             arrived = arrivals(landed_at, instance, wanted, look)
             for notice in arrived.notices:
                 console.print(notice, style="yellow", markup=False)  # file names may hold brackets

@@ -41,14 +41,14 @@ from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
-from retail_assets.sources.known import known_sources
+from retail_assets.sources.known import sources_at_work
 from retail_assets.sources.source import Source
 
 
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     count_months()
-    sources = [(source, source.calendar(settings)) for source in known_sources(settings).values()]
+    sources = [(source, source.calendar(settings)) for source in sources_at_work(settings)]
     stored = [table for source, _ in sources for table in source.stored]
     maintenance = maintenance_job(settings, [table.key for table in stored])
     pyspark = pyspark_resource(settings)
