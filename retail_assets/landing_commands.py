@@ -32,6 +32,8 @@ GENERATING = "_generating.json"
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--source", default="online_retail", show_default=True, help="The shop that the files are of, by name.")
+@click.option("--anyway", is_flag=True, help="Land files of which almost nothing can be used, too.")
 @click.option(
     "--other-drops",
     type=click.Choice([ASK, "replace", "keep"]),
@@ -54,28 +56,42 @@ GENERATING = "_generating.json"
     help="Dates far from all others: keep them as days of their own, or set their rows aside. A few are set aside.",
 )
 @click.pass_obj
-def land(settings: Settings, files: tuple[Path, ...], other_drops: str, fewer_rows: str, far_dates: str) -> None:
-    """Split history files (CSV, gzipped CSV, the published workbook) into daily drops in the landing zone."""
+def land(
+    settings: Settings,
+    files: tuple[Path, ...],
+    source: str,
+    anyway: bool,
+    other_drops: str,
+    fewer_rows: str,
+    far_dates: str,
+) -> None:
+    """Split history files (CSV, TSV, gzipped or zipped, workbooks, Parquet) into daily drops in the landing zone."""
     from retail_assets.landing.consent import Consent
     from retail_assets.landing.drops import LandingZone
     from retail_assets.landing.history import land as land_files
     from retail_assets.online_retail.source import INVOICES
+    from retail_assets.partitions.calendar import current_day
+    from retail_assets.shops.description import find
+    from retail_assets.shops.refusal import looks_usable
 
-    if interrupted_generation(settings):
+    if source == INVOICES.name and interrupted_generation(settings):
         raise Refusal(
             f"{settings.landing}/{INVOICES.name} holds generated data, not all of it: retail generate was interrupted "
             "there. Run make clean first, or set RETAIL_LANDING to another place."
         )
     with _refusals(), Console(stderr=True).status("Reading …") as status:
+        shop = find(source, Path(settings.shops))
+        description = Path(settings.shops) / f"{source}.toml"
         landed = land_files(
             files,
             LandingZone(settings.landing, settings.drop_marker),
-            INVOICES,
+            shop.layout,
             progress=lambda file, rows: status.update(f"Reading {file} … {rows:,} rows"),
             consent=Consent(other_drops, fewer_rows, far_dates, ask=_asking(status) if sys.stdin.isatty() else None),
             keep_days=settings.retention_days,
+            looks_usable=None if anyway else looks_usable(shop, description, current_day()),
         )
-    _tell(landed, f"{settings.landing}/{INVOICES.name}")
+    _tell(landed, f"{settings.landing}/{shop.name}")
 
 
 @click.command()
@@ -161,10 +177,11 @@ def _asking(status: "Status") -> "Callable[[Question], str | None]":
 @contextmanager
 def _refusals() -> Iterator[None]:
     from retail_assets.landing.drop_reader import DropRefused
+    from retail_assets.shops.keys import DescriptionError
 
     try:
         yield
-    except (DropRefused, SettingError) as refusal:
+    except (DropRefused, SettingError, DescriptionError) as refusal:
         raise Refusal(str(refusal)) from None
 
 

@@ -21,17 +21,12 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.lakehouse.table import table
-from retail_assets.online_retail.invoice_rules import (
-    INVALID_QUANTITY,
-    INVALID_UNIT_PRICE,
-    NEGATIVE_QUANTITY,
-    landed_money,
-    product_code,
-)
+from retail_assets.online_retail.invoice_rules import landed_money, product_code
 from retail_assets.online_retail.quarantined_invoices import QuarantinedInvoices
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.partitions.cadence import daily, same_window
 from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.shops.reasons import INVALID_QUANTITY, INVALID_UNIT_PRICE, NEGATIVE_QUANTITY
 from retail_assets.shops.shop import INVOICE_COLUMNS
 
 KINDS = {

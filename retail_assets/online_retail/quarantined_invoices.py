@@ -19,9 +19,10 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
-from retail_assets.online_retail.invoice_rules import REASONS, read_rows
+from retail_assets.online_retail.invoice_rules import read_rows
 from retail_assets.online_retail.raw_invoices import RawInvoices
 from retail_assets.partitions.cadence import daily, same_window
+from retail_assets.shops.reasons import REASONS
 
 SHARE_LIMIT = 0.05
 """Above this share of a day's rows something is wrong with the drop, not with single rows. Real data: 0.3 %."""
