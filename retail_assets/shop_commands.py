@@ -47,7 +47,8 @@ def new(
 ) -> None:
     """Look at FILES, and write the description of the shop that they are of: NAME.toml, in RETAIL_SHOPS."""
     from retail_assets.landing.drop_reader import DropRefused
-    from retail_assets.shops.description import NAME, DescriptionError, described_by
+    from retail_assets.shops.description import NAME, described_by
+    from retail_assets.shops.keys import DescriptionError
     from retail_assets.shops.looking import look
     from retail_assets.shops.proposal import NothingToPropose, propose
     from retail_assets.shops.writing import toml

@@ -1,6 +1,6 @@
 """How a landed invoice row is read: its typed values, and the reasons for which it cannot be used."""
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from retail_assets.online_retail.countries import ISO_CODES
@@ -142,7 +142,7 @@ def _filled_down(raw: DataFrame, rules: InvoiceRules) -> DataFrame:
     file = Window.partitionBy("invoice_date", "source_file").orderBy("line_number")
     order = Window.partitionBy("invoice_date", "source_file", "order").orderBy("line_number")
 
-    def filled(text: Column, window: Window) -> Column:
+    def filled(text: Column, window: WindowSpec) -> Column:
         value = present(text, rules.dialect)
         above = F.max_by(value, F.when(value.isNotNull(), F.col("line_number"))).over(window)
         return F.coalesce(value, above)

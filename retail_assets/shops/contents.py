@@ -9,6 +9,8 @@ from retail_assets.shops.guesses import ZONES, filled, looks_like_a_date, number
 from retail_assets.shops.looking import Look
 
 _LOOKED_AT = 500
+_CURRENCY = r"(?:[^\w\s+\-.,]|[A-Z]{3})?"
+_AMOUNT = re.compile(rf"[+-]?\s*{_CURRENCY}\s*[+-]?[0-9.,'’\s]*[0-9](?:[.,]|[eE]\+?[0-9]{{1,2}})?\s*{_CURRENCY}")
 _COUNTRIES = {
     *ZONES,
     "EIRE",
@@ -46,9 +48,10 @@ def _share(texts: list[str], is_so: Callable[[str], object]) -> float:
 
 def _amounts(texts: list[str], look: Look) -> list[float]:
     """The numbers, if almost all texts are; none otherwise."""
-    signs = numbers(texts, look.delimiter == ";")
+    written = [text for text in texts if _AMOUNT.fullmatch(text)]
+    signs = numbers(written, look.delimiter == ";")
     found = []
-    for text in texts:
+    for text in written:
         digits = re.sub(r"[^0-9+\-.,eE]", "", text)
         for sign in signs.thousands:
             digits = digits.replace(sign, "")
@@ -56,8 +59,7 @@ def _amounts(texts: list[str], look: Look) -> list[float]:
             found.append(float(digits.replace(signs.decimal, ".")))
         except ValueError:
             continue
-    letters = _share(texts, lambda text: re.search("[A-Za-z]{4}", text))
-    return found if len(found) >= 0.95 * len(texts) and letters < 0.05 else []
+    return found if len(found) >= 0.95 * len(texts) else []
 
 
 def _date(texts: list[str], look: Look) -> float:

@@ -146,8 +146,10 @@ def looks_like_a_date(text: str) -> bool:
 
 def time_zone(offsets: Sequence[tuple[datetime, str]], countries: Iterable[str]) -> str | None:
     """The zone whose clocks showed these times at these offsets, the likeliest first: of the most usual countries, then
-    of others. None if no known one did; UTC without any offset to go by."""
+    of others. None if no known one did. Without any offset to go by, that of the most usual country, or UTC."""
     likely = [ZONES[name] for name, _ in Counter(map(str.upper, countries)).most_common() if name in ZONES]
+    # Who writes UTC says nothing of the shop's clocks.
+    offsets = [(moment, offset) for moment, offset in offsets if _delta(offset)]
     if not offsets:
         return likely[0] if likely else "UTC"
     for name in dict.fromkeys([*likely, *ZONES.values(), *_OTHER_ZONES]):

@@ -54,6 +54,9 @@ class Line:
     reasons: tuple[str, ...]
 
 
+_MALFORMED = Line(None, None, None, None, None, None, None, None, "", (MALFORMED_LINE,))
+
+
 def sample(table: Table, shop: Shop, today: date, most: int | None) -> tuple[list[Landed], list[date | None]]:
     """Rows of a table, `most` of them from its first block, evenly (None: all there are), and the day of each. A
     malformed row has nothing but `malformed_line`. Raises DropRefused as reading does."""
@@ -86,7 +89,7 @@ def judged(rows: Iterable[Landed], days: Iterable[date | None], rules: InvoiceRu
     lines = []
     for row, day in zip(rows, days, strict=True):
         if row.get(MALFORMED_LINE) is not None:
-            lines.append(Line(*[None] * 8, "", (MALFORMED_LINE,)))
+            lines.append(_MALFORMED)
             continue
         known: dict[str, Any] = {name: row.get(name) for name in INVOICE_COLUMNS}
         if "invoice_no" in rules.first_line_only:
@@ -167,7 +170,7 @@ def plain_number(text: str | None, dialect: Dialect) -> str | None:
     grouped = rf"[+-]?[0-9]{{1,3}}([{thousands}][0-9]{{3}})+({decimal}[0-9]*)?" if thousands else plain
     if not re.fullmatch(plain, text) and not re.fullmatch(grouped, text):
         return None
-    return text.translate(str.maketrans({**dict.fromkeys(dialect.thousands, ""), dialect.decimal: "."}))
+    return text.translate(str.maketrans(dialect.decimal, ".", dialect.thousands))
 
 
 def whole_number(text: str | None, dialect: Dialect) -> int | None:

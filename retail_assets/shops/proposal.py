@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 from retail_assets.shops import guesses, headers
@@ -214,9 +213,11 @@ def _cancelled(texts: Sequence[str], preset: InvoiceRules | None) -> list[str]:
 def _orders(proposal: Proposal, columns: Mapping[str, str], values: Mapping[str, list[str]]) -> None:
     """Columns that the first line of every order fills, and most others leave empty."""
     own = [text.strip() for text in values["invoice_no"]]
-    numbers = list(accumulate(own, lambda last, number: number or last))
+    numbers: list[str] = []
+    for number in own:
+        numbers.append(number or (numbers[-1] if numbers else ""))
     first = [number != before for number, before in zip(numbers, ["", *numbers], strict=False)]
-    found = ["invoice_no"] if own[0] and 0 < sum(not text for text in own) else []
+    found = ["invoice_no"] if own[0] and not all(own) else []
     for name in ("invoice_ts", "customer_id", "country"):
         if name in columns:
             texts = [text.strip() for text in values[name]]
