@@ -23,6 +23,9 @@ from retail_assets.shops.shop import Shop
 from retail_assets.shops.writing import line
 
 ALMOST_ALL = 0.9
+FEWEST_PRODUCTS = 0.01
+"""Where no more of the sold lines are of products, these have other codes."""
+
 LEAST_ROWS = 3
 """Below so many rows a file is no shop's export, but a correction of one."""
 
@@ -40,7 +43,7 @@ def looks_usable(shop: Shop, description: Path, today: date) -> Callable[[Table]
         if found and (found := _faulty(table, shop, today, None)):
             reason, rows, lines = found
             count = sum(reason in one.reasons for one in lines) if reason != NO_PRODUCTS else len(lines)
-            what = "none of a product" if reason == NO_PRODUCTS else f"to be in quarantine as {reason}"
+            what = "of services, hardly one of a product" if reason == NO_PRODUCTS else f"to be in quarantine as {reason}"
             meaning = "" if reason == NO_PRODUCTS else f" ({REASONS[reason][0].lower()}{REASONS[reason][1:]})"
             example = _example(reason, rows, lines)
             raise DropRefused(
@@ -61,7 +64,8 @@ def _faulty(table: Table, shop: Shop, today: date, most: int | None) -> tuple[st
     if count >= ALMOST_ALL * len(lines):
         return reason, rows, lines
     sold = [one for one in lines if one.line_type in ("product", "service") and not one.reasons]
-    if len(sold) >= ALMOST_ALL * len(lines) and not any(one.line_type == "product" for one in sold):
+    products = sum(one.line_type == "product" for one in sold)
+    if len(sold) >= ALMOST_ALL * len(lines) and products <= FEWEST_PRODUCTS * len(sold):
         return NO_PRODUCTS, rows, lines
     return None
 

@@ -1,6 +1,8 @@
 """A file that would all end in quarantine is refused before it lands, with the line that would mend it."""
 
+import json
 import os
+import re
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from retail_assets.landing.history import land
 from retail_assets.online_retail.source import ONLINE_RETAIL
 from retail_assets.shops.description import described_by
 from retail_assets.shops.refusal import looks_usable
+from retail_assets.shops.shop import Shop
 
 TODAY = date(2026, 11, 21)
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
@@ -44,7 +47,7 @@ def rows(count: int = 20, **changes: str) -> list[str]:
         ({"code": ""}, "as missing_stock_code (no stock code)", "code_from_description = true"),
         ({"price": "€2.55"}, "as invalid_unit_price", 'currency_signs = ["€"]'),
         ({"quantity": "-6"}, "as negative_quantity", "negative_quantity = true"),
-        ({"code": "BOX-9"}, "20 of 20 rows none of a product, such as 'BOX-9'", 'codes = ".+"'),
+        ({"code": "BOX-9"}, "20 of 20 rows of services, hardly one of a product, such as 'BOX-9'", 'codes = ".+"'),
     ],
 )
 def test_what_would_all_be_in_quarantine_is_refused_with_what_would_mend_it(tmp_path, changes, reason, mended):
@@ -89,10 +92,33 @@ def test_what_is_wrong_at_the_beginning_alone_lands(tmp_path, monkeypatch):
     assert refused(tmp_path, [*rows(50, invoice="SO-77"), *rows(50)]) == ""
 
 
-def test_the_line_that_is_told_mends_it(tmp_path):
-    text = 'currency = "EUR"\n[columns]\n' + "\n".join(
-        f"{name} = {list(headers)}".replace("'", '"') for name, headers in ONLINE_RETAIL.layout.columns.items()
-    )
-    said = refused(tmp_path, rows(price="1.234;50"), described_by(text, Path("shop.toml")))
-    assert "as invalid_unit_price" in said
-    assert refused(tmp_path, rows(price="2.55"), described_by(text, Path("shop.toml"))) == ""
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"invoice": "SO-77"},
+        {"code": ""},
+        {"price": "€2.55"},
+        {"quantity": "-6"},
+        {"code": "BOX-9"},
+        {"day": "13-12-2010 08:26"},
+    ],
+    ids=lambda changes: ", ".join(changes.values()),
+)
+def test_the_line_that_is_told_mends_it(tmp_path, changes):
+    columns = "".join(f"{name} = {json.dumps(headers)}\n" for name, headers in ONLINE_RETAIL.layout.columns.items())
+    strict = {
+        "invoices": 'pattern = "[0-9]{6}"',
+        "products": 'codes = "[0-9]{5}[A-Z]*"',
+        "cancellations": "negative_quantity = false",
+        "numbers": 'thousands = "\'"',
+        "dates": "day_first = true",
+    }
+    top = f'currency = "EUR"\n[columns]\n{columns}'
+
+    def shop(sections: dict[str, str]) -> Shop:
+        return described_by(top + "".join(f"[{name}]\n{said}\n" for name, said in sections.items()), Path("shop.toml"))
+
+    lines = [*rows(20, **changes), *rows("day" in changes)]  # one date tells where to land the others
+    said = refused(tmp_path, lines, shop(strict))
+    section, line = re.search(r"under \[(\w+)\] it would say: (.*?) Or land it as it is", said).groups()
+    assert refused(tmp_path, lines, shop(strict | {section: line.replace("; ", "\n")})) == ""
