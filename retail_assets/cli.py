@@ -271,8 +271,9 @@ def _make_what_is_due(
     from retail_assets.operations.pipeline_metrics import keep_pipeline_metrics
     from retail_assets.operations.progress import Progress, report
     from retail_assets.operations.stored import TableUnreadable
+    from retail_assets.operations.warm_up import warm_up
     from retail_assets.sources.arrivals import arrivals
-    from retail_assets.sources.known import known_sources
+    from retail_assets.sources.known import sources_at_work
 
     sources = selection.sources if selection else ()
     try:
@@ -280,7 +281,7 @@ def _make_what_is_due(
 
         with DagsterInstance.from_ref(_quiet_instance()) as instance:
             keys = (selection or Selection()).keys(defs)
-            wanted = [source for source in known_sources(settings).values() if _of(sources, source.name)]
+            wanted = [source for source in sources_at_work(landed_at) if _of(sources, source.name)]
             arrived = arrivals(landed_at, instance, wanted, look)
             for notice in arrived.notices:
                 console.print(notice, style="yellow", markup=False)  # file names may hold brackets
@@ -290,7 +291,7 @@ def _make_what_is_due(
                 arrived.landed,
                 request(keys),
                 Progress(console),
-                warm_up=lambda partitions: _warm_up(settings, partitions),
+                warm_up=lambda partitions: warm_up(settings, partitions),
                 whole=_whole_job() if settings.databricks else None,
                 places=arrived.places,
             )
@@ -357,21 +358,6 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
         ok = _make_what_is_due(Settings.read(), landed_at, console, lambda keys: Request(tables=keys))
         what_ran_where(console, workspace)
     return ok
-
-
-# With more partitions than these to make, code that is compiled well pays.
-SHORT_RUN_PARTITIONS = 100
-
-
-def _warm_up(settings: Settings, partitions: int) -> None:
-    """Starts the engine, then loads what the models need, while the first tables are being made."""
-    if settings.databricks:  # both are the cluster's
-        return
-    from retail_assets.analytics.tracking import load
-    from retail_assets.lakehouse.engines.choice import start
-
-    start(settings, short=partitions <= SHORT_RUN_PARTITIONS)
-    load(settings.mlflow_tracking_uri)
 
 
 def _quiet_instance() -> Any:

@@ -1,7 +1,7 @@
 """What Dagster loads. Only wires: tables and resources, the same in both deployments."""
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.operations.alerts.sensor import alert_sensors
+from retail_assets.operations.arrival import Inbox
 from retail_assets.operations.arrival_sensor import arrival_sensor
 from retail_assets.operations.automation import automated, following_sensor, month_end
-from retail_assets.operations.binding import Places
+from retail_assets.operations.catch_up import catch_up_job
 from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
@@ -40,20 +41,22 @@ from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
-from retail_assets.sources.known import known_sources
+from retail_assets.sources.known import sources_at_work
 from retail_assets.sources.source import Source
 
 
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     count_months()
-    sources = [(source, source.calendar(settings)) for source in known_sources(settings).values()]
+    sources = [(source, source.calendar(settings)) for source in sources_at_work(settings)]
     stored = [table for source, _ in sources for table in source.stored]
     maintenance = maintenance_job(settings, [table.key for table in stored])
     pyspark = pyspark_resource(settings)
     assets = [*(asset for each in sources for asset in assets_of(*each, settings)), pipeline_metrics_asset()]
     id_columns = frozenset[str]().union(*(source.id_columns for source, _ in sources))
-    return Definitions(
+    inboxes = [inbox for source, _ in sources for inbox in source.inboxes(settings)]
+    catch_up = catch_up_jobs(settings, inboxes, lambda: definitions)
+    definitions = Definitions(
         assets=assets,
         resources={
             "pyspark": pyspark,
@@ -84,10 +87,10 @@ def build_definitions(settings: Settings) -> Definitions:
             ),
             "step_launcher": step_launcher(settings),
         },
-        jobs=[*governance(settings, stored, id_columns), maintenance],
+        jobs=[*governance(settings, stored, id_columns), *catch_up.values(), maintenance],
         schedules=[month_end(settings), maintenance_schedule(maintenance)],
         sensors=[
-            *arrival_sensors(settings, [source for source, _ in sources]),
+            *arrival_sensors(settings, inboxes, catch_up),
             following_sensor(settings),
             pipeline_metrics_sensor(settings.lakehouse),
             *alert_sensors(settings.alerts, settings.ui_url, assets),
@@ -96,6 +99,7 @@ def build_definitions(settings: Settings) -> Definitions:
         # host only waits, for as many steps as are ready.
         executor=multiprocess_executor if settings.databricks else side_by_side_executor,
     )
+    return definitions
 
 
 def assets_of(source: Source, calendar: Calendar, settings: Settings) -> list[AssetsDefinition | AssetSpec]:
@@ -130,16 +134,23 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
     return databricks_step_launcher
 
 
-def arrival_sensors(settings: Settings, sources: Iterable[Source]) -> list[SensorDefinition]:
-    """The sensors of each source's directories in the landing zone; none where only the cluster can list it."""
+def catch_up_jobs(
+    settings: Settings, inboxes: Sequence[Inbox], definitions: Callable[[], Definitions]
+) -> dict[str, JobDefinition]:
+    """Of each directory of the landing zone the job that makes what has arrived there, and what follows from it;
+    locally, where one process makes all tables."""
+    if settings.databricks:
+        return {}
+    return {inbox.source: catch_up_job(settings, inbox, definitions) for inbox in inboxes}
+
+
+def arrival_sensors(
+    settings: Settings, inboxes: Sequence[Inbox], catch_up: Mapping[str, JobDefinition]
+) -> list[SensorDefinition]:
+    """The sensor of each directory of the landing zone; none where only the cluster can list it."""
     if settings.only_cluster_sees_landing:
         return []
-    places = Places.of(settings)
-    return [
-        arrival_sensor(inbox, places, settings.days_per_run, settings.tick_seconds)
-        for source in sources
-        for inbox in source.inboxes(settings)
-    ]
+    return [arrival_sensor(settings, inbox, catch_up.get(inbox.source)) for inbox in inboxes]
 
 
 def governance(

@@ -72,8 +72,8 @@ class Dashboard(Contract):
 
     as_of_date: Day = column("First day after the month, but not later than the day after the newest drop")
     file: Text = column("Name of the page's file")
-    bytes: Count = column("Size of the page", unit="bytes", gt=0, le=MOST_BYTES)
-    sha256: Text = column("SHA-256 of the page", str_matches="^[0-9a-f]{64}$")
+    bytes: Count = column("Size of the page", unit="bytes", gt=0, le=MOST_BYTES, of_the_writing=True)
+    sha256: Text = column("SHA-256 of the page", str_matches="^[0-9a-f]{64}$", of_the_writing=True)
     customers: Count = column("Customers shown", ge=0, origin=(CustomerRfm, "customer_id"))
     orders: Count = column("Orders of the month", ge=0, origin=(DailyMetrics, "orders"))
     revenue: Money = column("Revenue of the month", unit=CURRENCY, ge=0, origin=_SALES)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
-_STAGED_SUFFIXES = {".py", ".sql", ".properties", ".html", ".css", ".js", ".topojson"}
+_STAGED_SUFFIXES = {".py", ".sql", ".properties", ".html", ".css", ".js", ".topojson", ".toml"}
 COMMANDS = {
     f"{name}.py" for name in ("calendar_command", "cli", "inspection", "landing_commands", "services", "table_commands")
 }

@@ -5,11 +5,11 @@ from typing import Any
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.customers.snapshots import of_months
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.invoices.countries import ISO_CODES
-from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import (
     CURRENCY,

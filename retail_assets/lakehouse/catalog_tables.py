@@ -27,8 +27,8 @@ _COMMITS_SEARCHED = 20
 """How far back a write is looked for: on Databricks its own compaction may have committed after it."""
 
 
-class CommitLost(Exception):
-    """A write that is not in the table's history."""
+class CommitLost(OSError):
+    """A write that is not in the table's history; made again, it may be."""
 
 
 _APPEND_ATTEMPTS = 5

@@ -30,6 +30,7 @@ from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.layers import LAYERS
 from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.lakehouse.pseudonyms import pseudonymised
+from retail_assets.lakehouse.retries import verdicts_kept
 from retail_assets.partitions.keys import PARTITION, as_days
 
 COLUMNS = "dagster/column_schema"
@@ -97,6 +98,7 @@ class DeltaIOManager(ConfigurableIOManager):
             )
         return self.tables.stage(name, rows, layout, as_days(keys), schema)
 
+    @verdicts_kept()
     @interrupts_kept()
     def handle_output(self, context: OutputContext, obj: DataFrame | Publication) -> None:
         """Writes the partitions of this run; the Delta version becomes the data version."""
@@ -114,6 +116,7 @@ class DeltaIOManager(ConfigurableIOManager):
         context.add_output_metadata(commit_metadata(commit, self.tables.place(context.asset_key.path)))
         context.step_context.set_data_version(context.asset_key, DataVersion(str(commit.version)))
 
+    @verdicts_kept()
     @interrupts_kept()
     def load_input(self, context: InputContext) -> DataFrame:
         """The partitions that the partition mapping asks for; the whole table if the asset reads all of it.

@@ -30,7 +30,6 @@ from dagster import (
     MetadataValue,
     Output,
     PartitionMapping,
-    RetryPolicy,
     TimeWindowPartitionsDefinition,
     asset,
 )
@@ -60,6 +59,7 @@ from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Publication, co
 from retail_assets.lakehouse.judging import Judged, judge
 from retail_assets.lakehouse.layers import Layer
 from retail_assets.lakehouse.results import keep_results, result_rows
+from retail_assets.lakehouse.retries import ONE_MORE_TRY, verdicts_kept
 from retail_assets.partitions.keys import PartitionWindow
 
 Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
@@ -70,10 +70,6 @@ HISTORY = "history_of"
 
 REFUSED = "refused_partitions"
 """In the metadata of a step's failure: how many partitions failed a blocking check. Their evaluations tell more."""
-
-ONE_MORE_TRY = RetryPolicy(max_retries=1, delay=5)
-"""For what may pass by itself, such as a disk that was full or a server that did not answer. What a check refuses, and
-what cannot be read, would fail again and is not tried again; see `allow_retries` below."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +172,7 @@ class Table:
             )  # not while definitions load: sqlalchemy
 
             # A range makes thousands of events at once; they are written in a few transactions.
-            with stored_together(context.instance), interrupts_kept():
+            with stored_together(context.instance), verdicts_kept(), interrupts_kept():
                 yield from _materialize(context, self, self.build(**given), inputs, window, results)
 
         return step

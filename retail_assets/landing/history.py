@@ -1,6 +1,7 @@
 """Lands history: splits files of many days into one drop a day, every line as it was written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,13 +12,14 @@ from upath import UPath
 from retail_assets.landing.bring_back import KEPT_DAYS, forget_replaced
 from retail_assets.landing.calendar import is_plausible, keep_calendar, kept_calendar, last_day_of
 from retail_assets.landing.consent import NONE_GIVEN, Consent, listed
+from retail_assets.landing.containers import Table
 from retail_assets.landing.dates import Dates
 from retail_assets.landing.drop_lines import Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
 from retail_assets.landing.drops import MANIFEST, LandingZone, ZoneRefused, day_of
 from retail_assets.landing.exchange import Content, Exchange, exchange, sha256_of
 from retail_assets.landing.far_dates import days_in, far_stretches
-from retail_assets.landing.history_files import Table, history_files, tables
+from retail_assets.landing.history_files import history_files, tables
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.landing.placing import Lying, StagedDrop, place
 from retail_assets.landing.staging import SetAside, Staging, staging
@@ -59,12 +61,13 @@ def land(
 ) -> Landed:
     """Split the files into drops `<source>_YYYY-MM-DD.csv`, replacing the days' drops of earlier landings.
 
-    Files may be CSV (.csv, .csv.gz) or workbooks (.xlsx, every sheet that has the columns), one day or many, in any
-    order; rows of a day add up over the files. Values keep the text of the source. Dates are ISO, or day and month in
-    either order before the year, with slashes or dots; a time may follow, on the 24-hour clock. Files that differ in
-    their columns or the order of these give a day more than one drop (`…_2.csv`). The same files give the same bytes,
-    and a drop that would not change is left alone. The calendar is kept: closed with the last day landed, open if that
-    is recent. Holds at most BYTES_IN_MEMORY and a block of rows, and a workbook's largest sheet.
+    Files are read as the layout's dialect has it, one day or many, in any order: delimited text (.csv, .tsv, .txt, each
+    perhaps gzipped), workbooks (.xlsx, every sheet that has the columns), Parquet, and zip archives of these. Rows of a
+    day add up over the files. Values keep the text of the source. Dates are ISO, in one of the dialect's forms, or day
+    and month in either order before the year, with slashes or dots. Files that differ in their columns or the order of
+    these give a day more than one drop (`…_2.csv`). The same files give the same bytes, and a drop that would not
+    change is left alone. The calendar is kept: closed with the last day landed, open if that is recent. Holds at most
+    BYTES_IN_MEMORY and a block of rows, and a workbook's largest sheet.
 
     Whatever can be refused is refused before the first drop is put in place; what goes wrong then is undone. A landing
     that was killed leaves its mark, and is repeated by landing again. What is replaced is kept for `keep_days` days.
@@ -102,11 +105,16 @@ def _landed(
         )
     given = history_files(files, directory)
     names = tuple(given.name(path) for path in given.paths)
-    with staging(directory) as staged:
+    with staging(directory, layout.dialect) as staged:
         kept = kept_calendar(zone.root, layout.name)  # if it is spoilt, that is said before anything is changed
-        found, left_out = tables(given, layout, staged.directory)
-        for table, header in [(table, inspect(table.path, layout)) for table in found]:
-            _split(table, header, layout, staged, today, progress)
+        found = tables(given, layout, staged.directory)
+        headers = []
+        for table in found.tables:
+            with _named(table):
+                headers.append(inspect(table.path, layout))
+        for table, header in zip(found.tables, headers, strict=True):
+            with _named(table):
+                _split(table, header, layout, staged, today, progress)
         given.must_be_complete()
         if not staged.days:
             raise DropRefused(listed(names), "no rows to land", "Name files that have some.")
@@ -131,7 +139,7 @@ def _landed(
             staged.undated,
             placing.names,
             [date.fromisoformat(day) for day in done.replaced],
-            left_out,
+            found.left_out,
             set_aside,
             first_day,
             last_day,
@@ -145,6 +153,17 @@ def ready(staged: Staging) -> list[StagedDrop]:
         StagedDrop(day, path, Content(str(day), rows, path.stat().st_size, sha256_of(path)))
         for day, path, rows in staged.drops()
     ]
+
+
+@contextmanager
+def _named(table: Table) -> Iterator[None]:
+    """What is wrong with a table is said of the file that it came from, by the name that this has."""
+    try:
+        yield
+    except DropRefused as refusal:
+        if refusal.path != table.path:
+            raise
+        raise DropRefused(table.shown, refusal.problem, refusal.remedy) from None
 
 
 def _split(

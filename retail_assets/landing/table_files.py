@@ -13,12 +13,14 @@ from upath import UPath
 
 from retail_assets.landing.bring_back import KEPT_DAYS, forget_replaced
 from retail_assets.landing.consent import NONE_GIVEN, Consent
+from retail_assets.landing.containers import Table
+from retail_assets.landing.dialect import Dialect
 from retail_assets.landing.drop_lines import Block, Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
 from retail_assets.landing.drops import LandingZone, ZoneRefused
 from retail_assets.landing.exchange import Exchange, exchange
 from retail_assets.landing.history import Progress, ready
-from retail_assets.landing.history_files import HistoryFiles, Table, history_files
+from retail_assets.landing.history_files import HistoryFiles, history_files
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.landing.placing import Lying, Placing, place
 from retail_assets.landing.staging import Staging, staging
@@ -134,11 +136,11 @@ def tables_landing(
     """
     directory = UPath(zone.directory(source))
     try:
-        with TemporaryDirectory() as scratch, staging(directory) as staged:
+        with TemporaryDirectory() as scratch, staging(directory, Dialect()) as staged:
             named, found = _unpacked(paths, Path(scratch))
             files = history_files([*named, *found], directory)
             tables, left_out = _by_table(files, layouts, {path.resolve() for path in found})
-            stagings = {table: Staging(staged.directory / table) for table in tables}
+            stagings = {table: Staging(staged.directory / table, layouts[table].dialect) for table in tables}
             for one in stagings.values():
                 one.directory.mkdir()
             yield TablesLanding(zone, layouts, files, tables, left_out, stagings, progress)
@@ -192,7 +194,7 @@ def _by_table(
             except DropRefused as refusal:
                 refusals.append(refusal)
             else:
-                by_table[table].append(Table(str(path), files.name(path)))
+                by_table[table].append(Table(str(path), files.name(path), str(path)))
                 break
         else:
             # The one of which it lacks the least.

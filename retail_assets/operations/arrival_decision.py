@@ -23,13 +23,15 @@ _NOTHING = state([])
 
 @dataclass(frozen=True)
 class Rules:
-    """How the drops of one table are asked for. `marked`: a drop that is listed is complete."""
+    """How the drops of one table are asked for. `marked`: a drop that is listed is complete. `gaps`: the days of a run
+    need not follow each other."""
 
     table: str
     days_per_run: int
     marked: bool = False
     runs_at_once: int = RUNS_AT_ONCE
     compared_at_once: int = COMPARED_AT_ONCE
+    gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Asked:
-    """A run to ask for, over days that follow each other. A run of this key is never made twice."""
+    """A run to ask for, over days in their order. A run of this key is never made twice."""
 
     key: str
     days: Sequence[str]
@@ -150,7 +152,7 @@ def decide(memory: Memory, look: Look, known: Known, rules: Rules) -> tuple[Memo
     requested = _still_open(memory, look, {*due, *waiting})
     asked = {day: found for days in requested.values() for day, found in days.items()}
     fresh = [day for day in due if asked.get(day) != look.asked_for(day) and not look.is_under_way(day)]
-    runs = _ranges(fresh, look.partitions, rules.days_per_run)
+    runs = _together(fresh, look.partitions, rules)
     now = [_asking(days, memory, look, rules) for days in runs[: max(0, rules.runs_at_once - len(look.under_way))]]
     nothing_left = not waiting and len(now) == len(runs)
     after = replace(
@@ -212,16 +214,17 @@ def _still_open(memory: Memory, look: Look, days: Collection[str]) -> dict[str, 
     return {key: states for key, states in left.items() if states}
 
 
-def _ranges(days: Iterable[str], partitions: Sequence[str], longest: int) -> list[list[str]]:
-    """Days that follow each other in the table's partitions, at most `longest` of them together."""
+def _together(days: Iterable[str], partitions: Sequence[str], rules: Rules) -> list[list[str]]:
+    """Days that one run can make, no more than it may."""
     position = {partition: i for i, partition in enumerate(partitions)}
-    ranges: list[list[str]] = []
+    runs: list[list[str]] = []
     for day in days:
-        if ranges and position[day] == position[ranges[-1][-1]] + 1 and len(ranges[-1]) < longest:
-            ranges[-1].append(day)
+        follows = bool(runs) and (rules.gaps or position[day] == position[runs[-1][-1]] + 1)
+        if follows and len(runs[-1]) < rules.days_per_run:
+            runs[-1].append(day)
         else:
-            ranges.append([day])
-    return ranges
+            runs.append([day])
+    return runs
 
 
 def _asking(days: Sequence[str], memory: Memory, look: Look, rules: Rules) -> Asked:

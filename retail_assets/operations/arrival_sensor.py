@@ -2,9 +2,10 @@
 
 A tick lists the landing zone and compares it with what the table says it was made from; if neither changed since the
 tick before, that is all it does. A day is asked for once its drops are complete: the same names, sizes and times at two
-ticks in a row, or, where the landing zone has a marker, as soon as that lies there. Days that are due and follow each
-other become one run over their range, of at most `days_per_run` days; at most RUNS_AT_ONCE runs of the sensor wait or
-go on at a time, and what is left is asked for as they end. So n days at first start are n / days_per_run runs.
+ticks in a row, or, where the landing zone has a marker, as soon as that lies there. Days that are due become one run,
+of at most `days_per_run` days; at most RUNS_AT_ONCE runs of the sensor wait or go on at a time, and what is left is
+asked for as they end. So n days at first start are n / days_per_run runs. A run makes what follows, too (catch_up.py).
+Where there is no such job, it is one over days without gaps, of the table alone, which others follow by automation.
 
 Nothing is skipped and nothing repeated, whatever is killed in between:
 - What was ingested is told by the table's own materializations, not by the sensor's memory. A cursor that is lost or
@@ -25,6 +26,7 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     DefaultSensorStatus,
+    JobDefinition,
     RunRequest,
     RunsFilter,
     SensorDefinition,
@@ -44,10 +46,12 @@ from retail_assets.landing.drops import Drop, ZoneRefused
 from retail_assets.operations.arrival import Inbox, contents, fingerprints, ingested, missing_drops, state
 from retail_assets.operations.arrival_decision import Asked, Known, Look, Memory, Rules, decide, to_compare
 from retail_assets.operations.binding import NotItsOwn, Places, bind, unattended
+from retail_assets.operations.catch_up import FIRST_DAY, LAST_DAY, request
 from retail_assets.operations.main_job_lock import is_under_way
 from retail_assets.operations.materializations import newest_materializations
 from retail_assets.operations.stored import Stored
 from retail_assets.partitions.keys import PARTITION
+from retail_assets.settings import Settings
 
 _NOT_OVER = [
     DagsterRunStatus.QUEUED,
@@ -58,16 +62,18 @@ _NOT_OVER = [
 ]
 
 
-def arrival_sensor(inbox: Inbox, places: Places, days_per_run: int, tick_seconds: int) -> SensorDefinition:
-    """The sensor of one source's drops; on as soon as a daemon runs. `places` are where the work of its home lies."""
-    name = f"{inbox.source.replace('/', '_')}_arrivals"
-    rules = Rules(inbox.table.to_user_string(), days_per_run, marked=inbox.zone.marker is not None)
+def arrival_sensor(settings: Settings, inbox: Inbox, catch_up: JobDefinition | None) -> SensorDefinition:
+    """The sensor of one source's drops; on as soon as a daemon runs. Its runs are of the `catch_up` job, if there is
+    one."""
+    name, places = f"{inbox.source.replace('/', '_')}_arrivals", Places.of(settings)
+    marked, gaps = inbox.zone.marker is not None, catch_up is not None
+    rules = Rules(inbox.table.to_user_string(), settings.days_per_run, marked, gaps=gaps)
     return SensorDefinition(
         name=name,
         description=f"Asks for the days of {inbox.table.to_user_string()} whose drops are new, changed or gone.",
-        target=AssetSelection.assets(inbox.table),
+        target=catch_up or AssetSelection.assets(inbox.table),
         evaluation_fn=_Watch(name, inbox, places, rules, Stored(places.tables)).tick,
-        minimum_interval_seconds=tick_seconds,
+        minimum_interval_seconds=settings.tick_seconds,
         default_status=DefaultSensorStatus.RUNNING,
     )
 
@@ -99,7 +105,7 @@ class _Watch:
             compared = {day: contents(by_day.get(day, [])) for day in to_compare(memory, look, known, self.rules)}
             memory, asked = decide(memory, replace(look, contents=compared), known, self.rules)
         return SensorResult(
-            run_requests=[_request(run) for run in asked],
+            run_requests=[request(run) if self.rules.gaps else _of_range(run) for run in asked],
             cursor=memory.cursor(),
             skip_reason=None if asked else _why_nothing(self.inbox, drops, look, memory),
         )
@@ -147,11 +153,12 @@ def _remembering(instance: DagsterInstance, cursor: str | None, sensor: str) -> 
 
 
 def _span(run: DagsterRun) -> tuple[str, str]:
-    one = run.tags.get(PARTITION_NAME_TAG, "")
-    return run.tags.get(ASSET_PARTITION_RANGE_START_TAG, one), run.tags.get(ASSET_PARTITION_RANGE_END_TAG, one)
+    day = run.tags.get(PARTITION_NAME_TAG, "")
+    first, last = run.tags.get(FIRST_DAY, day), run.tags.get(LAST_DAY, day)
+    return run.tags.get(ASSET_PARTITION_RANGE_START_TAG, first), run.tags.get(ASSET_PARTITION_RANGE_END_TAG, last)
 
 
-def _request(run: Asked) -> RunRequest:
+def _of_range(run: Asked) -> RunRequest:
     if len(run.days) == 1:
         return RunRequest(run_key=run.key, partition_key=run.days[0])
     return RunRequest(

@@ -18,7 +18,6 @@ from dagster import (
     AutomationCondition,
     AutomationConditionSensorDefinition,
     BackfillPolicy,
-    DagsterEventType,
     DagsterInstance,
     DefaultScheduleStatus,
     DefaultSensorStatus,
@@ -41,6 +40,7 @@ from dagster._record import record
 
 from retail_assets.operations.binding import Places, unattended
 from retail_assets.operations.main_job_lock import is_under_way
+from retail_assets.operations.planned_runs import next_run, without_blocked
 from retail_assets.operations.planning import (
     Graph,
     Landed,
@@ -48,9 +48,8 @@ from retail_assets.operations.planning import (
     arrivals_since,
     is_monthly,
     looked_back,
-    next_run,
+    tried,
     what_is_due,
-    without_blocked,
 )
 from retail_assets.operations.stored import Stored
 from retail_assets.settings import Settings
@@ -80,19 +79,8 @@ class Plan:
         self.due = what_is_due(graph, self._past, arrivals_since(self._past, roots), Request())
 
     def tried(self, key: AssetKey) -> set[str]:
-        """Due partitions that a run was to make after everything that they read was made, and after they themselves
-        were made that are no longer there."""
-        due, gone = set(self.due.get(key, [])), self._past.missing(key)
-        planned = self._instance.event_log_storage.get_latest_storage_id_by_partition(
-            key, DagsterEventType.ASSET_MATERIALIZATION_PLANNED
-        )
-        since = {p: self._past.storage_ids[key][p] if p in gone else -1 for p in due}
-        for parent in self._graph.parents(key):
-            stored = [self._past.storage_ids[parent].get(p, -1) for p in self._graph.partitions(parent)]
-            for partition, span in self._graph.reads(key, parent).items():
-                if partition in due:
-                    since[partition] = max(since[partition], *stored[span], -1)
-        return {partition for partition in due if planned.get(partition, -1) > since[partition]}
+        """See `planning.tried`."""
+        return tried(self._graph, self._instance, self._past, key, self.due.get(key, []))
 
 
 def _as_made(under_way: set[str]) -> Landed:

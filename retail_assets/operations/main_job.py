@@ -7,7 +7,7 @@ run is an ordinary Dagster run: the UI shows it, its materializations and its ch
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -26,6 +26,7 @@ from dagster._core.definitions.job_base import IJob, InMemoryJob
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -38,17 +39,15 @@ from dagster_shared.error import SerializableErrorInfo
 from retail_assets.operations.binding import NOWHERE, Places
 from retail_assets.operations.contents import Contents
 from retail_assets.operations.main_job_lock import alone
+from retail_assets.operations.planned_runs import PlannedRun, next_run, without_blocked
 from retail_assets.operations.planning import (
     Graph,
     Landed,
     Partition,
-    PlannedRun,
     Request,
     arrivals_since,
     looked_back,
-    next_run,
     what_is_due,
-    without_blocked,
 )
 from retail_assets.operations.stored import Stored, told
 from retail_assets.settings import project_root
@@ -133,7 +132,8 @@ def run_main_job(
                 _tell(observer, [*notices, *told(past.gone, places.lakehouse)], due, warm_up)
             # With --all everything is always due: once is enough.
             due = {key: [p for p in ps if (key, p) not in attempted] for key, ps in due.items()}
-            left, summary.waiting = without_blocked(graph, {k: ps for k, ps in due.items() if ps}, failed)
+            blocked = failed | request.leaves_alone(graph, past, due)
+            left, summary.waiting = without_blocked(graph, {k: ps for k, ps in due.items() if ps}, blocked)
             run = next_run(graph, left)
             if run is None:
                 break
@@ -169,7 +169,7 @@ def _make(
     interrupted = False
     failures_before = len(summary.failures)
     tables = {"__".join(key.path): key for key in run.keys}
-    for event in execute_run_iterator(subset, dagster_run, instance):
+    for event in _events(subset, dagster_run, instance):
         key = tables.get(event.step_key or "")
         if key is not None:
             _account(event, key, summary.tables.setdefault(key, TableSummary()), made)
@@ -184,6 +184,13 @@ def _make(
         raise KeyboardInterrupt
     # A run that ends before its first table would do so again.
     return made, {(key, partition) for key in begun or run.keys for partition in run.partitions} - made
+
+
+def _events(job: IJob, run: DagsterRun, instance: DagsterInstance) -> Iterator[DagsterEvent]:
+    """What the run says. At its end it has no place in a pool any more: a step whose process died would keep its own,
+    and whatever is next made of its table would wait for good."""
+    yield from execute_run_iterator(job, run, instance)
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _created(run: PlannedRun, subset: IJob, instance: DagsterInstance) -> DagsterRun:
@@ -267,9 +274,13 @@ def _origin() -> RemoteRepositoryOrigin:
 
 
 def clear_dead_runs(instance: DagsterInstance) -> None:
-    """Runs of a main job that was killed are said to have failed, and give back their place in the pools."""
+    """Runs of a main job that was killed are said to have failed, and give back their place in the pools; as do all
+    runs that are over, or are no longer known."""
+    pools = instance.event_log_storage
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED])):
         if PROCESS_TAG in run.tags:  # whoever holds the lock knows that no other main job lives
-            # In this order: a run that is no longer STARTED is not looked at again.
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             instance.report_run_failed(run, "The process that made this run is gone.")
+    holding = list(pools.get_concurrency_run_ids())
+    living = instance.get_runs(RunsFilter(run_ids=holding, statuses=NOT_FINISHED_STATUSES)) if holding else []
+    for run_id in set(holding) - {run.run_id for run in living}:
+        pools.free_concurrency_slots_for_run(run_id)

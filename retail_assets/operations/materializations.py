@@ -7,7 +7,7 @@ what they say against what Dagster itself says.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -111,10 +111,13 @@ def _not_wiped(instance: DagsterInstance, names: Collection[str]) -> list[Any]:
     return [or_(logs.asset_key != name, logs.timestamp > moment) for name, moment in _rows(instance, wiped)]
 
 
-def _rows(instance: DagsterInstance, query: Any) -> Iterator[Any]:
+def _rows(instance: DagsterInstance, query: Any) -> Sequence[Any]:
+    """All of them: a generator that is left before its end would hold the connection, and the log's lock, until some
+    thread collects it."""
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage  # brings sqlalchemy along
 
     storage = instance.event_log_storage
     assert isinstance(storage, SqlEventLogStorage)  # all that Dagster has
     with storage.index_connection() as connection:
-        yield from connection.execute(query).all()
+        rows: Sequence[Any] = connection.execute(query).all()
+        return rows

@@ -1,4 +1,4 @@
-"""What is due: which partitions of which tables the main job has to make, and in which runs.
+"""What is due: which partitions of which tables the main job has to make.
 
 A partition is due if it was never made or is no longer there, if the drops it was made from changed, or if anything it
 reads has other rows than when it was made. So a corrected drop brings along its day and what depends on it, and nothing
@@ -16,6 +16,7 @@ from itertools import chain
 from dagster import (
     AssetKey,
     AssetsDefinition,
+    DagsterEventType,
     DagsterInstance,
     TimeWindowPartitionMapping,
     TimeWindowPartitionsDefinition,
@@ -25,6 +26,7 @@ from retail_assets.lakehouse.table import HISTORY
 from retail_assets.operations.contents import Contents, Read
 from retail_assets.operations.materializations import Made, newest_materializations
 from retail_assets.operations.stored import Gone, Stored
+from retail_assets.partitions.cadence import WHOLE
 from retail_assets.partitions.keys import PARTITION
 
 Partition = tuple[AssetKey, str]
@@ -32,20 +34,6 @@ Partition = tuple[AssetKey, str]
 Landed = Callable[[Mapping[str, int]], tuple[set[str], str | None]]
 """What is asked about a table that reads the landing zone: given the storage id of each partition's newest
 materialization, the partitions whose drops changed since, and the newest landed day."""
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One Dagster run: tables, in order, over a range of consecutive partitions of one cadence."""
-
-    keys: tuple[AssetKey, ...]
-    first: str
-    last: str
-    partitions: tuple[str, ...]
-
-    def __str__(self) -> str:
-        span = self.first if self.first == self.last else f"{self.first} to {self.last}"
-        return f"{span} ({len(self.partitions)} partition{'s' if len(self.partitions) > 1 else ''})"
 
 
 @dataclass(frozen=True)
@@ -57,6 +45,7 @@ class Request:
     tables: frozenset[AssetKey] | None = None
     everything: bool = False
     newest_month_only: bool = False
+    left_alone: "LeftAlone | None" = None
 
     def wants(self, table: AssetKey) -> bool:
         """Whether the table was asked for."""
@@ -68,6 +57,10 @@ class Request:
         if first is not None and day < (first.replace(day=1) if monthly else first):
             return False
         return self.last_day is None or day <= self.last_day
+
+    def leaves_alone(self, graph: "Graph", past: "Past", due: Mapping[AssetKey, Sequence[str]]) -> set[Partition]:
+        """Of what is due, what is not to be made now, and with it what reads that."""
+        return self.left_alone(graph, past, due) if self.left_alone else set()
 
 
 class Graph:
@@ -148,6 +141,9 @@ def _in_order(assets: Mapping[AssetKey, AssetsDefinition]) -> list[AssetKey]:
         visit(key)
     return order
 
+
+LeftAlone = Callable[["Graph", "Past", Mapping[AssetKey, Sequence[str]]], set[Partition]]
+"""What, of all that is due by what is known of the past, is not to be made now."""
 
 Changed = Callable[[AssetKey, Collection[Read]], Collection[Read]]
 """Of what was read of a table, and was made again since, what holds other rows now."""
@@ -234,11 +230,17 @@ def what_is_due(
     return {key: partitions for key, partitions in due.items() if partitions}
 
 
+_NO_END = str(date.max)
+"""Up to where a table can be made that reads only what has no history."""
+
+
 def _newest(graph: Graph, arrived: Mapping[AssetKey, tuple[set[str], str | None]]) -> dict[AssetKey, str]:
     """Up to where each table can be made, from the newest landed day on; empty where nothing has landed."""
     newest: dict[AssetKey, str] = {}
     for key in graph.assets:
         newest[key] = (arrived[key][1] if key in arrived else _upstream(graph, key, newest)) or ""
+        if newest[key] and graph.partitions(key) == [str(WHOLE)]:
+            newest[key] = _NO_END
     return newest
 
 
@@ -304,53 +306,17 @@ def is_monthly(graph: Graph, key: AssetKey) -> bool:
     return len(keys) < 2 or (date.fromisoformat(keys[1]) - date.fromisoformat(keys[0])).days > 1
 
 
-def without_blocked(
-    graph: Graph, due: Mapping[AssetKey, Sequence[str]], failed: set[Partition]
-) -> tuple[dict[AssetKey, list[str]], set[Partition]]:
-    """What can still be made after failures, and what cannot: the failed partitions and all that read them."""
-    blocked = _blocked_by(graph, failed)
-    left = {key: [p for p in due.get(key, []) if (key, p) not in blocked] for key in graph.assets}
-    waiting = {(key, p) for key, partitions in due.items() for p in partitions if (key, p) in blocked}
-    return {key: partitions for key, partitions in left.items() if partitions}, waiting - failed
-
-
-def _blocked_by(graph: Graph, failed: set[Partition]) -> set[Partition]:
-    """The failed partitions, and all that need them."""
-    blocked = set(failed)
-    for key in graph.assets:
-        for parent in graph.parents(key):
-            bad = [(parent, p) in blocked for p in graph.partitions(parent)]
-            if any(bad):
-                blocked |= {(key, p) for p, span in graph.needs(key, parent).items() if any(bad[span])}
-    return blocked
-
-
-def next_run(graph: Graph, due: Mapping[AssetKey, Sequence[str]]) -> PlannedRun | None:
-    """The first run to make: the first due table's first range of consecutive due partitions, and every further table
-    that is due for exactly this range and can be made in the same run."""
-    first = next((key for key in graph.assets if key in due), None)
-    if first is None:
-        return None
-    span = _consecutive(graph.partitions(first), due[first])
-    return PlannedRun(tuple(_together(graph, due, first)), span[0], span[-1], tuple(span))
-
-
-def _together(graph: Graph, due: Mapping[AssetKey, Sequence[str]], first: AssetKey) -> list[AssetKey]:
-    """The tables, in order, that are due for exactly what the first one is, and wait for nothing but each other."""
-    ready: list[AssetKey] = []
-    for key in graph.assets:
-        alike = due.get(key) == due[first] and graph.partitions(key) == graph.partitions(first)
-        if alike and all(parent in ready or parent not in due for parent in graph.parents(key)):
-            ready.append(key)
-    return ready
-
-
-def _consecutive(all_partitions: Sequence[str], due: Sequence[str]) -> list[str]:
-    """The first of the due partitions and those that follow it without a gap."""
-    position = {partition: i for i, partition in enumerate(all_partitions)}
-    span = [due[0]]
-    for partition in due[1:]:
-        if position[partition] != position[span[-1]] + 1:
-            break
-        span.append(partition)
-    return span
+def tried(graph: Graph, instance: DagsterInstance, past: Past, key: AssetKey, due: Collection[str]) -> set[str]:
+    """Due partitions of a table that a run was to make after everything that they read was made, and after they
+    themselves were made that are no longer there."""
+    gone = past.missing(key)
+    planned = instance.event_log_storage.get_latest_storage_id_by_partition(
+        key, DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    )
+    since = {p: past.storage_ids[key][p] if p in gone else -1 for p in due}
+    for parent in graph.parents(key):
+        stored = [past.storage_ids[parent].get(p, -1) for p in graph.partitions(parent)]
+        for partition, span in graph.reads(key, parent).items():
+            if partition in since:
+                since[partition] = max(since[partition], *stored[span], -1)
+    return {partition for partition, number in since.items() if planned.get(partition, -1) > number}

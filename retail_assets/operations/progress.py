@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from retail_assets.operations.main_job import Observer, Summary, TableSummary
-from retail_assets.operations.planning import PlannedRun
+from retail_assets.operations.planned_runs import PlannedRun
 from retail_assets.settings import Settings
 
 

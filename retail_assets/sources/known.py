@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from retail_assets import customers, dashboards, invoices, olist, quality, wdi
 from retail_assets.lakehouse.found_tables import results_in, tables_in
+from retail_assets.landing.drops import LandingZone
 from retail_assets.olist.source import OLIST
 from retail_assets.settings import Settings
 from retail_assets.shops.shop import Shop
@@ -20,23 +21,36 @@ def shop_source(shop: Shop) -> Source:
 
 def known_sources(settings: Settings) -> Mapping[str, Source]:
     """Every source by its name, whether or not anything of it has landed."""
-    olist_tables = ("orders", "order_items", "order_payments", "order_reviews", "customers", "products", "sellers")
-    more = ("geolocation", "category_translation")
-    marketplace = Source(
+    every = (shop_source(ONLINE_RETAIL), marketplace(), statistics())
+    return {source.name: source for source in every}
+
+
+def sources_at_work(settings: Settings) -> list[Source]:
+    """The sources that the graph is made of: those that have a directory in the landing zone, and where none has, the
+    first. Where only the cluster sees the landing zone, those whose calendar is set."""
+    known = known_sources(settings)
+    if settings.deployment == "databricks":
+        wanted = {name for name in known if f"RETAIL_{name.upper()}_FIRST_DAY" in settings.calendars}
+    else:
+        wanted = set(LandingZone(settings.landing).directories())
+    return [source for name, source in known.items() if name in wanted] or [next(iter(known.values()))]
+
+
+def marketplace() -> Source:
+    """Olist: tables of its own, and those of any source's customers."""
+    facts = ("orders", "order_items", "order_payments", "order_reviews")
+    references = ("customers", "products", "sellers", "geolocation", "category_translation")
+    return Source(
         OLIST,
         tables_in(olist, customers),
         results_in(quality),
-        {f"raw_{table}": f"{OLIST.name}/{table}" for table in (*olist_tables, *more)},
+        {f"raw_{table}": f"{OLIST.name}/{table}" for table in (*facts, *references)},
         frozenset({"customer_id", "customer_unique_id"}),
         OLIST.terms,
     )
-    statistics = Source(
-        WDI,
-        tables_in(wdi),
-        results_in(quality),
-        {"indicators": INDICATORS.name, "raw_countries": COUNTRIES.name},
-        frozenset(),
-        WDI.terms,
-    )
-    every = (shop_source(ONLINE_RETAIL), marketplace, statistics)
-    return {source.name: source for source in every}
+
+
+def statistics() -> Source:
+    """The World Development Indicators."""
+    arrives = {"indicators": INDICATORS.name, "raw_countries": COUNTRIES.name}
+    return Source(WDI, tables_in(wdi), results_in(quality), arrives, frozenset(), WDI.terms)

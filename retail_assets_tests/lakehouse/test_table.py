@@ -221,6 +221,13 @@ def test_a_check_that_warns_stops_nothing(shop: Shop):
     assert shop.rows(TAKINGS, "day", "tickets") == [(DAYS[0], "1"), (DAYS[1], "1")]
 
 
+def test_what_the_code_is_the_cause_of_is_not_tried_again(shop: Shop):
+    shop.till.rows = [("1", 1, "two pounds", "food", DAYS[0])]
+    result = shop.run(DAYS[0], tables=[SALES])
+    assert "ConversionSyntax" in failure(result, SALES)
+    assert not any(event.event_type == DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events)
+
+
 def test_a_run_without_a_partition_is_refused_before_anything_is_written(shop: Shop):
     shop.till.rows = [sold("1", DAYS[0])]
     try:
@@ -236,6 +243,7 @@ def test_a_run_without_a_partition_is_refused_before_anything_is_written(shop: S
 def test_reading_a_table_that_was_never_made_says_so(shop: Shop):
     result = shop.run(DAYS[0], tables=[TAKINGS])
     assert not result.success
+    assert not any(event.event_type == DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events)
     assert (
         failure(result, TAKINGS)
         .strip()

@@ -96,7 +96,7 @@ def deliver(bench: Workbench) -> None:
         header=HEADER.replace(",Price,", ",").replace(",Country", ""),
     )
     (zone / "online_retail_2011-01-21.csv").write_bytes(b"")
-    bench.drop("2011-01-22", []).write_text(HEADER + "\n" + line("502201"), encoding="utf-16")
+    bench.drop("2011-01-22", []).write_text(HEADER + "\n" + line("502201"), encoding="utf-16-le")
     bench.drop("2011-01-23", rows_of("2011-01-23", 502301))
     broken = packed(rows_of("2011-01-23", *range(502302, 512302)))
     (zone / "online_retail_2011-01-23.csv.gz").write_bytes(broken[: len(broken) // 2])
@@ -297,7 +297,7 @@ def test_a_file_that_is_being_written_is_noticed_and_left_for_the_next_run(deliv
     [
         ("2011-01-20", "csv", "no column for unit_price (Price or UnitPrice), country (Country)", "add the column"),
         ("2011-01-21", "csv", "is empty", "a day without rows has the header alone"),
-        ("2011-01-22", "csv", "is UTF-16", "Save it as CSV in UTF-8"),
+        ("2011-01-22", "csv", "is UTF-16 without a byte order mark", "Save it as CSV in UTF-8"),
         ("2011-01-23", "csv.gz", "is a truncated or corrupt gzip file", "Deliver the whole file again"),
         ("2011-01-24", "csv.gz", "is a truncated or corrupt gzip file", "Deliver the whole file again"),
         ("2011-01-25", "csv.gz", "is named .gz but is no gzip file", "Compress it, or name it .csv"),

@@ -19,7 +19,7 @@ from dagster import (
     RunRequest,
     build_sensor_context,
 )
-from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG, SENSOR_NAME_TAG
+from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.sensor import fetch_existing_runs
 from moto.server import ThreadedMotoServer
@@ -92,8 +92,7 @@ class Landing:
     def launch(self, request: RunRequest, status: DagsterRunStatus = DagsterRunStatus.STARTED) -> DagsterRun:
         """The run that the daemon makes of a request."""
         assert not self.has_launched(request)
-        partition = {PARTITION_NAME_TAG: request.partition_key} if request.partition_key else {}
-        tags = {**request.tags, **partition, RUN_KEY_TAG: request.run_key or "", SENSOR_NAME_TAG: SENSOR}
+        tags = {**request.tags, RUN_KEY_TAG: request.run_key or "", SENSOR_NAME_TAG: SENSOR}
         return create_run_for_test(self.instance, status=status, tags=tags)
 
     def make(self, request: RunRequest, leaving_out: str = "") -> None:
@@ -129,8 +128,8 @@ def end(instance: DagsterInstance, run: DagsterRun, well: bool) -> None:
 
 def asked(request: RunRequest) -> list[str]:
     """The days of a request."""
-    found = request.partition_key_range
-    return [request.partition_key] if request.partition_key else days(found.start, found.end) if found else []
+    [op] = request.run_config["ops"].values()
+    return list(op["config"]["days"])
 
 
 @pytest.fixture
@@ -151,7 +150,7 @@ def test_a_drop_counts_when_it_was_the_same_at_two_looks(landing):
     landing.drop("2010-01-09", content="half and the rest")
     assert landing.tick() == []
     (request,) = landing.tick()
-    assert request.partition_key == "2010-01-09"
+    assert asked(request) == ["2010-01-09"]
 
 
 def test_new_changed_and_gone_drops_are_asked_for_and_nothing_else(landing):
@@ -159,15 +158,15 @@ def test_new_changed_and_gone_drops_are_asked_for_and_nothing_else(landing):
     (landing.directory / "online_retail_2010-01-08.csv").unlink()
     landing.drop("2010-01-10", "2010-01-06")  # a closed day's drop comes late
     assert landing.tick() == []
-    requests = landing.tick()
-    assert [asked(request) for request in requests] == [
-        ["2010-01-04"],
-        ["2010-01-06"],
-        ["2010-01-08", "2010-01-09", "2010-01-10"],  # the 9th was closed
-    ]
-    assert len({request.run_key for request in requests}) == 3
-    for request in requests:
-        landing.make(request)
+    (request,) = landing.tick()
+    assert asked(request) == [
+        "2010-01-04",
+        "2010-01-06",
+        "2010-01-08",
+        "2010-01-09",
+        "2010-01-10",
+    ]  # the 9th was closed
+    landing.make(request)
     assert [landing.tick(), landing.tick()] == [[], []]
 
 
@@ -266,7 +265,7 @@ def test_with_a_marker_a_drop_counts_as_soon_as_the_marker_lies_beside_it(tmp_pa
         assert [landing.tick(), landing.tick()] == [[], []]
         (landing.directory / "online_retail_2010-01-01.csv.done").touch()
         (request,) = landing.tick()
-        assert request.partition_key == "2010-01-01"
+        assert asked(request) == ["2010-01-01"]
         assert [oddity.problem for oddity in landing.zone.oddities("online_retail")] == ["is not said to be complete"]
 
 

@@ -21,7 +21,8 @@ from dagster import (
 from retail_assets.operations.binding import Places
 from retail_assets.operations.main_job import Observer, Summary, run_main_job
 from retail_assets.operations.main_job_lock import AlreadyRunning
-from retail_assets.operations.planning import Landed, PlannedRun, Request
+from retail_assets.operations.planned_runs import PlannedRun
+from retail_assets.operations.planning import Landed, Request
 from retail_assets.sources.arrivals import arrivals
 from retail_assets.sources.known import known_sources
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY, all_rows, directories_touched, rows, version

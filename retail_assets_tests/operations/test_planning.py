@@ -20,17 +20,8 @@ from retail_assets.lakehouse.content import CONTENT_HASH
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.landing.drops import LandingZone
 from retail_assets.operations.arrival import DROPS, fingerprints
-from retail_assets.operations.planning import (
-    Graph,
-    PlannedRun,
-    Request,
-    arrivals_since,
-    due_partitions,
-    looked_back,
-    next_run,
-    what_is_due,
-    without_blocked,
-)
+from retail_assets.operations.planned_runs import PlannedRun, next_run, without_blocked
+from retail_assets.operations.planning import Graph, Request, arrivals_since, due_partitions, looked_back, what_is_due
 from retail_assets.operations.stored import Gone, Stored
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings

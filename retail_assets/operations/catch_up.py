@@ -1,0 +1,134 @@
+"""Catching up: the run of an arrival makes the days that the sensor asks for and all that follows from them.
+
+It is the main job in a process of the code server, which has loaded everything: one engine, and the next table begins
+when the one before it is there, where runs that follow each other by automation would each wait for the daemon to look,
+for the queue, for a process and for an engine. What it makes, it makes in ordinary runs beside its own. What it leaves
+undone, as when it is killed, is asked for by automation, and what others make is followed as before.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    Definitions,
+    JobDefinition,
+    OpExecutionContext,
+    RunRequest,
+    in_process_executor,
+    job,
+    op,
+)
+from dagster._core.storage.tags import PARENT_RUN_ID_TAG
+
+from retail_assets.operations.arrival import Arrived, Inbox, ingested
+from retail_assets.operations.arrival_decision import Asked
+from retail_assets.operations.binding import Places
+from retail_assets.operations.main_job import Observer, Summary, TableSummary, run_main_job
+from retail_assets.operations.main_job_lock import AlreadyRunning
+from retail_assets.operations.planned_runs import PlannedRun
+from retail_assets.operations.planning import Graph, Landed, Partition, Past, Request, is_monthly, tried
+from retail_assets.operations.warm_up import warm_up
+from retail_assets.settings import Settings
+
+FIRST_DAY, LAST_DAY = "retail/first_day", "retail/last_day"
+"""On the run: of the days that it was asked for."""
+
+_OP = "make_days_and_what_follows"
+_LOOKS_EVERY = 5.0
+"""Seconds between two looks whether another main job is done."""
+
+
+def request(asked: Asked) -> RunRequest:
+    """The run that makes the days, which need not follow each other, and what follows from them."""
+    config = {"ops": {_OP: {"config": {"days": list(asked.days)}}}}
+    return RunRequest(asked.key, config, tags={FIRST_DAY: asked.days[0], LAST_DAY: asked.days[-1]})
+
+
+def catch_up_job(settings: Settings, inbox: Inbox, definitions: Callable[[], Definitions]) -> JobDefinition:
+    """The job of the source's arrivals. `definitions` are asked for when it runs: the job is a part of them."""
+
+    @op(name=_OP, config_schema={"days": [str]})
+    def make(context: OpExecutionContext) -> None:
+        days = frozenset(context.op_config["days"])
+        again = PARENT_RUN_ID_TAG in context.run.tags  # the run before it was killed
+        summary = _made(
+            settings, _Arrival(inbox, context.instance, days, again), definitions(), _Told(context.log.info)
+        )
+        for failure in summary.failures:  # of runs that are told of by themselves
+            context.log.warning(failure)
+
+    @job(
+        name=f"{inbox.source.replace('/', '_')}_catch_up",
+        description=f"Makes days of {inbox.table.to_user_string()} and all that follows from them, in one process.",
+        executor_def=in_process_executor,
+    )
+    def catch_up() -> None:
+        make()
+
+    return catch_up
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """The days that were asked for. `again`: for the second time, as the run was killed."""
+
+    inbox: Inbox
+    instance: DagsterInstance
+    days: Collection[str]
+    again: bool
+
+    @property
+    def landed(self) -> Mapping[AssetKey, Landed]:
+        """For the planner: nothing has landed but these days."""
+        arrived = Arrived(self.inbox.by_day(self.inbox.zone.drops(self.inbox.source)))
+        differing = arrived.landed(lambda made: ingested(self.instance, made))
+
+        def landed(made: Mapping[str, int]) -> tuple[set[str], str | None]:
+            return differing(made)[0] & set(self.days), max({*made, *self.days})
+
+        return {self.inbox.table: landed}
+
+    def others(self, graph: Graph, past: Past, due: Mapping[AssetKey, Sequence[str]]) -> set[Partition]:
+        """What is due for another reason, and not for the first time: days that failed, or what failed after them. It
+        waits until what it reads has changed; as under automation."""
+        found = {(self.inbox.table, day) for day in due.get(self.inbox.table, []) if day not in self.days}
+        if self.again:
+            return found
+        read = ((key, partitions) for key, partitions in due.items() if key != self.inbox.table)
+        return found | {(key, p) for key, ps in read for p in tried(graph, self.instance, past, key, ps)}
+
+
+def _made(settings: Settings, arrival: _Arrival, definitions: Definitions, observer: Observer) -> Summary:
+    """The main job, once no other is at work. With a gate, months are left to automation, which knows of it."""
+    graph = Graph(list(definitions.resolve_asset_graph().assets_defs))
+    daily = frozenset(key for key in graph.assets if not is_monthly(graph, key))
+    asked = Request(tables=daily if settings.snapshots_cron else None, left_alone=arrival.others)
+    while True:
+        try:
+            return run_main_job(
+                definitions,
+                arrival.instance,
+                arrival.landed,
+                asked,
+                observer,
+                warm_up=lambda partitions: warm_up(settings, partitions),
+                places=Places.of(settings),
+            )
+        except AlreadyRunning:
+            time.sleep(_LOOKS_EVERY)
+
+
+@dataclass(frozen=True)
+class _Told(Observer):
+    """What is made, in the log of the run."""
+
+    say: Callable[[str], object]
+
+    def noticed(self, notice: str) -> None:
+        self.say(notice)
+
+    def finished(self, key: AssetKey, run: PlannedRun, table: TableSummary, succeeded: bool, seconds: float) -> None:
+        self.say(f"{key.to_user_string()} {run}: {f'made in {seconds:.1f} s' if succeeded else 'not made'}")
