@@ -2,12 +2,15 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from retail_assets.settings import SettingError, Settings
-from retail_assets.table_commands import Refusal
+from retail_assets.table_commands import SOURCE, Refusal, one_source
+
+if TYPE_CHECKING:
+    from retail_assets.sources.source import Source
 
 
 class _Day(click.ParamType):
@@ -30,8 +33,11 @@ class _Day(click.ParamType):
 @click.option("--first-day", type=_Day(or_open=False), help="Its first day from now on.")
 @click.option("--last-day", type=_Day(or_open=True), help="Its last day from now on; open: it goes on to yesterday.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@SOURCE
 @click.pass_obj
-def calendar(settings: Settings, first_day: date | None, last_day: date | str | None, yes: bool) -> None:
+def calendar(
+    settings: Settings, first_day: date | None, last_day: date | str | None, yes: bool, source: str | None
+) -> None:
     """Show the calendar that is kept with the drops, or change it: a landing only ever makes it longer.
 
     Drops of days that it has no more are taken away and kept (retail landings, retail bring-back), rows of tables go
@@ -39,36 +45,34 @@ def calendar(settings: Settings, first_day: date | None, last_day: date | str | 
     """
     from dagster import DagsterInstance
 
-    from retail_assets.landing.calendar import calendar_of
     from retail_assets.landing.calendar_change import calendar_to_be, change_calendar, drops_outside
     from retail_assets.landing.consent import listed
     from retail_assets.landing.drop_reader import DropRefused
     from retail_assets.landing.drops import LandingZone, ZoneRefused
     from retail_assets.operations.binding import NotItsOwn, Places
     from retail_assets.operations.main_job_lock import AlreadyRunning, alone
-    from retail_assets.sources.online_retail import INVOICES
 
-    zone = LandingZone(settings.landing, settings.drop_marker)
+    shop, zone = one_source(settings, source), LandingZone(settings.landing, settings.drop_marker)
     try:
         if first_day is None and last_day is None:
-            click.echo(_told(calendar_of(settings, INVOICES.name)))
+            click.echo(_told(shop.calendar(settings)))
             return
-        wanted = calendar_to_be(settings.landing, INVOICES.name, first_day, last_day)
-        going = drops_outside(zone, INVOICES.name, wanted)
+        wanted = calendar_to_be(settings.landing, shop.name, first_day, last_day)
+        going = drops_outside(zone, shop.name, wanted)
         click.echo(f"The calendar becomes: {_told(wanted)}")
         click.echo(f"Drops that go, and are kept: {listed(going) or 'none'}")
         with DagsterInstance.get() as instance, alone(instance, Places.of(settings)):
             tables, pages = (
-                {} if settings.catalog else _rows_outside(settings, wanted),
-                _pages_outside(settings, wanted),
+                {} if settings.catalog else _rows_outside(settings, shop, wanted),
+                _pages_outside(settings, shop, wanted),
             )
             told = [f"{rows:,} of {name}" for name, rows in tables.items()]
             click.echo(f"Rows of tables that go: {', '.join(told) or 'none'}")
             click.echo(f"Pages of the dashboard that go: {listed([page.name for page in pages]) or 'none'}")
             if not yes:
                 click.confirm("Shall it?", abort=True)
-            done = change_calendar(zone, INVOICES, wanted)
-            _remove_rows(settings, wanted, tables)
+            done = change_calendar(zone, shop.owner.layout, wanted)
+            _remove_rows(settings, shop, wanted, tables)
             for page in pages:
                 page.unlink(missing_ok=True)
     except (SettingError, DropRefused, ZoneRefused, AlreadyRunning, NotItsOwn) as refusal:
@@ -94,15 +98,13 @@ def _place(settings: Settings, table: Any) -> str:
     return "/".join([settings.lakehouse.rstrip("/"), *table.key.path])
 
 
-def _rows_outside(settings: Settings, calendar: Any) -> dict[str, int]:
+def _rows_outside(settings: Settings, source: "Source", calendar: Any) -> dict[str, int]:
     """Table -> its rows of partitions that the calendar does not have; tables without any are left out."""
     import pyarrow.compute as pc
     from deltalake import DeltaTable
 
-    from retail_assets.sources.tables import TABLES
-
     found = {}
-    for table in TABLES:
+    for table in source.tables:
         if DeltaTable.is_deltatable(_place(settings, table)):
             column, first, last = _outside(table, calendar)
             days = pc.field(column)
@@ -113,22 +115,18 @@ def _rows_outside(settings: Settings, calendar: Any) -> dict[str, int]:
     return found
 
 
-def _remove_rows(settings: Settings, calendar: Any, rows: dict[str, int]) -> None:
+def _remove_rows(settings: Settings, source: "Source", calendar: Any, rows: dict[str, int]) -> None:
     from deltalake import DeltaTable
 
-    from retail_assets.sources.tables import TABLES
-
-    for table in TABLES:
+    for table in source.tables:
         if table.key.path[-1] in rows:
             column, first, last = _outside(table, calendar)
             DeltaTable(_place(settings, table)).delete(f"{column} < '{first}' OR {column} > '{last}'")
 
 
-def _pages_outside(settings: Settings, calendar: Any) -> list[Path]:
-    from retail_assets.sources.online_retail import INVOICES
-
+def _pages_outside(settings: Settings, source: "Source", calendar: Any) -> list[Path]:
     first, last = f"{calendar.first_day:%Y-%m}", f"{calendar.newest_day:%Y-%m}"
-    pages = sorted(Path(settings.dashboards).glob(f"{INVOICES.name}-[0-9][0-9][0-9][0-9]-[0-9][0-9].html"))
+    pages = sorted(Path(settings.dashboards).glob(f"{source.name}-[0-9][0-9][0-9][0-9]-[0-9][0-9].html"))
     return [page for page in pages if not first <= page.stem[-7:] <= last]
 
 

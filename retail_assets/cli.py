@@ -9,9 +9,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,10 +22,10 @@ from rich.console import Console
 from retail_assets import calendar_command, inspection, landing_commands, services, table_commands
 from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
 from retail_assets.settings import SettingError, Settings, project_root
-from retail_assets.table_commands import Refusal, by_name, stored
+from retail_assets.table_commands import SOURCE, Refusal, by_name, one_source, stored
 
 if TYPE_CHECKING:
-    from dagster import AssetKey
+    from dagster import AssetKey, Definitions
     from dagster._core.definitions.reconstruct import ReconstructableJob
 
     from retail_assets.landing.drops import Look
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 
 DAY = click.DateTime(["%Y-%m-%d"])
+
+MADE_SHOP = "online_retail"
+"""The source that made data are of: they are written as that shop writes its own."""
 
 REHEARSAL = ".rehearsal"
 """In the directory of a rehearsal: it may be made anew."""
@@ -116,15 +119,14 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
     from retail_assets.generator.generate import generate
     from retail_assets.landing.calendar import keep_calendar
     from retail_assets.landing.drops import MANIFEST
-    from retail_assets.sources.online_retail import INVOICES
 
     if "://" in settings.landing or settings.only_cluster_sees_landing:
         raise Refusal(
             f"The landing zone {settings.landing} is no directory of this machine, and data is only made in one. Set "
             "RETAIL_LANDING to a directory, or bring files of your own."
         )
-    directory = Path(settings.landing) / INVOICES.name
-    drops, marker = landed_drops(settings), directory / GENERATING
+    directory = Path(settings.landing) / MADE_SHOP
+    drops, marker = landed_drops(settings, [MADE_SHOP]), directory / GENERATING
     if drops and not (directory / MANIFEST).exists() and not marker.exists():
         raise Refusal(
             f"{directory} holds drops that were landed. Generated data would mix with them: make clean first."
@@ -139,7 +141,7 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
         marker.write_text(left) if left else marker.unlink()
         remedy = " To make other data instead of what lies there, run make clean first." if drops else ""
         raise Refusal(f"{error}{remedy}") from None
-    keep_calendar(settings.landing, INVOICES.name, last_day - timedelta(days=days - 1), None)
+    keep_calendar(settings.landing, MADE_SHOP, last_day - timedelta(days=days - 1), None)
     marker.unlink()
     return f"Made {lines:,} invoice lines over {days} days up to {manifest['last_drop']} in {directory}"
 
@@ -155,6 +157,7 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
     "--months", type=click.Choice(["all", "newest"]), default="all", help="All monthly snapshots, or the newest."
 )
 @click.option("--generate-if-empty", is_flag=True, help="Make data first if nothing has landed.")
+@click.option("--source", "sources", multiple=True, help="Only this source's tables; may be repeated.")
 @click.pass_obj
 def run(
     settings: Settings,
@@ -164,6 +167,7 @@ def run(
     everything: bool,
     months: str,
     generate_if_empty: bool,
+    sources: tuple[str, ...],
 ) -> None:
     """The main job: make what is landed and missing or out of date, then say what was done."""
     if settings.only_cluster_sees_landing:
@@ -174,7 +178,18 @@ def run(
     if settings.deployment == "local" and settings.engine == "spark":
         _require_java()
     with _output() as console:
-        ok = _run(settings, console, _day(first_day), _day(last_day), tables, everything, months, generate_if_empty)
+        look = _landed(settings, console, generate_if_empty, sources)
+
+        from retail_assets.operations.planning import Request
+
+        ok = _make_what_is_due(
+            settings,
+            settings,
+            console,
+            lambda keys: Request(_day(first_day), _day(last_day), keys, everything, months == "newest"),
+            Selection(tables, sources),
+            look,
+        )
     sys.exit(0 if ok else 1)
 
 
@@ -187,48 +202,55 @@ def _require_java() -> None:
         raise Refusal(str(missing)) from None
 
 
-def _run(
-    settings: Settings,
-    console: Console,
-    first_day: date | None,
-    last_day: date | None,
-    tables: tuple[str, ...],
-    everything: bool,
-    months: str,
-    generate_if_empty: bool,
-) -> bool:
-    from retail_assets.landing.drops import Look
+def _landed(settings: Settings, console: Console, generate_if_empty: bool, sources: Sequence[str]) -> "Look":
+    """A look at all that has landed, which was made first if that was asked for. Refuses where there is nothing."""
+    from retail_assets.landing.drops import LandingZone, Look, ZoneRefused
     from retail_assets.partitions.calendar import yesterday
-    from retail_assets.sources.online_retail import INVOICES
 
-    look = Look(landed_drops(settings), time.monotonic())  # first of all: whether they still change is seen meanwhile
+    # First of all: whether drops still change is seen while the rest is loaded.
+    try:
+        directories = [name for name in LandingZone(settings.landing).directories() if _of(sources, name.split("/")[0])]
+    except ZoneRefused as refusal:
+        raise Refusal(str(refusal)) from None
+    look = Look(landed_drops(settings, directories or [MADE_SHOP]), time.monotonic())
     if not look.drops:
-        if not generate_if_empty:
+        if not generate_if_empty or not _of(sources, MADE_SHOP):
             raise Refusal(
-                f"Nothing has landed in {settings.landing}/{INVOICES.name}. Land your files (retail land FILE…), put "
-                "daily drops there (…YYYY-MM-DD….csv), or make data (retail generate)."
+                f"Nothing has landed in {settings.landing}/{sources[0] if sources else MADE_SHOP}. Land your files "
+                "(retail land FILE…), put daily drops there (…YYYY-MM-DD….csv), or make data (retail generate)."
             )
         console.print(generate_drops(settings, 120_000, 500, 42, yesterday()), markup=False)
-    elif (asked := interrupted_generation(settings)) is not None:
+    elif (asked := interrupted_generation(settings, MADE_SHOP)) is not None:
         if not generate_if_empty or not asked:
             raise Refusal(
-                f"{settings.landing}/{INVOICES.name} holds only a part of the generated data: retail generate was "
+                f"{settings.landing}/{MADE_SHOP} holds only a part of the generated data: retail generate was "
                 f"interrupted. Run it again, or run make clean to start anew. It was asked for: {asked or 'unknown'}."
             )
         console.print(
             generate_drops(settings, **{**asked, "last_day": date.fromisoformat(asked["last_day"])}), markup=False
         )
+    return look
 
-    from retail_assets.operations.planning import Request
 
-    return _make_what_is_due(
-        settings,
-        settings,
-        console,
-        lambda keys: Request(first_day, last_day, keys, everything, months == "newest"),
-        tables,
-        look,
-    )
+def _of(sources: Sequence[str], name: str) -> bool:
+    """Whether a source is among those asked for: all, where none is named."""
+    return not sources or name in sources
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tables a run is about: those named, of the sources named; all where none is."""
+
+    tables: Sequence[str] = ()
+    sources: Sequence[str] = ()
+
+    def keys(self, definitions: "Definitions") -> "frozenset[AssetKey] | None":
+        """Their keys; None for all. Refuses a name that is none."""
+        if not self.tables and not self.sources:
+            return None
+        every = definitions.resolve_asset_graph().get_all_asset_keys()
+        known = {(key.path[0], key.path[-1]): key for key in every if _of(self.sources, key.path[0])}
+        return frozenset(by_name(table, known) for table in self.tables) if self.tables else frozenset(known.values())
 
 
 def _make_what_is_due(
@@ -236,7 +258,7 @@ def _make_what_is_due(
     landed_at: Settings,
     console: Console,
     request: "Callable[[frozenset[AssetKey] | None], Request]",
-    tables: tuple[str, ...] = (),
+    selection: "Selection | None" = None,
     look: "Look | None" = None,
 ) -> bool:
     """Makes it and reports; whether all of it was made. `landed_at` are the settings by which drops can be listed."""
@@ -251,13 +273,16 @@ def _make_what_is_due(
     from retail_assets.operations.stored import TableUnreadable
     from retail_assets.operations.warm_up import warm_up
     from retail_assets.sources.arrivals import arrivals
+    from retail_assets.sources.known import known_sources
 
+    sources = selection.sources if selection else ()
     try:
         from retail_assets.definitions import defs  # read when it is imported: the calendar may be wrong
 
         with DagsterInstance.from_ref(_quiet_instance()) as instance:
-            keys = _selected(defs, tables)
-            arrived = arrivals(landed_at, instance, look)
+            keys = (selection or Selection()).keys(defs)
+            wanted = [source for source in known_sources(settings).values() if _of(sources, source.name)]
+            arrived = arrivals(landed_at, instance, wanted, look)
             for notice in arrived.notices:
                 console.print(notice, style="yellow", markup=False)  # file names may hold brackets
             summary = run_main_job(
@@ -313,7 +338,6 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     from retail_assets.landing.calendar import read_calendar
     from retail_assets.operations.planning import Request
     from retail_assets.partitions.calendar import yesterday
-    from retail_assets.sources.online_retail import INVOICES
 
     if directory.exists():
         if not (directory / REHEARSAL).exists():
@@ -324,23 +348,16 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     with Workspace(directory) as workspace:
         landed_at = replace(settings, landing=str(landing_directory(workspace)), calendars={})
         console.print(generate_drops(landed_at, lines, days, 42, yesterday()), markup=False)
-        calendar = read_calendar(landed_at.landing, INVOICES.name, {})
+        calendar = read_calendar(landed_at.landing, MADE_SHOP, {})
         os.environ |= deployment_environment(workspace)
         os.environ |= {
-            f"RETAIL_{INVOICES.name.upper()}_FIRST_DAY": str(calendar.first_day),
-            f"RETAIL_{INVOICES.name.upper()}_LAST_DAY": str(calendar.last_day or "open"),
+            f"RETAIL_{MADE_SHOP.upper()}_FIRST_DAY": str(calendar.first_day),
+            f"RETAIL_{MADE_SHOP.upper()}_LAST_DAY": str(calendar.last_day or "open"),
         }
         prepare_dagster_home()
         ok = _make_what_is_due(Settings.read(), landed_at, console, lambda keys: Request(tables=keys))
         what_ran_where(console, workspace)
     return ok
-
-
-def _selected(definitions: Any, tables: tuple[str, ...]) -> "frozenset[AssetKey] | None":
-    if not tables:
-        return None
-    known = {key.path[-1]: key for key in definitions.resolve_asset_graph().get_all_asset_keys()}
-    return frozenset(by_name(table, known) for table in tables)
 
 
 def _quiet_instance() -> Any:
@@ -376,12 +393,13 @@ def _output() -> Iterator[Console]:
 
 @main.command()
 @click.option("--day", type=DAY, help="Only drops of this day.")
+@SOURCE
 @click.pass_obj
-def drops(settings: Settings, day: datetime | None) -> None:
+def drops(settings: Settings, day: datetime | None, source: str | None) -> None:
     """What was ingested, newest first: every drop, as the commit that wrote its rows says."""
     from retail_assets.lakehouse.provenance import origins
 
-    _, place = stored(settings, "raw_invoices")
+    _, place = stored(settings, f"{one_source(settings, source).name}.raw_invoices")
     click.echo("day         version  ingested at (UTC)       rows       bytes  content       drop")
     for origin in origins(place):
         if day and origin.partition != str(day.date()):
@@ -395,13 +413,13 @@ def drops(settings: Settings, day: datetime | None) -> None:
 
 @main.command()
 @click.option("--no-open", is_flag=True, help="Only print where it is.")
+@SOURCE
 @click.pass_obj
-def dashboard(settings: Settings, no_open: bool) -> None:
+def dashboard(settings: Settings, no_open: bool, source: str | None) -> None:
     """Open the newest page of the dashboard in the browser, and print its path."""
     from retail_assets.reports.page import Pages
-    from retail_assets.sources.online_retail import INVOICES
 
-    page = Pages(directory=settings.dashboards).newest(INVOICES.name)
+    page = Pages(directory=settings.dashboards).newest(one_source(settings, source).name)
     if page is None:
         raise Refusal(
             f"There is no page in {settings.dashboards} yet. Make one: retail run --select dashboard (or retail run). "
@@ -413,12 +431,13 @@ def dashboard(settings: Settings, no_open: bool) -> None:
 
 
 @main.command()
-def dictionary() -> None:
+@SOURCE
+@click.pass_obj
+def dictionary(settings: Settings, source: str | None) -> None:
     """Print the data dictionary (docs/tables.md) from the contracts."""
     from retail_assets.lakehouse.dictionary import data_dictionary
-    from retail_assets.sources.tables import STORED
 
-    click.echo(data_dictionary(STORED), nl=False)
+    click.echo(data_dictionary(one_source(settings, source).stored), nl=False)
 
 
 def _day(moment: datetime | None) -> date | None:

@@ -1,8 +1,7 @@
 """What Dagster loads. Only wires: tables and resources, the same in both deployments."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,11 @@ from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.lakehouse.dagster_internals import count_months
 from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
-from retail_assets.landing.calendar import calendar_of
+from retail_assets.lakehouse.results_table import ResultsTable
+from retail_assets.lakehouse.table import Table
 from retail_assets.landing.drops import LandingZone
 from retail_assets.operations.alerts.sensor import alert_sensors
+from retail_assets.operations.arrival import Inbox
 from retail_assets.operations.arrival_sensor import arrival_sensor
 from retail_assets.operations.automation import automated, following_sensor, month_end
 from retail_assets.operations.catch_up import catch_up_job
@@ -40,25 +41,21 @@ from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
-from retail_assets.sources import tables as online_retail
-from retail_assets.sources.arrivals import inbox
-from retail_assets.sources.online_retail import ONLINE_RETAIL
+from retail_assets.sources.known import known_sources
+from retail_assets.sources.source import Source
 
 
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     count_months()
-    calendar = calendar_of(settings, online_retail.SOURCE.name)
-    maintenance = maintenance_job(settings, [table.key for table in online_retail.STORED])
+    sources = [(source, source.calendar(settings)) for source in known_sources(settings).values()]
+    stored = [table for source, _ in sources for table in source.stored]
+    maintenance = maintenance_job(settings, [table.key for table in stored])
     pyspark = pyspark_resource(settings)
-    shop = replace(ONLINE_RETAIL, last_day=calendar.last_day)
-    tables = (table.of(shop).asset(calendar, online_retail.RESULTS.contract) for table in online_retail.TABLES)
-    assets: list[AssetsDefinition | AssetSpec] = [
-        *with_freshness((automated(table, settings) for table in tables), calendar),
-        online_retail.RESULTS.asset(),
-        pipeline_metrics_asset(),
-    ]
-    catch_up = catch_up_jobs(settings, calendar, lambda: definitions)
+    assets = [*(asset for each in sources for asset in assets_of(*each, settings)), pipeline_metrics_asset()]
+    id_columns = frozenset[str]().union(*(source.id_columns for source, _ in sources))
+    inboxes = [inbox for source, _ in sources for inbox in source.inboxes(settings)]
+    catch_up = catch_up_jobs(settings, inboxes, lambda: definitions)
     definitions = Definitions(
         assets=assets,
         resources={
@@ -70,7 +67,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 clustered=settings.clustered,
                 # By name, so that the UI shows the name and not the key.
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
-                id_columns=sorted(online_retail.ID_COLUMNS),
+                id_columns=sorted(id_columns),
             ),
             "landing": LandingZone(settings.landing, settings.drop_marker),
             "pages": Pages(directory=settings.dashboards),
@@ -90,10 +87,10 @@ def build_definitions(settings: Settings) -> Definitions:
             ),
             "step_launcher": step_launcher(settings),
         },
-        jobs=[*governance(settings), *catch_up, maintenance],
+        jobs=[*governance(settings, stored, id_columns), *catch_up, maintenance],
         schedules=[month_end(settings), maintenance_schedule(maintenance)],
         sensors=[
-            *arrival_sensors(settings, calendar, catch_up),
+            *arrival_sensors(settings, inboxes, catch_up),
             following_sensor(settings),
             pipeline_metrics_sensor(settings.lakehouse),
             *alert_sensors(settings.alerts, settings.ui_url, assets),
@@ -103,6 +100,13 @@ def build_definitions(settings: Settings) -> Definitions:
         executor=multiprocess_executor if settings.databricks else side_by_side_executor,
     )
     return definitions
+
+
+def assets_of(source: Source, calendar: Calendar, settings: Settings) -> list[AssetsDefinition | AssetSpec]:
+    """A source's tables, each with what makes it by itself and a freshness policy, and its table of results."""
+    results = source.results
+    tables = (table.asset(calendar, results.contract) for table in source.until(calendar.last_day).tables)
+    return [*with_freshness((automated(table, settings) for table in tables), calendar), results.asset()]
 
 
 def fitted_models(settings: Settings) -> str | None:
@@ -131,29 +135,30 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
 
 
 def catch_up_jobs(
-    settings: Settings, calendar: Calendar, definitions: Callable[[], Definitions]
+    settings: Settings, inboxes: Sequence[Inbox], definitions: Callable[[], Definitions]
 ) -> list[JobDefinition]:
-    """The job that makes what has arrived in each landing zone, and what follows from it; locally, where one process
-    makes all tables."""
-    return [] if settings.databricks else [catch_up_job(settings, inbox(settings, calendar), definitions)]
+    """The job that makes what has arrived, and what follows from it; locally, where one process makes all tables."""
+    return [] if settings.databricks else [catch_up_job(settings, inboxes, definitions)]
 
 
 def arrival_sensors(
-    settings: Settings, calendar: Calendar, catch_up: Sequence[JobDefinition]
+    settings: Settings, inboxes: Sequence[Inbox], catch_up: Sequence[JobDefinition]
 ) -> list[SensorDefinition]:
-    """The sensor of each source's landing zone; none where only the cluster can list it."""
+    """The sensor of each directory in the landing zone; none where only the cluster can list it."""
     if settings.only_cluster_sees_landing:
         return []
-    return [arrival_sensor(settings, inbox(settings, calendar), next(iter(catch_up), None))]
+    return [arrival_sensor(settings, inbox, next(iter(catch_up), None)) for inbox in inboxes]
 
 
-def governance(settings: Settings) -> list[JobDefinition]:
+def governance(
+    settings: Settings, stored: Sequence[Table | ResultsTable], id_columns: Collection[str]
+) -> list[JobDefinition]:
     """The job that keeps Unity Catalog in line, where there is one."""
     if not settings.catalog:
         return []
     from retail_assets.databricks.unity_catalog import governance_job
 
-    return [governance_job(settings, online_retail.STORED, online_retail.ID_COLUMNS)]
+    return [governance_job(settings, stored, id_columns)]
 
 
 keep_runs_warm()

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from retail_assets.settings import Settings
-from retail_assets.table_commands import Refusal, stored
+from retail_assets.table_commands import SOURCE, Refusal, one_source, stored
 
 SHOWN_ROWS = 50
 
@@ -49,8 +49,9 @@ def profile(settings: Settings, table: str) -> None:
 @click.command()
 @click.option("--reason", help="Only rows with this reason.")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Only rows of this day's drops.")
+@SOURCE
 @click.pass_obj
-def quarantine(settings: Settings, reason: str | None, day: datetime | None) -> None:
+def quarantine(settings: Settings, reason: str | None, day: datetime | None, source: str | None) -> None:
     """Show the rows in quarantine: how many for each reason; with --reason or --day, the rows themselves."""
     import pyarrow.compute as pc
     from deltalake import DeltaTable
@@ -60,7 +61,9 @@ def quarantine(settings: Settings, reason: str | None, day: datetime | None) -> 
     if reason is not None and reason not in REASONS:
         raise Refusal(f"{reason!r} is no reason. There are: {', '.join(REASONS)}.")
     condition = pc.scalar(True) if day is None else pc.field("invoice_date") == pc.scalar(day.date())
-    dataset = DeltaTable(stored(settings, "quarantined_invoices")[1]).to_pyarrow_dataset()
+    dataset = DeltaTable(
+        stored(settings, f"{one_source(settings, source).name}.quarantined_invoices")[1]
+    ).to_pyarrow_dataset()
     rows = dataset.to_table(filter=condition).sort_by([("invoice_date", "ascending")]).to_pylist()
     rows = [row for row in rows if reason is None or reason in row["reasons"]]
     console = _console()
@@ -83,11 +86,11 @@ def quarantine(settings: Settings, reason: str | None, day: datetime | None) -> 
 
 
 def _as_landed(row: dict[str, Any]) -> str:
-    from retail_assets.sources.online_retail import INVOICES
+    from retail_assets.shops.shop import INVOICE_COLUMNS
 
     if row["malformed_line"] is not None:
         return str(row["malformed_line"])
-    return ",".join("" if row[name] is None else str(row[name]) for name in INVOICES.columns)
+    return ",".join("" if row[name] is None else str(row[name]) for name in INVOICE_COLUMNS)
 
 
 def _console() -> Console:

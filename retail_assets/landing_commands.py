@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from retail_assets.settings import SettingError, Settings
-from retail_assets.table_commands import Refusal
+from retail_assets.table_commands import SOURCE, Refusal, one_source
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -53,42 +53,45 @@ GENERATING = "_generating.json"
     show_default=True,
     help="Dates far from all others: keep them as days of their own, or set their rows aside. A few are set aside.",
 )
+@SOURCE
 @click.pass_obj
-def land(settings: Settings, files: tuple[Path, ...], other_drops: str, fewer_rows: str, far_dates: str) -> None:
+def land(
+    settings: Settings, files: tuple[Path, ...], other_drops: str, fewer_rows: str, far_dates: str, source: str | None
+) -> None:
     """Split history files (CSV, gzipped CSV, the published workbook) into daily drops in the landing zone."""
     from retail_assets.landing.consent import Consent
     from retail_assets.landing.drops import LandingZone
     from retail_assets.landing.history import land as land_files
-    from retail_assets.sources.online_retail import INVOICES
 
-    if interrupted_generation(settings):
+    shop = one_source(settings, source)
+    if interrupted_generation(settings, shop.name):
         raise Refusal(
-            f"{settings.landing}/{INVOICES.name} holds generated data, not all of it: retail generate was interrupted "
+            f"{settings.landing}/{shop.name} holds generated data, not all of it: retail generate was interrupted "
             "there. Run make clean first, or set RETAIL_LANDING to another place."
         )
     with _refusals(), Console(stderr=True).status("Reading …") as status:
         landed = land_files(
             files,
             LandingZone(settings.landing, settings.drop_marker),
-            INVOICES,
+            shop.owner.layout,
             progress=lambda file, rows: status.update(f"Reading {file} … {rows:,} rows"),
             consent=Consent(other_drops, fewer_rows, far_dates, ask=_asking(status) if sys.stdin.isatty() else None),
             keep_days=settings.retention_days,
         )
-    _tell(landed, f"{settings.landing}/{INVOICES.name}")
+    _tell(landed, f"{settings.landing}/{shop.name}")
 
 
 @click.command()
 @click.option("--day", type=DAY, help="Only landings that replaced drops of this day.")
+@SOURCE
 @click.pass_obj
-def landings(settings: Settings, day: datetime | None) -> None:
+def landings(settings: Settings, day: datetime | None, source: str | None) -> None:
     """The landings whose replaced drops are kept, newest first: what each replaced, to be brought back by number."""
     from retail_assets.landing.bring_back import landings as kept_landings
     from retail_assets.landing.drops import LandingZone
-    from retail_assets.sources.online_retail import INVOICES
 
     with _refusals():
-        found = kept_landings(LandingZone(settings.landing), INVOICES.name)
+        found = kept_landings(LandingZone(settings.landing), one_source(settings, source).name)
     click.echo("landing          begun                    day              rows  replaced drop")
     for landing in found:
         for name, content in sorted(landing.taken.items(), key=lambda item: (item[1].day, item[0])):
@@ -101,19 +104,20 @@ def landings(settings: Settings, day: datetime | None) -> None:
 @click.argument("landing")
 @click.option("--day", "days", type=DAY, multiple=True, help="Only this day; may be repeated.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@SOURCE
 @click.pass_obj
-def bring_back(settings: Settings, landing: str, days: tuple[datetime, ...], yes: bool) -> None:
+def bring_back(settings: Settings, landing: str, days: tuple[datetime, ...], yes: bool, source: str | None) -> None:
     """Put back the drops that LANDING replaced, or undo a landing that was interrupted (retail landings lists them)."""
     from retail_assets.landing.bring_back import bring_back as bring_back_drops
     from retail_assets.landing.consent import listed
     from retail_assets.landing.drops import LandingZone
-    from retail_assets.sources.online_retail import INVOICES
 
+    shop = one_source(settings, source)
     if not yes:
         click.confirm(f"Put back what landing {landing} replaced?", abort=True)
     with _refusals():
         zone = LandingZone(settings.landing, settings.drop_marker)
-        done = bring_back_drops(zone, INVOICES, landing, [day.date() for day in days])
+        done = bring_back_drops(zone, shop.owner.layout, landing, [day.date() for day in days])
     if not done.put and not done.taken:
         click.echo("The same rows lie there already: nothing was changed.")
         return
@@ -168,22 +172,19 @@ def _refusals() -> Iterator[None]:
         raise Refusal(str(refusal)) from None
 
 
-def landed_drops(settings: Settings) -> "list[Drop]":
+def landed_drops(settings: Settings, directories: Iterable[str]) -> "list[Drop]":
     """The drops that lie there. Refuses a zone that cannot be listed, or in which a landing is under way."""
     from retail_assets.landing.drops import LandingZone, ZoneRefused
-    from retail_assets.sources.online_retail import INVOICES
 
     try:
-        return LandingZone(settings.landing).drops(INVOICES.name)
+        return [drop for directory in directories for drop in LandingZone(settings.landing).drops(directory)]
     except ZoneRefused as refusal:
         raise Refusal(str(refusal)) from None
 
 
-def interrupted_generation(settings: Settings) -> dict[str, Any] | None:
+def interrupted_generation(settings: Settings, source: str) -> dict[str, Any] | None:
     """What `retail generate` was asked for when it was interrupted; None if it was not."""
-    from retail_assets.sources.online_retail import INVOICES
-
-    marker = Path(settings.landing) / INVOICES.name / GENERATING
+    marker = Path(settings.landing) / source / GENERATING
     try:
         return dict(json.loads(marker.read_text()))
     except OSError:  # what is wrong with the place is said by what is to read or to write there

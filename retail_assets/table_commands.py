@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ from retail_assets.settings import Settings
 
 if TYPE_CHECKING:
     from retail_assets.lakehouse.contracts import Contract
+    from retail_assets.sources.source import Source
 
 _Known = TypeVar("_Known")
 
@@ -24,12 +26,42 @@ class Refusal(click.ClickException):
     exit_code = 2
 
 
-def by_name(table: str, known: Mapping[str, _Known]) -> _Known:
-    """What is known under a table's name, which may be given with its source. Refuses a name that is none."""
-    name = table.split("/")[-1].split(".")[-1]
-    if name not in known:
-        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted(known))}.")
-    return known[name]
+def by_name(table: str, known: Mapping[tuple[str, str], _Known]) -> _Known:
+    """What is known under a table's name, which may be given with its source. Refuses a name that is none, or that
+    tables of several sources have."""
+    name, source = table.replace("/", ".").split(".")[-1], table.replace("/", ".").rpartition(".")[0]
+    found = {key: value for key, value in known.items() if key[1] == name and source in ("", key[0])}
+    if not found:
+        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted({key[1] for key in known}))}.")
+    if len(found) > 1:
+        raise Refusal(f"Several sources have a table {name}: say which, {' or '.join('.'.join(key) for key in found)}.")
+    return next(iter(found.values()))
+
+
+SOURCE = click.option("--source", "source", help="Of this source; needed where several have landed.")
+"""For a command that is about one source."""
+
+
+def one_source(settings: Settings, name: str | None) -> "Source":
+    """The source of that name; without one, the only one that has landed, or the first where none has. Refuses a name
+    that is none, and where it is not clear which is meant."""
+    from retail_assets.landing.drops import ZoneRefused
+    from retail_assets.sources.known import known_sources
+
+    known = known_sources(settings)
+    if name is not None:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise Refusal(f"No source is called {name}.{meant} There are: {', '.join(known)}.")
+        return known[name]
+    try:
+        landed = [source for source in known.values() if source.has_landed(settings)]
+    except ZoneRefused as refusal:
+        raise Refusal(str(refusal)) from None
+    if len(landed) > 1:
+        raise Refusal(f"{', '.join(source.name for source in landed)} have landed: say which is meant, --source NAME.")
+    return landed[0] if landed else next(iter(known.values()))
 
 
 def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
@@ -38,15 +70,20 @@ def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
 
     from retail_assets.lakehouse.contracts import table_name
     from retail_assets.operations.pipeline_metrics import PipelineMetrics
-    from retail_assets.sources.tables import STORED
+    from retail_assets.sources.known import known_sources
 
     _local(settings)
-    contracts: list[type[Contract]] = [*(found.contract for found in STORED), PipelineMetrics]
-    contract = by_name(table, {table_name(found)[-1]: found for found in contracts})
-    place = "/".join([settings.lakehouse.rstrip("/"), *table_name(contract)])
-    if not DeltaTable.is_deltatable(place):
-        raise Refusal(f"There is no table at {place} yet. Make it first: retail run.")
-    return contract, place
+    sources = known_sources(settings).values()
+    known: list[type[Contract]] = [*(found.contract for source in sources for found in source.stored), PipelineMetrics]
+    places = {table_name(found): "/".join([settings.lakehouse.rstrip("/"), *table_name(found)]) for found in known}
+    made = {name: place for name, place in places.items() if DeltaTable.is_deltatable(place)}
+    contracts = {table_name(found): found for found in known}
+    # A name alone is that of the one table that is there.
+    there = {name: contract for name, contract in contracts.items() if name in made}
+    contract = by_name(table, there if any(name[1] == table for name in there) else contracts)
+    if table_name(contract) not in made:
+        raise Refusal(f"There is no table at {places[table_name(contract)]} yet. Make it first: retail run.")
+    return contract, made[table_name(contract)]
 
 
 def _local(settings: Settings) -> None:
@@ -155,10 +192,11 @@ def restore(
     from retail_assets.operations.binding import Places
     from retail_assets.operations.main_job import clear_dead_runs
     from retail_assets.operations.main_job_lock import alone
-    from retail_assets.sources.tables import TABLES
+    from retail_assets.sources.known import known_sources
 
     contract, place = stored(settings, table)
-    found = next((known for known in TABLES if known.contract is contract), None)
+    own = (known for source in known_sources(settings).values() for known in source.tables)
+    found = next((known for known in own if known.contract is contract), None)
     if found is None:
         raise Refusal(f"{table} is a log of what happened: it is not put back.")
     with _refusals():
@@ -197,9 +235,11 @@ def _due(settings: Settings, instance: Any) -> dict[Any, list[str]]:
     from retail_assets.operations.planning import Graph, Request, due_partitions
     from retail_assets.operations.stored import Stored
     from retail_assets.sources.arrivals import arrivals
+    from retail_assets.sources.known import known_sources
 
     graph = Graph(list(defs.resolve_asset_graph().assets_defs))
-    return due_partitions(graph, instance, Request(), arrivals(settings, instance).landed, Stored(settings.lakehouse))
+    landed = arrivals(settings, instance, known_sources(settings).values()).landed
+    return due_partitions(graph, instance, Request(), landed, Stored(settings.lakehouse))
 
 
 @click.command()

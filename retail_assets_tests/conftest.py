@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pyspark.sql import SparkSession
 
@@ -13,6 +14,10 @@ from retail_assets_tests.workbench import Workbench
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+
+# A deadline for an example is a measure of the machine it runs on.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 ENGINE = os.environ.setdefault("RETAIL_ENGINE", "sail")
 """The engine that this run of the tests is on; `make test` makes a run for each."""

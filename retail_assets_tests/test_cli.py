@@ -18,7 +18,7 @@ from retail_assets.landing.calendar import CALENDAR_FILE
 from retail_assets.landing.drops import MANIFEST, MARK
 from retail_assets.landing_commands import GENERATING
 from retail_assets.settings import project_root
-from retail_assets.sources.tables import TABLES
+from retail_assets_tests.made_shop import TABLES
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY
 from retail_assets_tests.operations.command import RetailCommand
 from retail_assets_tests.workbench import HEADER, line

@@ -13,6 +13,7 @@ from retail_assets.operations.main_job import Observer, Summary, run_main_job
 from retail_assets.operations.planning import Request
 from retail_assets.settings import Settings
 from retail_assets.sources.arrivals import arrivals
+from retail_assets.sources.known import known_sources
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 
@@ -63,7 +64,7 @@ class Workbench:
         """The main job, as `retail run` makes it."""
         keys = frozenset(AssetKey(["online_retail", table]) for table in tables) if tables else None
         request = Request(_day(first), _day(last), keys, everything, newest_month_only)
-        arrived = arrivals(self.settings, self.instance)
+        arrived = arrivals(self.settings, self.instance, known_sources(self.settings).values())
         return run_main_job(
             self.definitions(), self.instance, arrived.landed, request, Observer(), places=arrived.places
         )

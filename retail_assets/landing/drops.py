@@ -111,6 +111,21 @@ class LandingZone:
         oddities = sorted((found for found in entries if isinstance(found, Oddity)), key=lambda oddity: oddity.path)
         return drops, oddities, MARK in entries
 
+    def directories(self) -> list[str]:
+        """The directories below the root in which drops may lie: of sources, and of what each of them delivers."""
+        root = UPath(self.root)
+        try:
+            if not root.exists():
+                return []
+            first = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+            return [
+                *first,
+                *(f"{name}/{entry.name}" for name in first for entry in (root / name).iterdir() if entry.is_dir()),
+            ]
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            raise ZoneRefused(self.root, f"cannot be listed ({reason})", _CHECK_IT) from problem
+
     def newest_day(self, source: str, not_after: date | None = None) -> date | None:
         """The day of the newest drop, of those not later than `not_after`; None if nothing has landed."""
         days = (drop.day for drop in self.drops(source) if not_after is None or drop.day <= not_after)

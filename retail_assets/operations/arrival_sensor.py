@@ -65,7 +65,7 @@ _NOT_OVER = [
 def arrival_sensor(settings: Settings, inbox: Inbox, catch_up: JobDefinition | None) -> SensorDefinition:
     """The sensor of one source's drops; on as soon as a daemon runs. Its runs are of the `catch_up` job, if there is
     one."""
-    name, places = f"{inbox.source}_arrivals", Places.of(settings)
+    name, places = f"{inbox.source.replace('/', '_')}_arrivals", Places.of(settings)
     marked, gaps = inbox.zone.marker is not None, catch_up is not None
     rules = Rules(inbox.table.to_user_string(), settings.days_per_run, marked, gaps=gaps)
     return SensorDefinition(
@@ -105,7 +105,7 @@ class _Watch:
             compared = {day: contents(by_day.get(day, [])) for day in to_compare(memory, look, known, self.rules)}
             memory, asked = decide(memory, replace(look, contents=compared), known, self.rules)
         return SensorResult(
-            run_requests=[request(run) if self.rules.gaps else _of_range(run) for run in asked],
+            run_requests=[request(self.inbox.table, run) if self.rules.gaps else _of_range(run) for run in asked],
             cursor=memory.cursor(),
             skip_reason=None if asked else _why_nothing(self.inbox, drops, look, memory),
         )

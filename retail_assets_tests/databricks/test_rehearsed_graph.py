@@ -17,7 +17,7 @@ from retail_assets.databricks.rehearsal.deployment import deployment_environment
 from retail_assets.databricks.rehearsal.workspace import Workspace
 from retail_assets.landing.calendar import read_calendar
 from retail_assets.settings import project_root
-from retail_assets.sources.tables import TABLES
+from retail_assets_tests.made_shop import TABLES
 from retail_assets_tests.operations.as_written import all_rows
 from retail_assets_tests.operations.command import RetailCommand
 from retail_assets_tests.operations.homes import opened

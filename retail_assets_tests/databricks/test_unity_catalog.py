@@ -33,9 +33,9 @@ from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import conform, written_schema
 from retail_assets.lakehouse.layers import GOLD, SILVER
 from retail_assets.partitions.keys import DIRECTORY, PARTITION
-from retail_assets.sources.tables import ID_COLUMNS
 from retail_assets_tests.databricks.test_settings import ON_EXISTING
 from retail_assets_tests.lakehouse.shop import Sales, frame, sales, takings
+from retail_assets_tests.made_shop import ID_COLUMNS
 
 TABLES = {("shop", "sales"): "silver", ("shop", "takings"): "gold"}
 CATALOG, SCHEMA = Securable("CATALOG", "retail"), Securable("SCHEMA", "retail.shop")

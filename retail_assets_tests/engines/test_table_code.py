@@ -12,8 +12,8 @@ import pytest
 from pyspark.sql import types as T
 
 from retail_assets.lakehouse.contracts import partition_column, spark_schema, unique_key
-from retail_assets.sources.tables import TABLES
 from retail_assets_tests.engines.constructs import PACKAGE, constructs, literals_of, table_code
+from retail_assets_tests.made_shop import TABLES
 
 ONLY_ON_A_JVM = {
     "rdd", "sparkContext", "_jvm", "_jsc", "_jdf", "_sc", "cache", "persist", "unpersist", "checkpoint",

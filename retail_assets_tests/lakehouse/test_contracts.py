@@ -30,8 +30,8 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.table import Table
 from retail_assets.settings import project_root
-from retail_assets.sources.tables import TABLES
 from retail_assets_tests.lakehouse.shop import Sales, Takings, frame
+from retail_assets_tests.made_shop import TABLES
 
 GOOD = ("1", 2, "3.50", "food", "2020-01-31")
 
@@ -178,7 +178,7 @@ for name, function in vars(functions).items():
 import retail_assets.definitions
 from retail_assets import analytics, customers, dashboards, invoices
 from retail_assets.lakehouse.contracts import rules
-from retail_assets.sources.tables import TABLES
+from retail_assets_tests.made_shop import TABLES
 
 for room in (invoices, customers, dashboards, analytics):
     for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):

@@ -2,7 +2,7 @@
 
 from retail_assets.lakehouse.dictionary import data_dictionary
 from retail_assets.settings import project_root
-from retail_assets.sources.tables import RESULTS, TABLES
+from retail_assets_tests.made_shop import RESULTS, TABLES
 
 
 def test_the_committed_dictionary_is_current():

@@ -13,7 +13,7 @@ from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.lakehouse.asset_metadata import layout
 from retail_assets.lakehouse.contracts import conform, table_name
 from retail_assets.lakehouse.path_tables import PathTables
-from retail_assets.sources.tables import SOURCE
+from retail_assets_tests.made_shop import SOURCE
 from retail_assets_tests.online_retail.frames import frame
 from retail_assets_tests.workbench import Workbench
 

@@ -21,6 +21,7 @@ from retail_assets.landing.drops import Drop
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.operations.main_job import Summary
 from retail_assets.sources.arrivals import arrivals
+from retail_assets.sources.known import known_sources
 from retail_assets_tests.workbench import HEADER, Workbench, line
 
 TABLES = ["raw_invoices", "quarantined_invoices", "clean_transactions"]
@@ -163,7 +164,7 @@ def delivered(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> 
     writer.start()
     begun.wait()
     try:
-        notices = arrivals(bench.settings, bench.instance).notices
+        notices = arrivals(bench.settings, bench.instance, known_sources(bench.settings).values()).notices
         first = outcome(bench, bench.run(tables=TABLES))
     finally:
         stop.set()

@@ -23,7 +23,7 @@ from retail_assets.lakehouse.table import Table
 from retail_assets.landing.drops import MANIFEST
 from retail_assets.operations.main_job import Summary
 from retail_assets.reports.page import MOST_BYTES, Pages, embedded
-from retail_assets.sources.tables import STORED, TABLES
+from retail_assets_tests.made_shop import STORED, TABLES
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
 from retail_assets_tests.workbench import Workbench
 

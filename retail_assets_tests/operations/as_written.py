@@ -8,7 +8,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from retail_assets.lakehouse.contracts import partition_column
-from retail_assets.sources.tables import TABLES
+from retail_assets_tests.made_shop import TABLES
 
 OF_THE_WRITING = {"ingested_at", "quarantined_at", "bytes", "sha256"}
 """Moments of writing, and what hangs on them: a dashboard's page tells when the tables it shows were written."""

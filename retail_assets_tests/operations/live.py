@@ -21,6 +21,7 @@ from retail_assets.definitions import build_definitions
 from retail_assets.operations.planning import Graph, Request, due_partitions
 from retail_assets.settings import Settings
 from retail_assets.sources.arrivals import arrivals
+from retail_assets.sources.known import known_sources
 from retail_assets_tests.operations.command import RetailCommand, kill
 from retail_assets_tests.operations.homes import opened
 
@@ -75,7 +76,7 @@ class Live:
     def due(self) -> set[tuple[str, str]]:
         """What `retail run` would make now."""
         with self.instance() as instance:
-            landed = arrivals(self.settings, instance).landed
+            landed = arrivals(self.settings, instance, known_sources(self.settings).values()).landed
             due = due_partitions(self.graph, instance, Request(), landed)
         return {(key.path[-1], partition) for key, partitions in due.items() for partition in partitions}
 

@@ -26,20 +26,19 @@ from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from retail_assets.definitions import build_definitions
-from retail_assets.invoices.raw_invoices import RawInvoices
-from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG
 from retail_assets.landing.drops import LandingZone
 from retail_assets.operations import arrival_sensor
 from retail_assets.operations.arrival import CONTENTS, DROPS, contents, fingerprints
 from retail_assets.operations.arrival_decision import COMPARED_AT_ONCE, RUNS_AT_ONCE
 from retail_assets.settings import Settings
+from retail_assets_tests.made_shop import SOURCE
 from retail_assets_tests.operations.test_planning import days
 
 if TYPE_CHECKING:
     from dagster._core.remote_representation.external import RemoteSensor
 
-SENSOR, RAW = "online_retail_arrivals", asset_key(RawInvoices)
+SENSOR, RAW = "online_retail_arrivals", SOURCE.tables[0].key
 FIRST_DAY = "RETAIL_ONLINE_RETAIL_FIRST_DAY"
 
 
@@ -160,13 +159,8 @@ def test_new_changed_and_gone_drops_are_asked_for_and_nothing_else(landing):
     landing.drop("2010-01-10", "2010-01-06")  # a closed day's drop comes late
     assert landing.tick() == []
     (request,) = landing.tick()
-    assert asked(request) == [
-        "2010-01-04",
-        "2010-01-06",
-        "2010-01-08",
-        "2010-01-09",
-        "2010-01-10",
-    ]  # the 9th was closed
+    # The 9th was closed.
+    assert asked(request) == ["2010-01-04", "2010-01-06", "2010-01-08", "2010-01-09", "2010-01-10"]
     landing.make(request)
     assert [landing.tick(), landing.tick()] == [[], []]
 

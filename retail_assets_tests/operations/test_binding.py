@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from dagster import AssetMaterialization, DagsterInstance, MetadataValue, RunRequest
 
-from retail_assets.invoices.raw_invoices import RawInvoices
-from retail_assets.lakehouse.asset_metadata import asset_key
 from retail_assets.operations.arrival import DROPS, fingerprints
 from retail_assets.operations.binding import MARK, RECORD, NotItsOwn, Places, bind, mismatch, unattended
 from retail_assets.operations.main_job_lock import AlreadyRunning, alone, is_under_way
 from retail_assets.settings import Settings
 from retail_assets.sources.arrivals import arrivals
+from retail_assets.sources.known import known_sources
+from retail_assets_tests.made_shop import SOURCE
 from retail_assets_tests.operations.command import RetailCommand
 from retail_assets_tests.operations.homes import home_of
 from retail_assets_tests.operations.test_arrival_sensor import Landing, asked
@@ -129,7 +129,7 @@ def test_the_drops_that_are_missing_elsewhere_are_told_by_what_was_ingested(tmp_
     for drop in landing.zone.drops("online_retail"):
         metadata = {DROPS: MetadataValue.json(fingerprints([drop]))}
         instance.report_runless_asset_event(
-            AssetMaterialization(asset_key(RawInvoices), partition=str(drop.day), metadata=metadata)
+            AssetMaterialization(SOURCE.tables[0].key, partition=str(drop.day), metadata=metadata)
         )
     copied = replace(landing.settings, landing=str(tmp_path / "copied"))
     shutil.copytree(tmp_path / "landing", tmp_path / "copied")
@@ -140,7 +140,7 @@ def test_the_drops_that_are_missing_elsewhere_are_told_by_what_was_ingested(tmp_
 
 
 def missing(settings: Settings, instance: DagsterInstance) -> list[str]:
-    told = arrivals(settings, instance).places.missing_drops
+    told = arrivals(settings, instance, known_sources(settings).values()).places.missing_drops
     assert told is not None
     return list(told())
 

@@ -10,6 +10,7 @@ from dagster import AssetKey, DagsterInstance
 from retail_assets.operations.main_job import Observer, Summary, run_main_job
 from retail_assets.operations.planning import Request
 from retail_assets.sources.arrivals import arrivals
+from retail_assets_tests.made_shop import SOURCE
 from retail_assets_tests.operations.as_written import all_rows
 from retail_assets_tests.operations.homes import home_of
 from retail_assets_tests.operations.test_main_job import CORE, LAST, bench, invoices, made, succeeded
@@ -40,7 +41,10 @@ class Shop:
 
     def run(self, instance: DagsterInstance) -> tuple[Summary, list[str]]:
         self.workbench.instance = instance
-        arrived, told = arrivals(self.workbench.settings, instance), Told()
+        arrived, told = (
+            arrivals(self.workbench.settings, instance, [SOURCE]),
+            Told(),
+        )
         request = Request(tables=frozenset(AssetKey(["online_retail", table]) for table in CORE))
         definitions = self.workbench.definitions()
         summary = run_main_job(definitions, instance, arrived.landed, request, told, places=arrived.places)

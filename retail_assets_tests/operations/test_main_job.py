@@ -24,6 +24,7 @@ from retail_assets.operations.main_job_lock import AlreadyRunning
 from retail_assets.operations.planned_runs import PlannedRun
 from retail_assets.operations.planning import Landed, Request
 from retail_assets.sources.arrivals import arrivals
+from retail_assets.sources.known import known_sources
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY, all_rows, directories_touched, rows, version
 from retail_assets_tests.workbench import Workbench, line
 
@@ -315,7 +316,7 @@ def test_a_second_main_job_at_the_same_time_is_refused(tmp_path, spark):
         summary = run_main_job(
             workbench.definitions(),
             instance,
-            arrivals(workbench.settings, instance).landed,
+            arrivals(workbench.settings, instance, known_sources(workbench.settings).values()).landed,
             Request(tables=frozenset({AssetKey(["online_retail", "raw_invoices"])})),
             second,
             places=Places.of(workbench.settings),
@@ -341,7 +342,7 @@ def test_observers_hear_of_every_table_from_its_start_to_its_end(tmp_path, spark
     workbench.drop("2011-01-04", [line()])
     heard = Heard()
     keys = frozenset({AssetKey(["online_retail", name]) for name in CORE[:2]})
-    landed = arrivals(workbench.settings, workbench.instance).landed
+    landed = arrivals(workbench.settings, workbench.instance, known_sources(workbench.settings).values()).landed
     run_main_job(workbench.definitions(), workbench.instance, landed, Request(tables=keys), heard)
     assert heard.events == [
         (event, table, "2011-01-04 (1 partition)") for table in CORE[:2] for event in ("started", "made")
@@ -377,7 +378,7 @@ def test_an_interrupted_job_stops_and_the_next_one_makes_the_rest(tmp_path, spar
     workbench = Workbench(tmp_path / "bench", spark)
     workbench.drop("2011-01-04", [line()])
     keys = frozenset({AssetKey(["online_retail", name]) for name in CORE[:4]})
-    landed = arrivals(workbench.settings, workbench.instance).landed
+    landed = arrivals(workbench.settings, workbench.instance, known_sources(workbench.settings).values()).landed
     with pytest.raises(KeyboardInterrupt):
         run_main_job(workbench.definitions(), workbench.instance, landed, Request(tables=keys), Impatient())
     assert workbench.path(CORE[0]).exists()

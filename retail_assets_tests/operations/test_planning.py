@@ -26,7 +26,7 @@ from retail_assets.operations.stored import Gone, Stored
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
 from retail_assets.sources.arrivals import arrivals
-from retail_assets.sources.tables import TABLES
+from retail_assets_tests.made_shop import SOURCE, TABLES
 
 INGESTED = ["raw_invoices", "quarantined_invoices", "clean_transactions"]
 SAME_DAY = [*INGESTED, "bronze_daily_quality", "bronze_silver_comparison"]
@@ -105,7 +105,7 @@ class Ledger:
             os.utime(path, (1_700_000_000, 1_700_000_000))  # not young: what is young is looked at twice
 
     def due(self, request: Request | None = None) -> dict[AssetKey, list[str]]:
-        landed = arrivals(self.settings, self.instance).landed
+        landed = arrivals(self.settings, self.instance, [SOURCE]).landed
         return due_partitions(self.graph, self.instance, request or Request(), landed)
 
     def make(self, due: Due, rows: str | None = None) -> None:
@@ -243,7 +243,7 @@ def test_a_table_made_anew_makes_due_what_reads_it(ledger):
 
 def test_a_drop_of_a_day_in_the_future_or_outside_the_calendar_is_left_alone_and_named(ledger):
     ledger.drop("2010-12-24", "2009-12-24")
-    arrived = arrivals(ledger.settings, ledger.instance)
+    arrived = arrivals(ledger.settings, ledger.instance, [SOURCE])
     assert len(arrived.notices) == 1
     assert "online_retail_2009-12-24.csv, online_retail_2010-12-24.csv" in arrived.notices[0]
     assert named(ledger.due())["raw_invoices"] == days("2010-01-15", "2010-03-10")
@@ -257,7 +257,7 @@ def test_what_is_gone_is_due_and_what_reads_it_is_once_that_was_made_anew(ledger
         Gone(key("daily_metrics"), ["2010-02-01"], ""),
     ]
     past = replace(looked_back(ledger.graph, ledger.instance, None), gone=gone)
-    arrived = arrivals_since(past, arrivals(ledger.settings, ledger.instance).landed)
+    arrived = arrivals_since(past, arrivals(ledger.settings, ledger.instance, [SOURCE]).landed)
     due = what_is_due(ledger.graph, past, arrived, Request())
     assert named(due) == {"clean_transactions": every_day, "daily_metrics": ["2010-02-01"]}
     ledger.make({key("clean_transactions"): every_day})
@@ -270,7 +270,7 @@ def test_what_is_gone_and_out_of_date_brings_along_what_reads_it(ledger):
     before = named(ledger.due())
     gone = [Gone(key("clean_transactions"), ["2010-02-01"], "")]
     past = replace(looked_back(ledger.graph, ledger.instance, None), gone=gone)
-    arrived = arrivals_since(past, arrivals(ledger.settings, ledger.instance).landed)
+    arrived = arrivals_since(past, arrivals(ledger.settings, ledger.instance, [SOURCE]).landed)
     assert named(what_is_due(ledger.graph, past, arrived, Request())) == before
 
 
@@ -281,7 +281,7 @@ def test_a_table_that_is_not_where_it_was_made_is_due(ledger):
         AssetMaterialization(key("daily_metrics"), partition="2010-02-01", tags=tags)
     )
     stored = Stored(ledger.settings.lakehouse)
-    landed = arrivals(ledger.settings, ledger.instance).landed
+    landed = arrivals(ledger.settings, ledger.instance, [SOURCE]).landed
     due = due_partitions(ledger.graph, ledger.instance, Request(), landed, stored)
     assert named(due)["daily_metrics"] == ["2010-02-01"]
 
@@ -334,7 +334,10 @@ def test_what_comes_back_as_it_was_after_it_was_lost_makes_nothing_else_due(ledg
     gone = [Gone(key("clean_transactions"), days("2010-01-15", "2010-03-10"), "there is no table")]
     past = replace(looked_back(ledger.graph, ledger.instance, None), gone=gone)
     due = what_is_due(
-        ledger.graph, past, arrivals_since(past, arrivals(ledger.settings, ledger.instance).landed), Request()
+        ledger.graph,
+        past,
+        arrivals_since(past, arrivals(ledger.settings, ledger.instance, [SOURCE]).landed),
+        Request(),
     )
     assert list(named(due)) == ["clean_transactions"]
     ledger.make(due, "rows")

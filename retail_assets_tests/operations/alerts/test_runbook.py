@@ -6,7 +6,7 @@ from retail_assets.lakehouse import checks
 from retail_assets.operations.alerts.messages import runbook_anchor
 from retail_assets.operations.alerts.problems import Kind, Severity
 from retail_assets.settings import project_root
-from retail_assets.sources.tables import TABLES
+from retail_assets_tests.made_shop import TABLES
 
 ENTRIES = {
     re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-"): text

@@ -1,0 +1,72 @@
+"""A source: whose data it is, which tables it has, and where each of what it delivers arrives."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from typing import Any, Self
+
+from retail_assets.lakehouse.results_table import ResultsTable
+from retail_assets.lakehouse.table import Table
+from retail_assets.landing.calendar import calendar_of
+from retail_assets.landing.drops import LandingZone
+from retail_assets.operations.arrival import Inbox
+from retail_assets.partitions.calendar import Calendar
+from retail_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of data.
+
+    `owner` is what its tables are handed as `source`: name, currency, and what only its own tables ask about.
+    `arrives`: table that ingests -> the directory below the landing zone's root in which its drops lie. `id_columns`:
+    of these, people read pseudonyms where there is a key. `terms`: under which the data may be used, where that must be
+    told.
+    """
+
+    owner: Any
+    declared: Sequence[Table]
+    declared_results: ResultsTable
+    arrives: Mapping[str, str]
+    id_columns: frozenset[str]
+    terms: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What its tables are called by, and its directory in the landing zone."""
+        return str(self.owner.name)
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """Its tables, in the order of the data."""
+        return [table.of(self.owner) for table in self.declared]
+
+    @cached_property
+    def results(self) -> ResultsTable:
+        """The table that all of them write the results of their checks to."""
+        return self.declared_results.of(self.owner)
+
+    @property
+    def stored(self) -> list[Table | ResultsTable]:
+        """Everything of this source that lies in the lakehouse."""
+        return [*self.tables, self.results]
+
+    def until(self, last_day: date | None) -> Self:
+        """The source with a calendar that ends there."""
+        return replace(self, owner=replace(self.owner, last_day=last_day))
+
+    def calendar(self, settings: Settings) -> Calendar:
+        """Its days, as the landing zone or the environment states them. Raises SettingError."""
+        return calendar_of(settings, self.name)
+
+    def inboxes(self, settings: Settings) -> list[Inbox]:
+        """Where its drops arrive, and the tables that ingest them."""
+        zone, calendar = LandingZone(settings.landing, settings.drop_marker), self.calendar(settings)
+        keys = {table.key.path[-1]: table.key for table in self.tables}
+        return [Inbox(directory, keys[table], zone, calendar) for table, directory in self.arrives.items()]
+
+    def has_landed(self, settings: Settings) -> bool:
+        """Whether there is a drop of it, or one on its way. Raises ZoneRefused for a zone that cannot be listed."""
+        listed = map(LandingZone(settings.landing).listed, self.arrives.values())
+        return any(drops or under_way for drops, _, under_way in listed)
