@@ -138,7 +138,7 @@ def catch_up_jobs(
     settings: Settings, inboxes: Sequence[Inbox], definitions: Callable[[], Definitions]
 ) -> list[JobDefinition]:
     """The job that makes what has arrived, and what follows from it; locally, where one process makes all tables."""
-    return [] if settings.databricks else [catch_up_job(settings, inboxes, definitions)]
+    return [catch_up_job(settings, inboxes, definitions)] if settings.deployment == "local" else []
 
 
 def arrival_sensors(
