@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from retail_assets import calendar_command, inspection, landing_commands, services, table_commands
+from retail_assets import calendar_command, inspection, landing_commands, services, shop_commands, table_commands
 from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
 from retail_assets.settings import SettingError, Settings, project_root
 from retail_assets.table_commands import SOURCE, Refusal, by_name, one_source, stored
@@ -446,6 +446,7 @@ def _day(moment: datetime | None) -> date | None:
 
 for command in (
     *landing_commands.COMMANDS,
+    *shop_commands.COMMANDS,
     *calendar_command.COMMANDS,
     *table_commands.COMMANDS,
     *inspection.COMMANDS,

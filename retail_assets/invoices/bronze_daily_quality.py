@@ -3,13 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.invoices.invoice_rules import (
-    INVALID_QUANTITY,
-    INVALID_UNIT_PRICE,
-    NEGATIVE_QUANTITY,
-    landed_money,
-    product_code,
-)
+from retail_assets.invoices.invoice_rules import landed_money, product_code
 from retail_assets.invoices.quarantined_invoices import QuarantinedInvoices
 from retail_assets.invoices.raw_invoices import RawInvoices
 from retail_assets.lakehouse.contracts import (
@@ -32,6 +26,7 @@ from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import daily, same_window
 from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.shops.reasons import INVALID_QUANTITY, INVALID_UNIT_PRICE, NEGATIVE_QUANTITY
 from retail_assets.shops.rules import InvoiceRules
 from retail_assets.shops.shop import INVOICE_COLUMNS, Shop
 

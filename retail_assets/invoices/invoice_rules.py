@@ -5,32 +5,20 @@ from pyspark.sql import functions as F
 
 from retail_assets.invoices.countries import ISO_CODES
 from retail_assets.invoices.written_values import moment, present, price, whole_number, worth
+from retail_assets.shops.reasons import (
+    INVALID_INVOICE_DATE,
+    INVALID_INVOICE_NO,
+    INVALID_QUANTITY,
+    INVALID_UNIT_PRICE,
+    LARGEST_QUANTITY,
+    MALFORMED_LINE,
+    MISSING_STOCK_CODE,
+    NEGATIVE_QUANTITY,
+)
 from retail_assets.shops.rules import InvoiceRules, whole
-
-MALFORMED_LINE = "malformed_line"
-INVALID_INVOICE_NO = "invalid_invoice_no"
-MISSING_STOCK_CODE = "missing_stock_code"
-INVALID_QUANTITY = "invalid_quantity"
-INVALID_UNIT_PRICE = "invalid_unit_price"
-INVALID_INVOICE_DATE = "invalid_invoice_date"
-NEGATIVE_QUANTITY = "negative_quantity"
-
-# A million units at the highest price that DECIMAL(12,3) holds is what DECIMAL(18,3) holds of a line's total; the
-# largest real quantity is 80,995.
-LARGEST_QUANTITY = 1_000_000
 
 LARGEST_LINE = 10**15
 """Pounds: what DECIMAL(18,3) cannot hold any more."""
-
-REASONS = {
-    MALFORMED_LINE: "The line is no row of the file's table: ragged, broken quotes, or undecodable",
-    INVALID_INVOICE_NO: "Not as the shop's invoice numbers are written",
-    MISSING_STOCK_CODE: "No stock code",
-    INVALID_QUANTITY: f"Not a whole number, 0, or beyond {LARGEST_QUANTITY:,}",
-    INVALID_UNIT_PRICE: "Not a number of at most three decimals, or negative",
-    INVALID_INVOICE_DATE: "Not a date, or not the day of its drop",
-    NEGATIVE_QUANTITY: "Negative without being a cancellation",
-}
 
 UNSPECIFIED = "Unspecified"
 """What the published file writes where the country is not known; a line that lacks it is no less a sale."""

@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.invoices.invoice_rules import REASONS, read_rows
+from retail_assets.invoices.invoice_rules import read_rows
 from retail_assets.invoices.raw_invoices import RawInvoices
 from retail_assets.lakehouse.checks import WARN, Audit, Evidence, Verdict, check, nothing_to_judge
 from retail_assets.lakehouse.contracts import (
@@ -22,6 +22,7 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import daily, same_window
+from retail_assets.shops.reasons import REASONS
 from retail_assets.shops.rules import InvoiceRules
 from retail_assets.shops.shop import Shop
 

@@ -54,6 +54,14 @@ def tables_in(path: Path, name: str, layout: SourceLayout, scratch: Path, stem: 
     return Found([Table(str(path), name, str(path))], [])
 
 
+def cell_tables(path: Path) -> Iterator[CellTable]:
+    """The tables of a workbook or a Parquet file. Raises DropRefused, now or in the middle, for what cannot be read."""
+    if kind_of(path.name) == ".parquet":
+        yield _parquet(path)
+    else:
+        yield from (table for _, table in _sheets(path))
+
+
 def kind_of(name: str) -> str | None:
     """The ending of a file's name, if a history can come in such a file; the longest that fits."""
     return max((ending for ending in FORMATS if name.lower().endswith(ending)), key=len, default=None)

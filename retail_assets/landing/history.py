@@ -28,6 +28,9 @@ from retail_assets.partitions.calendar import Calendar, current_day
 Progress = Callable[[str, int], None]
 """Called now and then with the name of the file being read and the rows landed so far, of all files."""
 
+LooksUsable = Callable[[Table], None]
+"""Called with each table before it is split; raises DropRefused for one that should not land."""
+
 
 @dataclass(frozen=True)
 class Landed:
@@ -58,6 +61,7 @@ def land(
     today: date | None = None,
     consent: Consent = NONE_GIVEN,
     keep_days: int = KEPT_DAYS,
+    looks_usable: LooksUsable | None = None,
 ) -> Landed:
     """Split the files into drops `<source>_YYYY-MM-DD.csv`, replacing the days' drops of earlier landings.
 
@@ -74,12 +78,13 @@ def land(
 
     Raises DropRefused, naming the file and the remedy, for a file that is no such table, in which no date can be read
     or the order of day and month cannot be told, for a zone that holds generated data or cannot be written to, and for
-    what `consent` is not given to; SettingError for a calendar that is spoilt. Then nothing has changed.
+    what `consent` is not given to or `looks_usable` refuses; SettingError for a calendar that is spoilt. Then nothing
+    has changed.
     """
     today = today or current_day()
     directory = UPath(zone.directory(layout.name))
     try:
-        return _landed(files, zone, directory, layout, progress, today, consent, keep_days)
+        return _landed(files, zone, directory, layout, progress, today, consent, keep_days, looks_usable)
     except ZoneRefused as refusal:
         raise DropRefused(refusal.path, refusal.problem, refusal.remedy) from None
     except OSError as problem:
@@ -98,6 +103,7 @@ def _landed(
     today: date,
     consent: Consent,
     keep_days: int,
+    looks_usable: LooksUsable | None,
 ) -> Landed:
     if (directory / MANIFEST).exists():
         raise DropRefused(
@@ -114,6 +120,8 @@ def _landed(
                 headers.append(inspect(table.path, layout))
         for table, header in zip(found.tables, headers, strict=True):
             with _named(table):
+                if looks_usable:
+                    looks_usable(table)
                 _split(table, header, layout, staged, today, progress)
         given.must_be_complete()
         if not staged.days:

@@ -1,27 +1,48 @@
 """The sources that this installation knows."""
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 
 from retail_assets import customers, dashboards, invoices, olist, quality, wdi
 from retail_assets.lakehouse.found_tables import results_in, tables_in
 from retail_assets.landing.drops import LandingZone
+from retail_assets.olist.landing import land as land_olist
 from retail_assets.olist.source import OLIST
-from retail_assets.settings import Settings
+from retail_assets.settings import SettingError, Settings
+from retail_assets.shops.description import find, shops_in
+from retail_assets.shops.keys import DescriptionError
 from retail_assets.shops.shop import Shop
+from retail_assets.sources.landings import land_shop, land_tables
 from retail_assets.sources.online_retail import ONLINE_RETAIL
 from retail_assets.sources.source import Source
+from retail_assets.wdi.landing import land as land_wdi
 from retail_assets.wdi.source import COUNTRIES, INDICATORS, WDI
 
 
 def shop_source(shop: Shop) -> Source:
     """The source that a shop is: all tables of invoices, and of customers."""
     tables = tables_in(invoices, customers, dashboards)
-    return Source(shop, tables, results_in(quality), {"raw_invoices": shop.name}, frozenset({"customer_id"}))
+    return Source(
+        shop,
+        tables,
+        results_in(quality),
+        {"raw_invoices": shop.name},
+        frozenset({"customer_id"}),
+        partial(land_shop, shop),
+    )
 
 
 def known_sources(settings: Settings) -> Mapping[str, Source]:
-    """Every source by its name, whether or not anything of it has landed."""
-    every = (shop_source(ONLINE_RETAIL), marketplace(), statistics())
+    """Every source by its name, whether or not anything of it has landed: the shop that comes with the package, those
+    that the user described, and what is more than a shop. Raises SettingError for a description that cannot be gone by.
+    """
+    described = Path(settings.shops)
+    try:
+        shops = [find(name, described) for name in dict.fromkeys([ONLINE_RETAIL.name, *shops_in(described)])]
+    except DescriptionError as problem:
+        raise SettingError(str(problem)) from None
+    every = [*map(shop_source, shops), marketplace(), statistics()]
     return {source.name: source for source in every}
 
 
@@ -46,6 +67,7 @@ def marketplace() -> Source:
         results_in(quality),
         {f"raw_{table}": f"{OLIST.name}/{table}" for table in (*facts, *references)},
         frozenset({"customer_id", "customer_unique_id"}),
+        partial(land_tables, land_olist),
         OLIST.terms,
     )
 
@@ -53,4 +75,5 @@ def marketplace() -> Source:
 def statistics() -> Source:
     """The World Development Indicators."""
     arrives = {"indicators": INDICATORS.name, "raw_countries": COUNTRIES.name}
-    return Source(WDI, tables_in(wdi), results_in(quality), arrives, frozenset(), WDI.terms)
+    lands = partial(land_tables, land_wdi)
+    return Source(WDI, tables_in(wdi), results_in(quality), arrives, frozenset(), lands, WDI.terms)
