@@ -37,7 +37,7 @@ from retail_assets.lakehouse.contracts import (
     ratio,
 )
 from retail_assets.lakehouse.layers import GOLD
-from retail_assets.lakehouse.table import table
+from retail_assets.lakehouse.table import Built, table
 from retail_assets.partitions.cadence import all_of_it, monthly, months_so_far, preceding, same_window
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -176,7 +176,6 @@ def _without_inhabitants(known: bool) -> Column:
 @check(
     "Every country that revenue came from has figures of its inhabitants, but for names that are known to be none",
     measures={
-        "matched": lambda: F.count("population"),
         "lost": lambda: F.coalesce(F.sum(F.when(_without_inhabitants(known=False), F.col("revenue"))), F.lit(0)),
         "names": lambda: F.array_sort(F.collect_set(F.when(_without_inhabitants(known=False), F.col("country")))),
         "no_country": lambda: F.coalesce(F.sum(F.when(_without_inhabitants(known=True), F.col("revenue"))), F.lit(0)),
@@ -186,9 +185,9 @@ def _without_inhabitants(known: bool) -> Column:
 )
 def countries_matched(month: Evidence) -> Verdict:
     """Revenue that falls out of the join with figures of inhabitants."""
-    if not month.total("matched"):
+    if not month.found("economies"):
         return nothing_to_judge("No figures of inhabitants have landed")
-    lost, names = month.total("lost"), month.measures["names"]
+    lost, names = month.total("lost"), month.measures["names"] or []
     told = f"{lost} of revenue is of {len(names)} names without figures of inhabitants: {', '.join(names[:5])}"
     metadata = {"revenue_of_no_country": str(month.total("no_country"))}
     return Verdict.within(len(names), told if names else "", upper=0, metadata=metadata)
@@ -260,7 +259,8 @@ def _revenue_of_the_month(audit: Audit) -> DataFrame:
 )
 def build(
     transactions: DataFrame, activity: DataFrame, rfm: DataFrame, economies: DataFrame | None, window: PartitionWindow
-) -> DataFrame:
+) -> Built:
     """The window's months; the month and the year before them are read for growth only."""
     every = geo_metrics(of_months(transactions, window.days, (0, 1, 12)), activity, rfm, economies)
-    return every.filter(F.col("snapshot_month").isin([F.lit(month) for month in window.days]))
+    wanted = every.filter(F.col("snapshot_month").isin([F.lit(month) for month in window.days]))
+    return Built(wanted, findings={"economies": dict.fromkeys(window.keys, economies is not None)})
