@@ -1,7 +1,7 @@
 """Lands files of sources that have several tables: which table a file is of, its columns say."""
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -76,6 +76,14 @@ class TablesLanding:
                     staged.undated += max(0, int((~dated).sum()) - malformed)
                     if self.progress:
                         self.progress(file.name, staged.rows)
+
+    def add_days_without_rows(self, table: str, days: Collection[date]) -> None:
+        """Drops of the header alone for those of the days that have no rows, and of which no drop lies there."""
+        staged, file = self.staged[table], self.tables[table][0]
+        lying = {drop.day for drop in self.zone.listed(self.layouts[table].name)[0]}
+        shape = staged.shape(inspect(file.path, self.layouts[table]))
+        for day in sorted(set(days) - staged.days - lying):
+            staged.add_day_without_rows(shape, day, file.name)
 
     def deliver(self, table: str) -> None:
         """Hand all rows of the table's files to its staging, as one delivery that stands for the whole table."""

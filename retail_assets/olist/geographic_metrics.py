@@ -21,7 +21,7 @@ from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.measures import summed
 from retail_assets.lakehouse.table import table
 from retail_assets.lakehouse.written_values import written_real
-from retail_assets.olist.months_so_far import in_month, mean_of, months_of, so_far
+from retail_assets.olist.months_so_far import in_month, mean_of, months_of, number_of_rows, so_far, sums_so_far
 from retail_assets.olist.orders import Orders
 from retail_assets.olist.orders_master import OrdersMaster
 from retail_assets.olist.raw_geolocation import RawGeolocation
@@ -152,14 +152,16 @@ def _degrees(total: str) -> Column:
 
 def _of_orders(audit: Audit) -> DataFrame:
     """Orders so far, placed and delivered, and their value: found month by month."""
-    placed = audit.inputs["orders"].groupBy("purchase_month").agg(F.count("*").alias("orders"))
+    placed = audit.inputs["orders"].groupBy("purchase_month").agg(number_of_rows().alias("orders"))
     delivered = (
         audit.inputs["delivered"]
         .groupBy("purchase_month")
-        .agg(F.count("*").alias("delivered_orders"), F.sum("order_total_value").alias("revenue"))
+        .agg(number_of_rows().alias("delivered_orders"), F.sum("order_total_value").alias("revenue"))
     )
-    every = so_far(placed.join(delivered, "purchase_month", "left"), audit.partitions()).groupBy("snapshot_month")
-    return every.agg(*(F.sum(name).alias(name) for name in ("orders", "delivered_orders", "revenue")))
+    of = audit.partitions()
+    return sums_so_far(placed, of, "orders").join(
+        sums_so_far(delivered, of, "delivered_orders", "revenue"), "snapshot_month", "left"
+    )
 
 
 @check(

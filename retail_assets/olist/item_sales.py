@@ -19,7 +19,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
 )
 from retail_assets.lakehouse.measures import summed
-from retail_assets.olist.months_so_far import in_month, mean_of, so_far
+from retail_assets.olist.months_so_far import in_month, mean_of, so_far, sums_so_far
 from retail_assets.olist.order_items import OrderItems
 from retail_assets.olist.order_reviews import OrderReviews
 from retail_assets.partitions.cadence import months_so_far
@@ -121,8 +121,7 @@ def _of_items(audit: Audit) -> DataFrame:
             money(F.sum(F.when(sold, F.col("freight_value")))).alias("freight_value"),
         )
     )
-    sums = [F.sum(name).alias(name) for name in ("ordered_units", "units", "revenue", "freight_value")]
-    return so_far(of_months, audit.partitions()).groupBy("snapshot_month").agg(*sums)
+    return sums_so_far(of_months, audit.partitions(), "ordered_units", "units", "revenue", "freight_value")
 
 
 def all_items() -> TableCheck:

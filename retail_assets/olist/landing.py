@@ -96,6 +96,8 @@ def land(
             purchases.read(landing)
         for table in (table for table in landing.tables if table in FACTS and table != "orders"):
             landing.split(table, purchases.of(table), purchases.first)
+            # A month of orders without a row says so, or it would be waited for.
+            landing.add_days_without_rows(table, purchases.months)
         for table in (table for table in landing.tables if table in REFERENCES):
             landing.deliver(table)
         months = landing.staged["orders"].days if "orders" in landing.staged else set()
@@ -119,6 +121,11 @@ class _Purchases:
     def first(self) -> int:
         """The first month of all; without any the present one."""
         return min((month for month in self._months.values() if month), default=self._today.replace(day=1).toordinal())
+
+    @property
+    def months(self) -> set[date]:
+        """All there are."""
+        return {date.fromordinal(month) for month in set(self._months.values()) if month}
 
     def of_orders(self, header: Header, block: Block) -> np.ndarray:
         """The months of orders, which are remembered."""

@@ -17,6 +17,16 @@ def so_far(monthly: DataFrame, of: DataFrame) -> DataFrame:
     return monthly.join(F.broadcast(of), F.col("purchase_month") <= F.col("snapshot_month"))
 
 
+def number_of_rows() -> Column:
+    """As F.count("*") has it, but as something that could be NULL: counts alone Sail (0.7.2) cannot add up `so_far`."""
+    return F.sum(F.lit(1))
+
+
+def sums_so_far(monthly: DataFrame, of: DataFrame, *amounts: str) -> DataFrame:
+    """Of every snapshot of `of`, the sums of amounts over all rows with a `purchase_month` by then."""
+    return so_far(monthly, of).groupBy("snapshot_month").agg(*(F.sum(name).alias(name) for name in amounts))
+
+
 def in_month(amount: str) -> Column:
     """Of rows `so_far`, the sum of a column over the snapshot's own month alone."""
     own = F.when(F.col("purchase_month") == F.col("snapshot_month"), F.col(amount))
