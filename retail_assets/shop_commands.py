@@ -66,8 +66,8 @@ def new(
         if is_terminal() and (asked := _asked(proposal)):
             proposal = propose(looks, title or name, given | asked)
         text = toml(proposal)
-        described = described_by(text, path)
-        lines = _understood(files, described)
+        with Console(stderr=True).status("Reading …"):
+            lines = _understood(files, described_by(text, path))
     except (DropRefused, DescriptionError, NothingToPropose) as refusal:
         raise Refusal(str(refusal)) from None
     path.parent.mkdir(parents=True, exist_ok=True)
