@@ -73,7 +73,7 @@ def quality(transactions: DataFrame, quarantined: DataFrame) -> DataFrame:
     """Per month: rows clean, exact duplicates dropped, rows quarantined; landed is the sum of the three."""
     month = F.trunc("invoice_date", "MM").alias("month")
     clean = transactions.groupBy(month).agg(
-        F.count("*").alias("clean"),
+        F.count_if(F.col("landed_rows") > 0).alias("clean"),
         F.sum(F.greatest(F.col("landed_rows") - 1, F.lit(0))).alias("duplicates"),
         F.count_if("is_outlier").alias("outliers"),
         F.count_if((F.col("line_type") == "product") & F.col("customer_id").isNull()).alias("without_customer"),
