@@ -340,6 +340,7 @@ def test_dagster_yaml_gives_one_run_one_writer_per_table_and_no_multiplied_retri
         assert concurrency.run_queue_config.max_concurrent_runs == 1
         assert instance.run_monitoring_enabled
         assert instance.run_retries_enabled
+        assert instance.run_coordinator.dequeue_interval_seconds == 1
         assert instance.run_retries_max_retries == 1
         assert instance.run_retries_retry_on_asset_or_op_failure is False
         assert instance.telemetry_enabled is False
