@@ -46,7 +46,7 @@ FIRST_DAY, LAST_DAY = "retail/first_day", "retail/last_day"
 """On the run: of the days that it was asked for."""
 
 _OP = "make_days_and_what_follows"
-_LOOKS_EVERY = 5.0
+_LOOKS_EVERY = 1.0
 """Seconds between two looks whether another main job is done."""
 
 
