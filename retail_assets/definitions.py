@@ -1,11 +1,12 @@
 """What Dagster loads. Only wires: tables and resources, the same in both deployments."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from dagster import (
+    AssetKey,
     AssetsDefinition,
     AssetSpec,
     Definitions,
@@ -52,7 +53,8 @@ def build_definitions(settings: Settings) -> Definitions:
     stored = [table for source, _ in sources for table in source.stored]
     maintenance = maintenance_job(settings, [table.key for table in stored])
     pyspark = pyspark_resource(settings)
-    assets = [*(asset for each in sources for asset in assets_of(*each, settings)), pipeline_metrics_asset()]
+    keys = {table.key for table in stored}
+    assets = [*(asset for each in sources for asset in assets_of(*each, settings, keys)), pipeline_metrics_asset()]
     id_columns = frozenset[str]().union(*(source.id_columns for source, _ in sources))
     inboxes = [inbox for source, _ in sources for inbox in source.inboxes(settings)]
     catch_up = catch_up_jobs(settings, inboxes, lambda: definitions)
@@ -87,7 +89,7 @@ def build_definitions(settings: Settings) -> Definitions:
             ),
             "step_launcher": step_launcher(settings),
         },
-        jobs=[*governance(settings, stored, id_columns), *catch_up.values(), maintenance],
+        jobs=[*governance(settings, stored, id_columns), *catch_up, maintenance],
         schedules=[month_end(settings), maintenance_schedule(maintenance)],
         sensors=[
             *arrival_sensors(settings, inboxes, catch_up),
@@ -102,10 +104,13 @@ def build_definitions(settings: Settings) -> Definitions:
     return definitions
 
 
-def assets_of(source: Source, calendar: Calendar, settings: Settings) -> list[AssetsDefinition | AssetSpec]:
-    """A source's tables, each with what makes it by itself and a freshness policy, and its table of results."""
+def assets_of(
+    source: Source, calendar: Calendar, settings: Settings, keys: Collection[AssetKey]
+) -> list[AssetsDefinition | AssetSpec]:
+    """A source's tables, each with what makes it by itself and a freshness policy, and its table of results. `keys`: of
+    the tables of all sources."""
     results = source.results
-    tables = (table.asset(calendar, results.contract) for table in source.until(calendar.last_day).tables)
+    tables = (table.asset(calendar, results.contract, keys) for table in source.until(calendar.last_day).tables)
     return [*with_freshness((automated(table, settings) for table in tables), calendar), results.asset()]
 
 
@@ -136,21 +141,18 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
 
 def catch_up_jobs(
     settings: Settings, inboxes: Sequence[Inbox], definitions: Callable[[], Definitions]
-) -> dict[str, JobDefinition]:
-    """Of each directory of the landing zone the job that makes what has arrived there, and what follows from it;
-    locally, where one process makes all tables."""
-    if settings.databricks:
-        return {}
-    return {inbox.source: catch_up_job(settings, inbox, definitions) for inbox in inboxes}
+) -> list[JobDefinition]:
+    """The job that makes what has arrived, and what follows from it; locally, where one process makes all tables."""
+    return [catch_up_job(settings, inboxes, definitions)] if settings.deployment == "local" else []
 
 
 def arrival_sensors(
-    settings: Settings, inboxes: Sequence[Inbox], catch_up: Mapping[str, JobDefinition]
+    settings: Settings, inboxes: Sequence[Inbox], catch_up: Sequence[JobDefinition]
 ) -> list[SensorDefinition]:
-    """The sensor of each directory of the landing zone; none where only the cluster can list it."""
+    """The sensor of each directory in the landing zone; none where only the cluster can list it."""
     if settings.only_cluster_sees_landing:
         return []
-    return [arrival_sensor(settings, inbox, catch_up.get(inbox.source)) for inbox in inboxes]
+    return [arrival_sensor(settings, inbox, next(iter(catch_up), None)) for inbox in inboxes]
 
 
 def governance(

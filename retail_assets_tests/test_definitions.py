@@ -273,8 +273,7 @@ def test_governance_is_a_job_where_there_is_a_catalog(tmp_path):
         {job.name for job in build_definitions(Settings.read(variables)).jobs or []}
         for variables in (environment(tmp_path), HOST, CLUSTER)
     ]
-    everywhere = {"maintenance"}
-    assert jobs == [everywhere, *[everywhere | {"unity_catalog_governance"}] * 2]
+    assert jobs == [{"catch_up", "maintenance"}, *[{"maintenance", "unity_catalog_governance"}] * 2]
 
 
 def test_drops_are_looked_for_where_this_machine_sees_them(tmp_path):

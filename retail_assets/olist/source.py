@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from retail_assets.lakehouse.contracts import Elsewhere
 from retail_assets.landing.drops import LandingZone
 from retail_assets.partitions.calendar import yesterday
 
@@ -17,6 +18,7 @@ class Marketplace:
     """ISO 4217."""
     terms: str
     """Under which the data may be used, and whose they are."""
+    elsewhere: Elsewhere = ()
     last_day: date | None = None
     """Where its calendar ends; without it, it goes on to yesterday."""
 

@@ -105,7 +105,7 @@ class _Watch:
             compared = {day: contents(by_day.get(day, [])) for day in to_compare(memory, look, known, self.rules)}
             memory, asked = decide(memory, replace(look, contents=compared), known, self.rules)
         return SensorResult(
-            run_requests=[request(run) if self.rules.gaps else _of_range(run) for run in asked],
+            run_requests=[request(self.inbox.table, run) if self.rules.gaps else _of_range(run) for run in asked],
             cursor=memory.cursor(),
             skip_reason=None if asked else _why_nothing(self.inbox, drops, look, memory),
         )

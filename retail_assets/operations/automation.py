@@ -43,9 +43,9 @@ from retail_assets.operations.main_job_lock import is_under_way
 from retail_assets.operations.planned_runs import next_run, without_blocked
 from retail_assets.operations.planning import (
     Graph,
-    Landed,
     Request,
     arrivals_since,
+    as_it_was_made,
     is_monthly,
     looked_back,
     tried,
@@ -75,20 +75,12 @@ class Plan:
     ) -> None:
         self._graph, self._instance, self.under_way = graph, instance, under_way
         self._past = looked_back(graph, instance, _stored(places.tables))
-        roots = {key: _as_made(under_way.get(key, set())) for key in graph.assets if not list(graph.parents(key))}
+        roots = {key: as_it_was_made(under_way.get(key, set())) for key in graph.roots}
         self.due = what_is_due(graph, self._past, arrivals_since(self._past, roots), Request())
 
     def tried(self, key: AssetKey) -> set[str]:
         """See `planning.tried`."""
         return tried(self._graph, self._instance, self._past, key, self.due.get(key, []))
-
-
-def _as_made(under_way: set[str]) -> Landed:
-    """A table that reads nothing of the lakehouse is as it was last made; what is about to be made, is due.
-
-    Of days in between that were never made, the planner says the same: they failed, and what reads them waits.
-    """
-    return lambda made: (under_way, max({*made, *under_way}, default=None))
 
 
 async def _plan(view: AssetGraphView, places: Places) -> Plan:

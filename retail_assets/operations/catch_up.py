@@ -29,7 +29,16 @@ from retail_assets.operations.binding import Places
 from retail_assets.operations.main_job import Observer, Summary, TableSummary, run_main_job
 from retail_assets.operations.main_job_lock import AlreadyRunning
 from retail_assets.operations.planned_runs import PlannedRun
-from retail_assets.operations.planning import Graph, Landed, Partition, Past, Request, is_monthly, tried
+from retail_assets.operations.planning import (
+    Graph,
+    Landed,
+    Partition,
+    Past,
+    Request,
+    as_it_was_made,
+    is_monthly,
+    tried,
+)
 from retail_assets.operations.warm_up import warm_up
 from retail_assets.settings import Settings
 
@@ -41,28 +50,26 @@ _LOOKS_EVERY = 5.0
 """Seconds between two looks whether another main job is done."""
 
 
-def request(asked: Asked) -> RunRequest:
-    """The run that makes the days, which need not follow each other, and what follows from them."""
-    config = {"ops": {_OP: {"config": {"days": list(asked.days)}}}}
+def request(table: AssetKey, asked: Asked) -> RunRequest:
+    """The run that makes the table's days, which need not follow each other, and what follows from them."""
+    config = {"ops": {_OP: {"config": {"table": table.to_user_string(), "days": list(asked.days)}}}}
     return RunRequest(asked.key, config, tags={FIRST_DAY: asked.days[0], LAST_DAY: asked.days[-1]})
 
 
-def catch_up_job(settings: Settings, inbox: Inbox, definitions: Callable[[], Definitions]) -> JobDefinition:
-    """The job of the source's arrivals. `definitions` are asked for when it runs: the job is a part of them."""
+def catch_up_job(settings: Settings, inboxes: Sequence[Inbox], definitions: Callable[[], Definitions]) -> JobDefinition:
+    """The job of all arrivals. `definitions` are asked for when it runs: the job is a part of them."""
+    by_table = {inbox.table.to_user_string(): inbox for inbox in inboxes}
 
-    @op(name=_OP, config_schema={"days": [str]})
+    @op(name=_OP, config_schema={"table": str, "days": [str]})
     def make(context: OpExecutionContext) -> None:
-        days = frozenset(context.op_config["days"])
-        again = PARENT_RUN_ID_TAG in context.run.tags  # the run before it was killed
-        summary = _made(
-            settings, _Arrival(inbox, context.instance, days, again), definitions(), _Told(context.log.info)
-        )
+        asked, again = context.op_config, PARENT_RUN_ID_TAG in context.run.tags  # the run before it was killed
+        arrival = _Arrival(by_table[asked["table"]], context.instance, frozenset(asked["days"]), again)
+        summary = _made(settings, arrival, definitions(), _Told(context.log.info))
         for failure in summary.failures:  # of runs that are told of by themselves
             context.log.warning(failure)
 
     @job(
-        name=f"{inbox.source.replace('/', '_')}_catch_up",
-        description=f"Makes days of {inbox.table.to_user_string()} and all that follows from them, in one process.",
+        description="Makes days whose drops have arrived and all that follows from them, in one process.",
         executor_def=in_process_executor,
     )
     def catch_up() -> None:
@@ -80,24 +87,25 @@ class _Arrival:
     days: Collection[str]
     again: bool
 
-    @property
-    def landed(self) -> Mapping[AssetKey, Landed]:
-        """For the planner: nothing has landed but these days."""
+    def landed(self, graph: Graph) -> dict[AssetKey, Landed]:
+        """For the planner: nothing has landed but these days; what else reads the landing zone, is as it was made."""
         arrived = Arrived(self.inbox.by_day(self.inbox.zone.drops(self.inbox.source)))
         differing = arrived.landed(lambda made: ingested(self.instance, made))
 
         def landed(made: Mapping[str, int]) -> tuple[set[str], str | None]:
             return differing(made)[0] & set(self.days), max({*made, *self.days})
 
-        return {self.inbox.table: landed}
+        as_made = {key: as_it_was_made(()) for key in graph.roots}
+        return {**as_made, self.inbox.table: landed}
 
     def others(self, graph: Graph, past: Past, due: Mapping[AssetKey, Sequence[str]]) -> set[Partition]:
         """What is due for another reason, and not for the first time: days that failed, or what failed after them. It
         waits until what it reads has changed; as under automation."""
-        found = {(self.inbox.table, day) for day in due.get(self.inbox.table, []) if day not in self.days}
+        days = {self.inbox.table: self.days}
+        found = {(key, p) for key in graph.roots for p in due.get(key, []) if p not in days.get(key, ())}
         if self.again:
             return found
-        read = ((key, partitions) for key, partitions in due.items() if key != self.inbox.table)
+        read = ((key, partitions) for key, partitions in due.items() if key not in graph.roots)
         return found | {(key, p) for key, ps in read for p in tried(graph, self.instance, past, key, ps)}
 
 
@@ -111,7 +119,7 @@ def _made(settings: Settings, arrival: _Arrival, definitions: Definitions, obser
             return run_main_job(
                 definitions,
                 arrival.instance,
-                arrival.landed,
+                arrival.landed(graph),
                 asked,
                 observer,
                 warm_up=lambda partitions: warm_up(settings, partitions),

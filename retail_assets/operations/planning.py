@@ -75,6 +75,11 @@ class Graph:
         self._partitions = {key: every[self.partitions_def(key)] for key in self.assets}
         self._reads: dict[tuple[AssetKey, AssetKey], dict[str, slice]] = {}
 
+    @cached_property
+    def roots(self) -> list[AssetKey]:
+        """The tables that read nothing of the lakehouse."""
+        return [key for key in self.assets if not any(self.parents(key))]
+
     def partitions_def(self, key: AssetKey) -> TimeWindowPartitionsDefinition:
         """How the table is partitioned."""
         found = self.assets[key].partitions_def
@@ -232,6 +237,14 @@ def what_is_due(
 
 _NO_END = str(date.max)
 """Up to where a table can be made that reads only what has no history."""
+
+
+def as_it_was_made(under_way: Collection[str]) -> Landed:
+    """Of a table that reads nothing of the lakehouse: it is as it was last made; what is about to be made, is due.
+
+    Of days in between that were never made, the planner says the same: they failed, and what reads them waits.
+    """
+    return lambda made: (set(under_way), max({*made, *under_way}, default=None))
 
 
 def _newest(graph: Graph, arrived: Mapping[AssetKey, tuple[set[str], str | None]]) -> dict[AssetKey, str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date
 
+from retail_assets.lakehouse.contracts import Elsewhere
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.partitions.calendar import yesterday
@@ -27,6 +28,8 @@ class Shop:
     closed: ClosedDays
     rules: InvoiceRules = field(default_factory=InvoiceRules)
     """What its invoice lines mean."""
+    elsewhere: Elsewhere = ()
+    """What its tables read of other sources' tables."""
     last_day: date | None = None
     """Where its calendar ends; drops of later days are left alone. Without it, it goes on to yesterday."""
 

@@ -1,10 +1,13 @@
 """The sources that this installation knows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from retail_assets import customers, dashboards, invoices, olist, quality, wdi
+from retail_assets.invoices.economies import Economies
+from retail_assets.lakehouse.contracts import of_source
 from retail_assets.lakehouse.found_tables import results_in, tables_in
 from retail_assets.landing.drops import LandingZone
 from retail_assets.olist.landing import land as land_olist
@@ -16,13 +19,15 @@ from retail_assets.shops.shop import Shop
 from retail_assets.sources.landings import land_shop, land_tables
 from retail_assets.sources.online_retail import ONLINE_RETAIL
 from retail_assets.sources.source import Source
+from retail_assets.wdi.country_indicators import CountryIndicators
 from retail_assets.wdi.landing import land as land_wdi
 from retail_assets.wdi.source import COUNTRIES, INDICATORS, WDI
 
 
 def shop_source(shop: Shop) -> Source:
     """The source that a shop is: all tables of invoices, and of customers."""
-    tables = tables_in(invoices, customers, dashboards)
+    tables, economies = tables_in(invoices, customers, dashboards), of_source(CountryIndicators, WDI.name)
+    shop = replace(shop, elsewhere=((Economies, economies),))
     return Source(
         shop,
         tables,

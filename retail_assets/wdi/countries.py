@@ -3,13 +3,13 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.iso_codes import ISO_CODES
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import Contract, Day, Flag, Text, column, partition, row_rule
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.measures import counted
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import WHOLE, same_window, whole
-from retail_assets.wdi.iso_codes import ISO_CODES
 from retail_assets.wdi.raw_countries import RawCountries
 
 INCOME_GROUPS = ["Low income", "Lower middle income", "Upper middle income", "High income"]

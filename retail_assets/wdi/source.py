@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 
+from retail_assets.lakehouse.contracts import Elsewhere
 from retail_assets.landing.layout import SourceLayout
 
 
@@ -16,6 +17,7 @@ class Statistics:
     """Under which the data may be used, and whose they are."""
     currency: str | None = None
     """Amounts are in US dollars; which are amounts, the indicators say."""
+    elsewhere: Elsewhere = ()
     last_day: date | None = None
 
 

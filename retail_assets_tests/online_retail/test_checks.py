@@ -38,6 +38,7 @@ from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.invoices.daily_counts import DailyCounts, daily_counts
 from retail_assets.invoices.daily_metrics import DailyMetrics, daily_metrics
 from retail_assets.invoices.day_anomalies import ANOMALIES
+from retail_assets.invoices.economies import Economies
 from retail_assets.invoices.geo_metrics import GeoMetrics, geo_metrics
 from retail_assets.invoices.monthly_activity import MonthlyActivity, monthly_activity
 from retail_assets.invoices.product_affinities import ProductAffinities
@@ -56,7 +57,7 @@ from retail_assets.lakehouse.checks import (
     TableCheck,
     Verdict,
 )
-from retail_assets.lakehouse.contracts import Contract, conform, partition_column, unique_key
+from retail_assets.lakehouse.contracts import Contract, conform, partition_column, table_name, unique_key
 from retail_assets.lakehouse.evaluation import PartitionEvaluation
 from retail_assets.lakehouse.judging import Judged, judge
 from retail_assets.lakehouse.path_tables import PathTables
@@ -393,6 +394,8 @@ FAULTS = [
     Fault("geo_metrics", "contract", "more than all", changed(revenue_share=1.01), broken("revenue_share_in_range")),
     Fault("geo_metrics", "contract", "country twice", repeated(revenue=0, returns_value=0, units=0), REPEATED),
     Fault("geo_metrics", "reconciliation", "revenue", more(revenue=MILLI)),
+    Fault("geo_metrics", "countries_matched", "a name of no economy", changed(country="Atlantis", population=None),
+          told="is of 1 names without figures of inhabitants: Atlantis"),
     Fault("geo_metrics", "reconciliation", "returns", more(returns_value=MILLI)),
     Fault("geo_metrics", "reconciliation", "units", more(units=-1)),
     Fault("geo_metrics", "reconciliation", "country lost", without()),
@@ -509,17 +512,28 @@ def rule(product: dict[str, Any]) -> dict[str, Any]:
     return {"snapshot_month": product["snapshot_month"], **sides, **counts, **shares}
 
 
+class ByTable(dict[Any, Rows]):
+    """Rows by the name of their contract's table, whoever's it is; none of tables that were not made."""
+
+    def __setitem__(self, contract: type[Contract], rows: Rows) -> None:
+        super().__setitem__(table_name(contract)[1], rows)
+
+    def __getitem__(self, contract: type[Contract]) -> Rows:
+        return self.get(table_name(contract)[1], [])
+
+
 @dataclass(frozen=True)
 class Made:
     """What all tables hold when nothing is wrong."""
 
-    rows: dict[type[Contract], Rows]
+    rows: ByTable
     spark: SparkSession
 
 
 @pytest.fixture(scope="module")
 def made(spark: SparkSession) -> Made:
-    rows: dict[type[Contract], Rows] = {RawInvoices: [row for day in DAYS for row in landed_on(day)]}
+    rows = ByTable()
+    rows[RawInvoices] = [row for day in DAYS for row in landed_on(day)]
 
     def keep(contract: type[Contract], table: DataFrame) -> DataFrame:
         rows[contract] = [row.asDict() for row in conform(table, contract).collect()]
@@ -548,7 +562,10 @@ def made(spark: SparkSession) -> Made:
     segments = keep(CustomerSegments, customer_segments(rfm, champions, segment_models))
     rows[SegmentDrift] = [row for month in MONTHS for row in drift(month)]
     keep(SegmentSummary, segment_summary(segments))
-    keep(GeoMetrics, geo_metrics(clean, activity, rfm))
+    economies = frame(
+        spark, Economies, [{"country_code": "GBR", "year": 2009, "population": 62e6, "gdp_per_head": 4e4}]
+    )
+    keep(GeoMetrics, geo_metrics(clean, activity, rfm, economies))
     months = spark.createDataFrame([(month,) for month in MONTHS], "snapshot_month date")
     keep(MonthlyActivity, monthly_activity(clean, activity, months))
     products = keep(ProductMetrics, product_metrics(clean, RULES))
@@ -597,6 +614,7 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
         "problems": {},
         "days": days,
     }
+    findings |= {"economies": dict.fromkeys(map(str, keys), True)}
     findings |= {"differences": {}, "customers": {str(key): ENOUGH_FOR_MODELS for key in keys}}
     return [
         Sample(
@@ -683,6 +701,7 @@ def test_what_keeps_a_partition_from_being_published_and_what_only_warns():
         ("raw_invoices", "drops_as_expected"),
         ("quarantined_invoices", "quarantine_share"),
         *(("daily_counts", check.name) for check in ANOMALIES),
+        ("geo_metrics", "countries_matched"),
         ("churn_evaluation", "out_of_time_auc"),
         ("churn_evaluation", "better_than_recency"),
         ("churn_evaluation", "calibrated"),
@@ -761,7 +780,8 @@ def test_every_check_stores_what_it_saw_and_why_it_fails_in_figures(judged: Judg
 def test_of_a_partition_without_rows_every_check_says_what_it_saw(name: str):
     table = BY_NAME[name]
     findings: dict[str, Any] = {
-        name: {} for name in ("refused", "notes", "training_rows", "problems", "days", "differences", "customers")
+        name: {}
+        for name in ("refused", "notes", "training_rows", "problems", "days", "differences", "customers", "economies")
     }
     for check in table.checks:
         verdict = check.judge(

@@ -11,10 +11,14 @@ from pyspark.sql import functions as F
 from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.customers.snapshots import of_months
 from retail_assets.invoices.clean_transactions import CleanTransactions
+from retail_assets.invoices.countries import ECONOMIES as ECONOMIES_BY_NAME
+from retail_assets.invoices.countries import ISO_CODES, NO_COUNTRIES
 from retail_assets.invoices.customer_month_activity import CustomerMonthActivity, customer_month_activity
+from retail_assets.invoices.economies import Economies
 from retail_assets.invoices.geo_metrics import GeoMetrics, geo_metrics
 from retail_assets.invoices.monthly_activity import MonthlyActivity, monthly_activity
 from retail_assets.lakehouse.contracts import conform
+from retail_assets.partitions.cadence import WHOLE
 from retail_assets_tests.online_retail.frames import frame, sale
 
 JANUARY, FEBRUARY, MARCH, APRIL = (date(2011, month, 1) for month in range(1, 5))
@@ -205,3 +209,34 @@ def test_the_segment_mix_counts_the_months_customers_of_the_country(places: dict
     assert places[JANUARY, "France"].segment_mix == {"At Risk": 1, "Champions": 2}
     assert places[FEBRUARY, "EIRE"].segment_mix == {"At Risk": 1}
     assert places[FEBRUARY, "France"].segment_mix == {}
+
+
+ECONOMIES = [
+    {"country_code": "FRA", "year": 2009, "population": 64_000_000.0, "gdp_per_head": 40_000.0},
+    {"country_code": "FRA", "year": 2010, "population": 65_000_000.0, "gdp_per_head": None},
+    {"country_code": "FRA", "year": 2099, "population": 1.0, "gdp_per_head": 1.0},
+    {"country_code": "GBR", "year": 2009, "population": None, "gdp_per_head": 39_000.0},
+]
+
+
+def test_inhabitants_are_those_of_the_newest_year_so_far_that_has_a_figure(spark: SparkSession):
+    economies = frame(spark, Economies, [row | {"snapshot": WHOLE} for row in ECONOMIES])
+    made = geo_metrics(*inputs(spark, LINES), frame(spark, CustomerRfm, SEGMENTS), economies)
+    places = {(row.snapshot_month, row.country): row for row in conform(made, GeoMetrics).collect()}
+    france = places[JANUARY, "France"]
+    newest = max((row for row in ECONOMIES[:2] if row["year"] <= JANUARY.year), key=lambda row: row["year"])
+    assert (france.population, france.gdp_per_head) == (newest["population"], newest["gdp_per_head"])
+    per_million = float(france.revenue) / newest["population"] * 1_000_000
+    assert france.revenue_per_million_inhabitants == pytest.approx(per_million)
+    without = {country for (_, country), row in places.items() if row.population is None}
+    assert without == {"United Kingdom", "EIRE", "Unspecified", "Malta"}
+    assert {row.revenue_per_million_inhabitants for row in places.values() if row.population is None} == {None}
+
+
+def test_every_country_of_the_shop_that_has_inhabitants_is_an_economy_of_the_world_bank():
+    names = {*ISO_CODES, "Channel Islands"}
+    assert names <= set(ECONOMIES_BY_NAME)
+    assert {ECONOMIES_BY_NAME[name] for name in ("EIRE", "RSA", "USA", "Channel Islands", "DE")} == {
+        "IRL", "ZAF", "USA", "CHI", "DEU",
+    }  # fmt: skip
+    assert not set(NO_COUNTRIES) & set(ECONOMIES_BY_NAME)

@@ -159,13 +159,8 @@ def test_new_changed_and_gone_drops_are_asked_for_and_nothing_else(landing):
     landing.drop("2010-01-10", "2010-01-06")  # a closed day's drop comes late
     assert landing.tick() == []
     (request,) = landing.tick()
-    assert asked(request) == [
-        "2010-01-04",
-        "2010-01-06",
-        "2010-01-08",
-        "2010-01-09",
-        "2010-01-10",
-    ]  # the 9th was closed
+    # The 9th was closed.
+    assert asked(request) == ["2010-01-04", "2010-01-06", "2010-01-08", "2010-01-09", "2010-01-10"]
     landing.make(request)
     assert [landing.tick(), landing.tick()] == [[], []]
 

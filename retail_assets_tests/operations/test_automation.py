@@ -294,8 +294,8 @@ def test_the_schedule_looks_at_the_month_before_its_first(tmp_path):
         ledger.drop("2010-01-28", "2010-02-01")
         ledger.make({table: keys for table, keys in ledger.due().items() if table.path[-1] in DAILY})
         repository = build_definitions(ledger.settings).get_repository_def()
-        context = build_schedule_context(instance, datetime(2010, 2, 1, 6), repository_def=repository)
-        found = repository.get_schedule_def("month_end").evaluate_tick(context)
+        with build_schedule_context(instance, datetime(2010, 2, 1, 6), repository_def=repository) as context:
+            found = repository.get_schedule_def("month_end").evaluate_tick(context)
         assert found.run_requests is not None
         assert [request.tags["dagster/partition"] for request in found.run_requests] == ["2010-01-01"]
         assert AssetKey(["online_retail", "customer_rfm"]) in (found.run_requests[0].asset_selection or [])
