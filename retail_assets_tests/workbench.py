@@ -13,7 +13,7 @@ from retail_assets.operations.main_job import Observer, Summary, run_main_job
 from retail_assets.operations.planning import Request
 from retail_assets.settings import Settings
 from retail_assets.sources.arrivals import arrivals
-from retail_assets.sources.known import known_sources
+from retail_assets.sources.known import sources_at_work
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 
@@ -27,20 +27,22 @@ class Workbench:
         spark: SparkSession,
         instance: DagsterInstance | None = None,
         last_day: str = "2011-12-31",
+        source: str = "online_retail",
     ) -> None:
-        self.directory = directory
+        self.directory, self.source = directory, source
         self.spark = spark
         self.environment = {
             "RETAIL_ENGINE": os.environ["RETAIL_ENGINE"],
             "RETAIL_LANDING": str(directory / "landing"),
             "RETAIL_LAKEHOUSE": str(directory / "lakehouse"),
             "RETAIL_SPARK_DRIVER_MEMORY": "3g",
-            # A closed calendar: an open one would go on for years after these drops.
-            "RETAIL_ONLINE_RETAIL_LAST_DAY": last_day,
         }
+        if source == "online_retail":
+            # A closed calendar: an open one would go on for years after these drops.
+            self.environment["RETAIL_ONLINE_RETAIL_LAST_DAY"] = last_day
         self.settings = Settings.read(self.environment)
         self.instance = instance or DagsterInstance.ephemeral()
-        self.zone = directory / "landing" / "online_retail"
+        self.zone = directory / "landing" / source
         self.zone.mkdir(parents=True, exist_ok=True)
 
     def drop(self, day: str, lines: Iterable[str], header: str = HEADER, name: str | None = None) -> Path:
@@ -62,16 +64,16 @@ class Workbench:
         newest_month_only: bool = False,
     ) -> Summary:
         """The main job, as `retail run` makes it."""
-        keys = frozenset(AssetKey(["online_retail", table]) for table in tables) if tables else None
+        keys = frozenset(AssetKey([self.source, table]) for table in tables) if tables else None
         request = Request(_day(first), _day(last), keys, everything, newest_month_only)
-        arrived = arrivals(self.settings, self.instance, known_sources(self.settings).values())
+        arrived = arrivals(self.settings, self.instance, sources_at_work(self.settings))
         return run_main_job(
             self.definitions(), self.instance, arrived.landed, request, Observer(), places=arrived.places
         )
 
     def path(self, table: str) -> Path:
         """Where a table lies."""
-        return self.directory / "lakehouse" / "online_retail" / table
+        return self.directory / "lakehouse" / self.source / table
 
     def table(self, table: str) -> DataFrame:
         """A table as it is now."""

@@ -34,8 +34,10 @@ def _parts(field: T.StructField) -> list[Column]:
     column = F.col(field.name)
     missing = [column.isNull()] if field.nullable else []
     if isinstance(field.dataType, T.MapType):
-        keys = F.array_sort(F.map_keys(column))  # an engine may keep a map in an order of its own
-        values = F.transform(keys, lambda key: column[key])
+        # An engine may keep a map in an order of its own. Its entries are sorted, as looking up each key takes long.
+        entries = F.array_sort(F.map_entries(column))
+        keys = F.transform(entries, lambda entry: entry["key"])
+        values = F.transform(entries, lambda entry: entry["value"])
         return [keys, values, F.transform(values, lambda value: value.isNull()), *missing]
     if isinstance(field.dataType, T.ArrayType):
         return [column, F.transform(column, lambda value: value.isNull()), *missing]
