@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from retail_assets import calendar_command, inspection, landing_commands, services, table_commands
+from retail_assets import calendar_command, inspection, landing_commands, services, shop_commands, table_commands
 from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
 from retail_assets.settings import SettingError, Settings, project_root
 from retail_assets.table_commands import SOURCE, Refusal, by_name, one_source, stored
@@ -273,7 +273,7 @@ def _make_what_is_due(
     from retail_assets.operations.stored import TableUnreadable
     from retail_assets.operations.warm_up import warm_up
     from retail_assets.sources.arrivals import arrivals
-    from retail_assets.sources.known import known_sources
+    from retail_assets.sources.known import sources_at_work
 
     sources = selection.sources if selection else ()
     try:
@@ -281,7 +281,7 @@ def _make_what_is_due(
 
         with DagsterInstance.from_ref(_quiet_instance()) as instance:
             keys = (selection or Selection()).keys(defs)
-            wanted = [source for source in known_sources(settings).values() if _of(sources, source.name)]
+            wanted = [source for source in sources_at_work(landed_at) if _of(sources, source.name)]
             arrived = arrivals(landed_at, instance, wanted, look)
             for notice in arrived.notices:
                 console.print(notice, style="yellow", markup=False)  # file names may hold brackets
@@ -446,6 +446,7 @@ def _day(moment: datetime | None) -> date | None:
 
 for command in (
     *landing_commands.COMMANDS,
+    *shop_commands.COMMANDS,
     *calendar_command.COMMANDS,
     *table_commands.COMMANDS,
     *inspection.COMMANDS,

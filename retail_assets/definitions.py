@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster import (
+    AssetKey,
     AssetsDefinition,
     AssetSpec,
     Definitions,
@@ -41,18 +42,19 @@ from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
-from retail_assets.sources.known import known_sources
+from retail_assets.sources.known import sources_at_work
 from retail_assets.sources.source import Source
 
 
 def build_definitions(settings: Settings) -> Definitions:
     """The whole asset graph, with the calendar that the landing zone or the environment states."""
     count_months()
-    sources = [(source, source.calendar(settings)) for source in known_sources(settings).values()]
+    sources = [(source, source.calendar(settings)) for source in sources_at_work(settings)]
     stored = [table for source, _ in sources for table in source.stored]
     maintenance = maintenance_job(settings, [table.key for table in stored])
     pyspark = pyspark_resource(settings)
-    assets = [*(asset for each in sources for asset in assets_of(*each, settings)), pipeline_metrics_asset()]
+    keys = {table.key for table in stored}
+    assets = [*(asset for each in sources for asset in assets_of(*each, settings, keys)), pipeline_metrics_asset()]
     id_columns = frozenset[str]().union(*(source.id_columns for source, _ in sources))
     inboxes = [inbox for source, _ in sources for inbox in source.inboxes(settings)]
     catch_up = catch_up_jobs(settings, inboxes, lambda: definitions)
@@ -102,10 +104,13 @@ def build_definitions(settings: Settings) -> Definitions:
     return definitions
 
 
-def assets_of(source: Source, calendar: Calendar, settings: Settings) -> list[AssetsDefinition | AssetSpec]:
-    """A source's tables, each with what makes it by itself and a freshness policy, and its table of results."""
+def assets_of(
+    source: Source, calendar: Calendar, settings: Settings, keys: Collection[AssetKey]
+) -> list[AssetsDefinition | AssetSpec]:
+    """A source's tables, each with what makes it by itself and a freshness policy, and its table of results. `keys`: of
+    the tables of all sources."""
     results = source.results
-    tables = (table.asset(calendar, results.contract) for table in source.until(calendar.last_day).tables)
+    tables = (table.asset(calendar, results.contract, keys) for table in source.until(calendar.last_day).tables)
     return [*with_freshness((automated(table, settings) for table in tables), calendar), results.asset()]
 
 

@@ -56,7 +56,7 @@ def quarantine(settings: Settings, reason: str | None, day: datetime | None, sou
     import pyarrow.compute as pc
     from deltalake import DeltaTable
 
-    from retail_assets.invoices.invoice_rules import REASONS
+    from retail_assets.shops.reasons import REASONS
 
     if reason is not None and reason not in REASONS:
         raise Refusal(f"{reason!r} is no reason. There are: {', '.join(REASONS)}.")

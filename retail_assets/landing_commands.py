@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from retail_assets.landing.consent import Question
     from retail_assets.landing.drops import Drop
-    from retail_assets.landing.history import Landed
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -32,6 +31,7 @@ GENERATING = "_generating.json"
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--anyway", is_flag=True, help="Land files of which almost nothing can be used, too.")
 @click.option(
     "--other-drops",
     type=click.Choice([ASK, "replace", "keep"]),
@@ -56,12 +56,18 @@ GENERATING = "_generating.json"
 @SOURCE
 @click.pass_obj
 def land(
-    settings: Settings, files: tuple[Path, ...], other_drops: str, fewer_rows: str, far_dates: str, source: str | None
+    settings: Settings,
+    files: tuple[Path, ...],
+    anyway: bool,
+    other_drops: str,
+    fewer_rows: str,
+    far_dates: str,
+    source: str | None,
 ) -> None:
-    """Split history files (CSV, gzipped CSV, the published workbook) into daily drops in the landing zone."""
+    """Split history files (CSV, TSV, gzipped or zipped, workbooks, Parquet) into daily drops in the landing zone."""
     from retail_assets.landing.consent import Consent
     from retail_assets.landing.drops import LandingZone
-    from retail_assets.landing.history import land as land_files
+    from retail_assets.sources.landings import How
 
     shop = one_source(settings, source)
     if interrupted_generation(settings, shop.name):
@@ -70,15 +76,18 @@ def land(
             "there. Run make clean first, or set RETAIL_LANDING to another place."
         )
     with _refusals(), Console(stderr=True).status("Reading …") as status:
-        landed = land_files(
-            files,
-            LandingZone(settings.landing, settings.drop_marker),
-            shop.owner.layout,
+        how = How(
             progress=lambda file, rows: status.update(f"Reading {file} … {rows:,} rows"),
             consent=Consent(other_drops, fewer_rows, far_dates, ask=_asking(status) if sys.stdin.isatty() else None),
             keep_days=settings.retention_days,
+            anyway=anyway,
+            descriptions=Path(settings.shops),
         )
-    _tell(landed, f"{settings.landing}/{shop.name}")
+        told = shop.lands(files, LandingZone(settings.landing, settings.drop_marker), how)
+    for sentence in told:
+        click.echo(sentence)
+    if shop.terms:
+        click.echo(f"Terms: {shop.terms}.")
 
 
 @click.command()
@@ -127,27 +136,6 @@ def bring_back(settings: Settings, landing: str, days: tuple[datetime, ...], yes
     click.echo("Next: make run (or: retail run)")
 
 
-def _tell(landed: "Landed", place: str) -> None:
-    from retail_assets.landing.consent import listed
-
-    click.echo(
-        f"Landed {landed.rows:,} rows in {len(landed.drops):,} daily drops, {landed.first_day} to {landed.last_day}, "
-        f"under {place}. Next: make run (or: retail run)"
-    )
-    for left_out in landed.left_out:
-        click.echo(f"Left out: {left_out}.")
-    for aside in landed.set_aside:
-        click.echo(
-            f"Set aside: {aside.rows:,} rows of {aside.day}, far from all others ({aside.name}, line {aside.line:,}). "
-            f"They lie in the drop of {aside.target}, and go to quarantine. If the date is right: --far-dates keep."
-        )
-    if landed.replaced:
-        click.echo(
-            f"Other rows that lay there were replaced: {listed(landed.replaced)}. To add rows to a day, land all of "
-            f"its files together. What was replaced is kept: retail bring-back {landed.landing}."
-        )
-
-
 def _asking(status: "Status") -> "Callable[[Question], str | None]":
     """Asks at the terminal, where a spinner turns meanwhile."""
 
@@ -165,10 +153,11 @@ def _asking(status: "Status") -> "Callable[[Question], str | None]":
 @contextmanager
 def _refusals() -> Iterator[None]:
     from retail_assets.landing.drop_reader import DropRefused
+    from retail_assets.shops.keys import DescriptionError
 
     try:
         yield
-    except (DropRefused, SettingError) as refusal:
+    except (DropRefused, SettingError, DescriptionError) as refusal:
         raise Refusal(str(refusal)) from None
 
 

@@ -135,6 +135,8 @@ class Settings:
     """What the environment says of the sources' calendars: RETAIL_<SOURCE>_FIRST_DAY and _LAST_DAY."""
     discount_rate: float
     """What a customer's purchases are worth less for each year that they are away."""
+    shops: str = "shops"
+    """Where shops are described, each in a file `<name>.toml`."""
     drop_marker: str | None = None
     """What a file beside a drop is called, after the drop's own name, to say that the drop is complete."""
     tick_seconds: int = 5
@@ -185,6 +187,7 @@ class Settings:
         settings = Settings(
             landing=_remote_landing(environment) if remote else located(environment.get("RETAIL_LANDING", LANDING)),
             lakehouse=lakehouse,
+            shops=located(environment.get("RETAIL_SHOPS", SHOPS)),
             deployment=deployment,
             engine=_engine(environment, remote, lakehouse),
             mlflow_tracking_uri=_remote_tracking(environment)
@@ -263,6 +266,7 @@ class Settings:
 
 
 LANDING = "data/landing"
+SHOPS = "shops"
 DBFS_DASHBOARDS = "/dbfs/retail_assets/dashboards"
 
 

@@ -235,10 +235,10 @@ def _due(settings: Settings, instance: Any) -> dict[Any, list[str]]:
     from retail_assets.operations.planning import Graph, Request, due_partitions
     from retail_assets.operations.stored import Stored
     from retail_assets.sources.arrivals import arrivals
-    from retail_assets.sources.known import known_sources
+    from retail_assets.sources.known import sources_at_work
 
     graph = Graph(list(defs.resolve_asset_graph().assets_defs))
-    landed = arrivals(settings, instance, known_sources(settings).values()).landed
+    landed = arrivals(settings, instance, sources_at_work(settings)).landed
     return due_partitions(graph, instance, Request(), landed, Stored(settings.lakehouse))
 
 

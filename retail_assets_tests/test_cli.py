@@ -162,7 +162,8 @@ def test_landing_a_file_that_is_not_there_names_it(retail):
     ("name", "content", "said"),
     [
         ("prices.csv", b"product,price\nmug,3\n", "invoice_no"),
-        ("history.zip", b"PK\x03\x04", ".csv.gz"),
+        ("history.zip", b"PK\x03\x04", "history.zip: is no zip archive that can be read"),
+        ("history.tar", b"x", "none of .csv, .tsv, .txt, .csv.gz, .tsv.gz, .txt.gz, .xlsx, .parquet, .zip"),
         ("history.csv.gz", b"this is not compressed", "history.csv.gz"),
         ("history.xlsx", b"this is no workbook", "history.xlsx"),
         ("empty.csv", b"", "empty.csv"),

@@ -35,8 +35,8 @@ from retail_assets.analytics.churn_evaluation import (
 from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.tracked_run import TrackedRun
 from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.customers.snapshots import Dated, as_of_dates, snapshots_since
-from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.lakehouse.checks import (
     MODEL_QUALITY,
     WARN,

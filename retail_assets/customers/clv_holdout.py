@@ -14,8 +14,8 @@ from retail_assets.analytics.lifetime_value import LifetimeModel, NotFitted, fit
 from retail_assets.analytics.tracked_run import TrackedRun
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.customers.customer_clv import MONTHS_OF_HISTORY, MONTHS_TO_FIT, model_figures, models_fitted
+from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.customers.snapshots import Dated, as_of_dates
-from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.lakehouse.checks import (
     MODEL_QUALITY,
     WARN,

@@ -21,8 +21,8 @@ from retail_assets.analytics.lifetime_value import (
 )
 from retail_assets.analytics.tracked_run import TrackedRun
 from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.customers.snapshots import Dated, snapshots, so_far
-from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.lakehouse.checks import (
     MODEL_QUALITY,
     WARN,

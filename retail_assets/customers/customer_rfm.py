@@ -6,8 +6,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.rfm import ENGAGEMENTS, RFM_SEGMENTS, VALUES, with_rfm_scores, with_value_and_engagement
+from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.customers.snapshots import Dated, snapshots, so_far
-from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.lakehouse.checks import Audit, all_known, reconciles
 from retail_assets.lakehouse.contracts import (
     CURRENCY,

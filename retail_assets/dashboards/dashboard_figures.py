@@ -74,7 +74,7 @@ def quality(transactions: DataFrame, quarantined: DataFrame) -> DataFrame:
     month = F.trunc("invoice_date", "MM").alias("month")
     clean = transactions.groupBy(month).agg(
         F.count("*").alias("clean"),
-        (F.sum("landed_rows") - F.count("*")).alias("duplicates"),
+        F.sum(F.greatest(F.col("landed_rows") - 1, F.lit(0))).alias("duplicates"),
         F.count_if("is_outlier").alias("outliers"),
         F.count_if((F.col("line_type") == "product") & F.col("customer_id").isNull()).alias("without_customer"),
     )

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
-_STAGED_SUFFIXES = {".py", ".sql", ".properties", ".html", ".css", ".js", ".topojson"}
-COMMANDS = {
-    f"{name}.py" for name in ("calendar_command", "cli", "inspection", "landing_commands", "services", "table_commands")
-}
+_STAGED_SUFFIXES = {".py", ".sql", ".properties", ".html", ".css", ".js", ".topojson", ".toml"}
+_COMMANDS = "calendar_command", "cli", "inspection", "landing_commands", "services", "shop_commands", "table_commands"
+COMMANDS = {f"{name}.py" for name in _COMMANDS}
 NOT_STAGED = {"rehearsal", "__pycache__", "sail.py", "run_libraries.py", "postgres_event_log.py", *COMMANDS}
 """What no cluster needs: the rehearsal workspace, which stands in for the cluster's own side; the embedded engine; what
 only the host's runs and storage are made of; the `retail` command."""

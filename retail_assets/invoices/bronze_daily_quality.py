@@ -3,12 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.invoices.invoice_rules import (
-    INVALID_QUANTITY,
-    INVALID_UNIT_PRICE,
-    NEGATIVE_QUANTITY,
-    landed_money,
-)
+from retail_assets.invoices.invoice_rules import landed_money, product_code
 from retail_assets.invoices.quarantined_invoices import QuarantinedInvoices
 from retail_assets.invoices.raw_invoices import RawInvoices
 from retail_assets.lakehouse.contracts import (
@@ -31,7 +26,9 @@ from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import daily, same_window
 from retail_assets.partitions.keys import PartitionWindow
-from retail_assets.shops.shop import INVOICE_COLUMNS
+from retail_assets.shops.reasons import INVALID_QUANTITY, INVALID_UNIT_PRICE, NEGATIVE_QUANTITY
+from retail_assets.shops.rules import InvoiceRules
+from retail_assets.shops.shop import INVOICE_COLUMNS, Shop
 
 KINDS = {
     "integer": r"^[ \t\r\n]*[+-]?[0-9]+(\.0*)?[ \t\r\n]*\z",
@@ -106,7 +103,7 @@ class BronzeDailyQuality(Contract):
         return F.col("unusable") <= F.col("records")
 
 
-def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame) -> DataFrame:
+def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame, rules: InvoiceRules) -> DataFrame:
     """One row for each of `days` (column invoice_date): one pass over the landed rows, one over the quarantine."""
     early = F.coalesce("line_number", F.lit(0)) <= LINES_FOR_KINDS
     nulls = [
@@ -129,8 +126,10 @@ def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame
         *of_kind,
         F.size(F.collect_set("invoice_no")).alias("invoices"),
         F.size(F.collect_set("customer_id")).alias("customers"),
-        F.sum(landed_money()).alias("landed_value"),
-        F.array_sort(F.collect_set(F.upper("stock_code"))).alias("stock_codes"),
+        F.sum(landed_money(rules)).alias("landed_value"),
+        F.array_sort(F.collect_set(product_code(F.col("stock_code"), F.col("description"), rules))).alias(
+            "stock_codes"
+        ),
         F.array_sort(F.collect_set("country")).alias("countries"),
         F.array_sort(F.array_distinct(F.flatten(F.collect_set(F.map_keys("extra_columns"))))).alias("unknown_columns"),
     )
@@ -181,7 +180,7 @@ def _reasons(*reasons: str) -> Column:
     layer=QUALITY,
     reads={"raw": (RawInvoices, same_window), "quarantined": (QuarantinedInvoices, same_window)},
 )
-def build(raw: DataFrame, quarantined: DataFrame, window: PartitionWindow) -> DataFrame:
+def build(raw: DataFrame, quarantined: DataFrame, window: PartitionWindow, source: Shop) -> DataFrame:
     """The window's days."""
     days = raw.sparkSession.createDataFrame([(day,) for day in window.days], "invoice_date date")
-    return bronze_daily_quality(raw, quarantined, days)
+    return bronze_daily_quality(raw, quarantined, days, source.rules)

@@ -84,10 +84,10 @@ def bronze_silver_comparison(quality: DataFrame, transactions: DataFrame) -> Dat
     """One row for each day of `quality`."""
     silver = transactions.groupBy("invoice_date").agg(
         F.count("*").alias("silver_records"),
-        F.sum(F.col("landed_rows") - 1).alias("duplicate_records"),
+        F.sum(F.greatest(F.col("landed_rows") - 1, F.lit(0))).alias("duplicate_records"),
         F.size(F.collect_set("invoice_no")).alias("silver_invoices"),
         F.size(F.collect_set("customer_id")).alias("silver_customers"),
-        F.size(F.collect_set("stock_code")).alias("silver_stock_codes"),
+        F.size(F.collect_set(F.when(F.col("landed_rows") > 0, F.col("stock_code")))).alias("silver_stock_codes"),
         F.count_if(F.col("customer_id").isNull()).alias("silver_without_customer"),
         F.sum("line_total").alias("silver_value"),
     )

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from retail_assets.invoices.invoice_rules import landed_money, read_rows
+from retail_assets.invoices.invoice_rules import landed_money, line_type, read_rows, with_what_was_taken_back
 from retail_assets.invoices.quarantined_invoices import QuarantinedInvoices
 from retail_assets.invoices.raw_invoices import RawInvoices
 from retail_assets.lakehouse.checks import RECONCILIATION, Audit, Evidence, RuleResult, Verdict, check
@@ -27,7 +27,8 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import daily, same_window
-from retail_assets.shops.shop import INVOICE_COLUMNS
+from retail_assets.shops.rules import InvoiceRules
+from retail_assets.shops.shop import INVOICE_COLUMNS, Shop
 
 LINE_TYPES = ["product", "service", "cancellation", "adjustment"]
 
@@ -35,9 +36,6 @@ LINE_TYPES = ["product", "service", "cancellation", "adjustment"]
 OUTLIER_QUANTITY = 1_000
 OUTLIER_UNIT_PRICE = 1_000
 OUTLIER_LINE_TOTAL = 2_500
-
-UNSPECIFIED = "Unspecified"
-"""What the shop itself writes where a customer's country is not known; a line that lacks it is no less a sale."""
 
 
 class CleanTransactions(Contract):
@@ -49,7 +47,7 @@ class CleanTransactions(Contract):
     """
 
     line_key: Text = column("Hash of the eight source columns", origin=[(RawInvoices, *INVOICE_COLUMNS)])
-    invoice_no: Text = column("Invoice number", origin=(RawInvoices, "invoice_no"), str_matches=r"^[A-Z]?[0-9]{6}$")
+    invoice_no: Text = column("Invoice number", origin=(RawInvoices, "invoice_no"), str_matches=r"^.+$")
     stock_code: Text = column("Product or service code, upper case", origin=(RawInvoices, "stock_code"))
     description: Text = column("Description", nullable=True, origin=(RawInvoices, "description"))
     quantity: Integer = column("Units; negative for cancellations", origin=(RawInvoices, "quantity"), notin=[0])
@@ -68,7 +66,9 @@ class CleanTransactions(Contract):
         "Whether quantity, price or total is beyond what retail sales are",
         origin=[(RawInvoices, "quantity", "unit_price")],
     )
-    landed_rows: Integer = column("Identical landed rows that this line stands for", ge=1)
+    landed_rows: Integer = column(
+        "Identical landed rows that this line stands for; 0 where it takes back what was cancelled or refunded", ge=0
+    )
     year: Integer = column("Year of the invoice", origin=(RawInvoices, "invoice_ts"))
     month: Integer = column("Month of the invoice, 1 to 12", origin=(RawInvoices, "invoice_ts"))
     day_of_week: Integer = column("Day of the week, Monday 1 to Sunday 7", in_range={"min_value": 1, "max_value": 7})
@@ -94,35 +94,38 @@ class CleanTransactions(Contract):
         return F.to_date("invoice_ts") == F.col("invoice_date")
 
 
-def clean_transactions(raw: DataFrame) -> DataFrame:
-    """The usable rows of `raw`, typed, one for each group of rows identical in all eight source columns."""
-    usable = read_rows(raw).filter(F.size("reasons") == 0)
+def clean_transactions(raw: DataFrame, rules: InvoiceRules) -> DataFrame:
+    """The usable rows of `raw`, typed, one for each group of rows identical in all eight source columns, and what takes
+    back cancelled and refunded ones."""
+    usable = with_what_was_taken_back(read_rows(raw, rules).filter(F.size("reasons") == 0), rules)
     # The unit separator cannot occur in a CSV field by accident, and NULL is told from empty.
-    text = F.concat_ws("\x1f", *[F.coalesce(F.col(name), F.lit("\x00")) for name in INVOICE_COLUMNS])
+    columns = [F.coalesce(F.col(name), F.lit("\x00")) for name in INVOICE_COLUMNS]
+    text = F.concat_ws("\x1f", *columns, F.when(F.col("landed") == 0, F.col("typed_stock_code")))
     # Everything but the file follows from the key: grouping by all of it leaves only numbers to aggregate, which Spark
     # does by hashing where it would sort for texts. So the day's files are numbered, by name.
     by_name = Window.partitionBy("invoice_date").orderBy("source_file")
     files = raw.select("invoice_date", "source_file").distinct().withColumn("file_number", F.row_number().over(by_name))
-    kept = {"description": F.col("description"), "country": F.coalesce("country", F.lit(UNSPECIFIED))}
-    kept |= {name: F.col(f"typed_{name}") for name in _TYPED}
+    kept = {name: F.col(f"typed_{name}") for name in _TYPED}
     keyed = usable.join(F.broadcast(files), ["invoice_date", "source_file"]).select(
         "invoice_date",
         "file_number",
         F.md5(text).alias("line_key"),
+        "landed",
         *[value.alias(name) for name, value in kept.items()],
     )
     once = (
         keyed.groupBy("invoice_date", "line_key", *kept)
-        .agg(F.count("*").cast("int").alias("landed_rows"), F.min("file_number").alias("file_number"))
+        .agg(F.sum("landed").cast("int").alias("landed_rows"), F.min("file_number").alias("file_number"))
         .join(F.broadcast(files), ["invoice_date", "file_number"])
         .drop("file_number")
     )
     line_total = (F.col("quantity") * F.col("unit_price")).cast("decimal(18,3)")
+    kind = line_type(F.col("invoice_no"), F.col("stock_code"), F.col("quantity"), rules)
     return once.select(
         "*",
         line_total.alias("line_total"),
-        _line_type().alias("line_type"),
-        F.col("invoice_no").startswith("C").alias("is_cancellation"),
+        kind.alias("line_type"),
+        (kind == "cancellation").alias("is_cancellation"),
         (
             (F.abs("quantity") > OUTLIER_QUANTITY)
             | (F.col("unit_price") > OUTLIER_UNIT_PRICE)
@@ -134,7 +137,7 @@ def clean_transactions(raw: DataFrame) -> DataFrame:
     )
 
 
-_TYPED = ("invoice_no", "stock_code", "quantity", "unit_price", "invoice_ts", "customer_id")
+_TYPED = ("description", "country", "invoice_no", "stock_code", "quantity", "unit_price", "invoice_ts", "customer_id")
 
 
 def sums_of_lines(transactions: DataFrame, name: str, group: Column, *measures: str) -> DataFrame:
@@ -151,24 +154,9 @@ def sums_of_lines(transactions: DataFrame, name: str, group: Column, *measures: 
     return transactions.groupBy(group.alias(name)).agg(*(sums[measure].alias(measure) for measure in measures))
 
 
-def is_product_code() -> Column:
-    """Whether a line's stock code is that of a product, and not of postage, fees or the like."""
-    return F.col("stock_code").rlike(r"^[0-9]{5}[A-Z]*\z") | (F.col("stock_code") == "PADS")
-
-
-def _line_type() -> Column:
-    invoice_no = F.col("invoice_no")
-    return (
-        F.when(invoice_no.startswith("C"), "cancellation")
-        .when(invoice_no.rlike("^[A-Z]"), "adjustment")
-        .when(is_product_code(), "product")
-        .otherwise("service")
-    )
-
-
 def _landed_and_quarantined(audit: Audit) -> DataFrame:
     """Rows and money of both, side by side: `of` says which."""
-    money = F.coalesce(F.sum(landed_money()), F.lit(0))
+    money = F.coalesce(F.sum(landed_money(audit.source.rules)), F.lit(0))
     landed, quarantined = (
         audit.inputs[name]
         .groupBy("invoice_date", F.lit(name).alias("of"))
@@ -182,6 +170,7 @@ def _landed_and_quarantined(audit: Audit) -> DataFrame:
     "Rows landed = rows clean + rows quarantined + rows dropped as exact duplicates, in rows and in money",
     measures={
         "copies": lambda: F.coalesce(F.sum("landed_rows"), F.lit(0)),
+        "taken_back": lambda: F.count_if(F.col("landed_rows") == 0),
         "money_of_copies": lambda: F.coalesce(F.sum(F.col("line_total") * F.col("landed_rows")), F.lit(0)),
     },
     asks=_landed_and_quarantined,
@@ -208,7 +197,7 @@ def accounting(day: Evidence) -> Verdict:
         "landed": landed,
         "clean": day.rows,
         "quarantined": quarantined,
-        "duplicates_dropped": copies - day.rows,
+        "duplicates_dropped": copies - (day.rows - day.total("taken_back")),
         "money_landed": str(landed_money),
         "money_clean": str(clean_money),
         "money_quarantined": str(quarantined_money),
@@ -223,6 +212,6 @@ def accounting(day: Evidence) -> Verdict:
     reads={"raw": (RawInvoices, same_window), "quarantined": (QuarantinedInvoices, same_window)},
     checks=[accounting],
 )
-def build(raw: DataFrame) -> DataFrame:
+def build(raw: DataFrame, source: Shop) -> DataFrame:
     """The day's usable rows; the quarantine is read to prove that nothing was lost."""
-    return clean_transactions(raw)
+    return clean_transactions(raw, source.rules)

@@ -3,9 +3,10 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from retail_assets.customers import customer_month_activity as activity
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.lakehouse.checks import all_known, reconciles
-from retail_assets.lakehouse.contracts import CURRENCY, Contract, Count, Day, Money, Text, Texts, column, partition
+from retail_assets.lakehouse.contracts import made_from
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import monthly, same_window
@@ -14,29 +15,22 @@ _TOTALS = [(CleanTransactions, "line_total", "line_type")]
 _DATES = [(CleanTransactions, "invoice_date", "line_type")]
 
 
-class CustomerMonthActivity(Contract):
-    """One row for each customer and month with any line: orders, units, revenue and returns of the month.
-
-    Orders, units and revenue are those of product lines. The cost of a customer snapshot hangs on these rows, not on
-    the length of the history of transactions.
-    """
-
-    customer_id: Text = column("Customer", origin=(CleanTransactions, "customer_id"))
-    country: Text = column("Country of the customer's last line in the month", origin=(CleanTransactions, "country"))
-    orders: Count = column("Distinct invoices with product lines", ge=0, origin=(CleanTransactions, "invoice_no"))
-    units: Count = column("Units bought", ge=0, origin=(CleanTransactions, "quantity"))
-    revenue: Money = column("Value of product lines", unit=CURRENCY, ge=0, origin=_TOTALS)
-    # May be negative: a cancellation of positive quantity (the published data has one) takes returns back.
-    returns_value: Money = column("Value of cancelled lines, sign reversed", unit=CURRENCY, origin=_TOTALS)
-    active_days: Count = column("Days with a purchase", ge=0, origin=_DATES)
-    first_purchase_date: Day = column("First purchase in the month; NULL if only returns", nullable=True, origin=_DATES)
-    last_purchase_date: Day = column("Last purchase in the month; NULL if only returns", nullable=True, origin=_DATES)
-    lines: Count = column("Lines of any type", ge=1, origin=(CleanTransactions, "line_key"))
-    products: Texts = column("Stock codes bought, in order", origin=(CleanTransactions, "stock_code"))
-    activity_month: Day = partition("First day of the month", origin=(CleanTransactions, "invoice_date"))
-
-    class Config:
-        unique = ["activity_month", "customer_id"]
+@made_from(
+    customer_id=(CleanTransactions, "customer_id"),
+    country=(CleanTransactions, "country"),
+    orders=(CleanTransactions, "invoice_no"),
+    units=(CleanTransactions, "quantity"),
+    revenue=_TOTALS,
+    returns_value=_TOTALS,
+    active_days=_DATES,
+    first_purchase_date=_DATES,
+    last_purchase_date=_DATES,
+    lines=(CleanTransactions, "line_key"),
+    products=(CleanTransactions, "stock_code"),
+    activity_month=(CleanTransactions, "invoice_date"),
+)
+class CustomerMonthActivity(activity.CustomerMonthActivity):
+    __doc__ = activity.CustomerMonthActivity.__doc__
 
 
 def customer_month_activity(transactions: DataFrame) -> DataFrame:

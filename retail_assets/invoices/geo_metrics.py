@@ -1,16 +1,27 @@
 """geo_metrics: what each country bought in each month, how it grows, and which customers live there."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.customers.snapshots import of_months
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
-from retail_assets.invoices.countries import ISO_CODES
-from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
-from retail_assets.lakehouse.checks import Audit, reconciles
+from retail_assets.invoices.countries import CODES, ECONOMIES, NO_COUNTRIES
+from retail_assets.invoices.economies import Economies
+from retail_assets.lakehouse.checks import (
+    REFERENTIAL_INTEGRITY,
+    WARN,
+    Audit,
+    Evidence,
+    Verdict,
+    check,
+    nothing_to_judge,
+    reconciles,
+)
 from retail_assets.lakehouse.contracts import (
     CURRENCY,
     Contract,
@@ -27,7 +38,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
-from retail_assets.partitions.cadence import monthly, months_so_far, preceding, same_window
+from retail_assets.partitions.cadence import all_of_it, monthly, months_so_far, preceding, same_window
 from retail_assets.partitions.keys import PartitionWindow
 
 _TOTALS = [(CleanTransactions, "line_total", "line_type")]
@@ -68,14 +79,31 @@ class GeoMetrics(Contract):
     segment_mix: CountMap = column(
         "Customers of the country so far by RFM segment", origin=[(CustomerRfm, "country", "rfm_segment")]
     )
+    population: Real = column(
+        "Inhabitants, in the newest year up to the month's that there is a figure of; NULL where none have landed, and "
+        "where the name is no economy",
+        nullable=True,
+        origin=(Economies, "population"),
+    )
+    gdp_per_head: Real = column(
+        "Gross domestic product per inhabitant of that year", unit="current USD", nullable=True,
+        origin=(Economies, "gdp_per_head"),
+    )  # fmt: skip
+    revenue_per_million_inhabitants: Real = column(
+        "Revenue of the month by inhabitants", unit=CURRENCY, nullable=True,
+        origin=[*_TOTALS, (Economies, "population")],
+    )  # fmt: skip
     snapshot_month: Day = partition("First day of the month", origin=(CleanTransactions, "invoice_date"))
 
     class Config:
         unique = ["snapshot_month", "country"]
 
 
-def geo_metrics(transactions: DataFrame, activity: DataFrame, rfm: DataFrame) -> DataFrame:
-    """One row per month and country, for every month of the transactions; growth where earlier months are there."""
+def geo_metrics(
+    transactions: DataFrame, activity: DataFrame, rfm: DataFrame, economies: DataFrame | None = None
+) -> DataFrame:
+    """One row per month and country, for every month of the transactions; growth where earlier months are there, and
+    figures of inhabitants where there are `economies`."""
     product = F.col("line_type") == "product"
     lines = transactions.withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
     place = ["snapshot_month", "country"]
@@ -94,8 +122,7 @@ def geo_metrics(transactions: DataFrame, activity: DataFrame, rfm: DataFrame) ->
         sums = sums.join(earlier, place, "left").withColumn(name, growth).drop("before")
     whole_month = F.sum("revenue").over(Window.partitionBy("snapshot_month"))
     revenue = F.col("revenue")
-    codes = F.create_map(*[F.lit(text) for pair in ISO_CODES.items() for text in pair])
-    return (
+    return with_inhabitants(
         sums.join(_new_customers(lines.filter(product), activity), place, "left")
         .join(_top_products(lines.filter(product)), place, "left")
         .join(_segment_mix(rfm), place, "left")
@@ -103,13 +130,68 @@ def geo_metrics(transactions: DataFrame, activity: DataFrame, rfm: DataFrame) ->
             {
                 "new_customers": F.coalesce("new_customers", F.lit(0)),
                 "segment_mix": F.coalesce("segment_mix", F.create_map().cast("map<string,bigint>")),
-                "iso_code": F.try_element_at(codes, "country"),
+                "iso_code": _code_of(CODES),
                 "return_rate": F.when(revenue > 0, ratio(F.col("returns_value"), revenue)),
                 "average_order_value": F.when(F.col("orders") > 0, money(revenue / F.col("orders"))),
                 "revenue_share": F.when(whole_month > 0, ratio(revenue, whole_month)),
             }
-        )
+        ),
+        economies,
     )
+
+
+def _code_of(codes: Mapping[str, str]) -> Column:
+    """The code of the row's country, NULL if it has none."""
+    return F.try_element_at(F.create_map(*[F.lit(text) for pair in codes.items() for text in pair]), "country")
+
+
+def with_inhabitants(metrics: DataFrame, economies: DataFrame | None) -> DataFrame:
+    """Adds `population`, `gdp_per_head` and `revenue_per_million_inhabitants`, of the newest year up to the month's
+    that has a figure of inhabitants; NULL without `economies`."""
+    if economies is None:
+        nothing = F.lit(None).cast("double")
+        return metrics.withColumns(dict.fromkeys(_INHABITANTS, nothing))
+    known = economies.filter("population IS NOT NULL").select("country_code", "year", "population", "gdp_per_head")
+    months = metrics.select("snapshot_month").distinct()
+    newest = F.max_by(F.struct("population", "gdp_per_head"), F.col("year")).alias("newest")
+    by_month = known.join(F.broadcast(months), F.col("year") <= F.year("snapshot_month"))
+    figures = by_month.groupBy("snapshot_month", "country_code").agg(newest)
+    return (
+        metrics.withColumn("country_code", _code_of(ECONOMIES))
+        .join(figures.select("snapshot_month", "country_code", "newest.*"), ["snapshot_month", "country_code"], "left")
+        .withColumn("revenue_per_million_inhabitants", ratio(F.col("revenue"), F.col("population") / 1_000_000))
+        .drop("country_code")
+    )
+
+
+_INHABITANTS = ("population", "gdp_per_head", "revenue_per_million_inhabitants")
+
+
+def _without_inhabitants(known: bool) -> Column:
+    """Whether nothing is known of a row's inhabitants, though it ought to be, or as it is no country's."""
+    no_country = F.col("country").isin(*NO_COUNTRIES)
+    return F.col("population").isNull() & (no_country if known else ~no_country)
+
+
+@check(
+    "Every country that revenue came from has figures of its inhabitants, but for names that are known to be none",
+    measures={
+        "matched": lambda: F.count("population"),
+        "lost": lambda: F.coalesce(F.sum(F.when(_without_inhabitants(known=False), F.col("revenue"))), F.lit(0)),
+        "names": lambda: F.array_sort(F.collect_set(F.when(_without_inhabitants(known=False), F.col("country")))),
+        "no_country": lambda: F.coalesce(F.sum(F.when(_without_inhabitants(known=True), F.col("revenue"))), F.lit(0)),
+    },
+    family=REFERENTIAL_INTEGRITY,
+    severity=WARN,
+)
+def countries_matched(month: Evidence) -> Verdict:
+    """Revenue that falls out of the join with figures of inhabitants."""
+    if not month.total("matched"):
+        return nothing_to_judge("No figures of inhabitants have landed")
+    lost, names = month.total("lost"), month.measures["names"]
+    told = f"{lost} of revenue is of {len(names)} names without figures of inhabitants: {', '.join(names[:5])}"
+    metadata = {"revenue_of_no_country": str(month.total("no_country"))}
+    return Verdict.within(len(names), told if names else "", upper=0, metadata=metadata)
 
 
 def _new_customers(products: DataFrame, activity: DataFrame) -> DataFrame:
@@ -160,8 +242,10 @@ def _revenue_of_the_month(audit: Audit) -> DataFrame:
         "transactions": (CleanTransactions, preceding(12)),
         "activity": (CustomerMonthActivity, months_so_far),
         "rfm": (CustomerRfm, same_window),
+        "economies": (Economies, all_of_it),
     },
     checks=[
+        countries_matched,
         reconciles(
             "reconciliation",
             "Revenue, returns and units of all countries are those of the month in silver, to the last decimal",
@@ -171,10 +255,12 @@ def _revenue_of_the_month(audit: Audit) -> DataFrame:
                 "units": lambda: F.sum("units"),
             },
             theirs=_revenue_of_the_month,
-        )
+        ),
     ],
 )
-def build(transactions: DataFrame, activity: DataFrame, rfm: DataFrame, window: PartitionWindow) -> DataFrame:
+def build(
+    transactions: DataFrame, activity: DataFrame, rfm: DataFrame, economies: DataFrame | None, window: PartitionWindow
+) -> DataFrame:
     """The window's months; the month and the year before them are read for growth only."""
-    every = geo_metrics(of_months(transactions, window.days, (0, 1, 12)), activity, rfm)
+    every = geo_metrics(of_months(transactions, window.days, (0, 1, 12)), activity, rfm, economies)
     return every.filter(F.col("snapshot_month").isin([F.lit(month) for month in window.days]))

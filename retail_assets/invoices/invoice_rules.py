@@ -1,62 +1,64 @@
 """How a landed invoice row is read: its typed values, and the reasons for which it cannot be used."""
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
-MALFORMED_LINE = "malformed_line"
-INVALID_INVOICE_NO = "invalid_invoice_no"
-MISSING_STOCK_CODE = "missing_stock_code"
-INVALID_QUANTITY = "invalid_quantity"
-INVALID_UNIT_PRICE = "invalid_unit_price"
-INVALID_INVOICE_DATE = "invalid_invoice_date"
-NEGATIVE_QUANTITY = "negative_quantity"
+from retail_assets.invoices.countries import ISO_CODES
+from retail_assets.invoices.written_values import moment, present, price, whole_number, worth
+from retail_assets.shops.reasons import (
+    INVALID_INVOICE_DATE,
+    INVALID_INVOICE_NO,
+    INVALID_QUANTITY,
+    INVALID_UNIT_PRICE,
+    LARGEST_QUANTITY,
+    MALFORMED_LINE,
+    MISSING_STOCK_CODE,
+    NEGATIVE_QUANTITY,
+)
+from retail_assets.shops.rules import InvoiceRules, whole
 
-# A million units at the highest price that DECIMAL(12,3) holds is what DECIMAL(18,3) holds of a line's total; the
-# largest real quantity is 80,995.
-LARGEST_QUANTITY = 1_000_000
+LARGEST_LINE = 10**15
+"""Pounds: what DECIMAL(18,3) cannot hold any more."""
 
-REASONS = {
-    MALFORMED_LINE: "The line is no row of the file's table: ragged, broken quotes, or undecodable",
-    INVALID_INVOICE_NO: "Not an optional letter and six digits",
-    MISSING_STOCK_CODE: "No stock code",
-    INVALID_QUANTITY: f"Not an integer, 0, or beyond {LARGEST_QUANTITY:,}",
-    INVALID_UNIT_PRICE: "Not a number of at most three decimals, or negative",
-    INVALID_INVOICE_DATE: "Not a date, or not the day of its drop",
-    NEGATIVE_QUANTITY: "Negative without being a cancellation",
-}
+UNSPECIFIED = "Unspecified"
+"""What the published file writes where the country is not known; a line that lacks it is no less a sale."""
 
-# Day and month may stand in either order, with dots as well: the day of the drop says which is meant. Whatever date
-# `retail land` goes by must be read here.
-_WRITTEN_DATE = r"^[0-9]{1,2}[/.][0-9]{1,2}[/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?\z"
-"""What these forms may be held against: beyond it engines differ in what they forgive."""
+TAKEN_BACK = "TAKEN BACK"
+"""The code of lines that stand for what was paid back of an order, of which products is not said."""
 
-_WRITTEN_PRICE = r"^ *[+-]?[0-9.]+ *\z"
-"""What may be cast to a decimal: engines read exponents and other scripts' digits differently."""
-
-_WRITTEN_DATES = ("M/d/yyyy[ H:mm[:ss]]", "d/M/yyyy[ H:mm[:ss]]")
+_STATUS = "status"
 
 
-def read_rows(raw: DataFrame) -> DataFrame:
+def read_rows(raw: DataFrame, rules: InvoiceRules) -> DataFrame:
     """Adds to raw rows typed values (`typed_…`, NULL where unreadable) and `reasons`, an array, empty if usable."""
+    dialect = rules.dialect
+    raw = _filled_down(raw, rules)
+
+    def text(name: str) -> Column:
+        """The landed text, or what stands in for it."""
+        landed = F.col(f"filled_{name}" if name in rules.first_line_only else name)
+        constant = rules.constants.get(name)
+        return landed if constant is None else F.coalesce(present(landed, dialect), F.lit(constant))
+
     # Codes are not trimmed: a code with a blank in it is no product code (one real line, which the reference figures
     # count as a service). Upper and lower case are one: 85123a is 85123A.
-    invoice_no, code = F.upper(F.trim("invoice_no")), F.upper("stock_code")
+    code, description = text("stock_code"), text("description")
     typed = raw.withColumns(
         {
-            "typed_invoice_no": invoice_no,
-            "typed_stock_code": F.when(F.trim(code) != "", code),
-            "typed_quantity": _number("quantity", r"^[+-]?[0-9]+\z", "int"),
-            "typed_unit_price": _number(
-                "unit_price", r"^[+-]?([0-9]+(\.[0-9]{0,3}0*)?|\.[0-9]{1,3}0*)\z", "decimal(12,3)"
-            ),
-            "typed_invoice_ts": _timestamp(),
-            "typed_customer_id": _present(F.regexp_replace(F.trim("customer_id"), r"\.0+\z", "")),
+            "typed_invoice_no": F.upper(present(text("invoice_no"), dialect)),
+            "typed_stock_code": product_code(code, description, rules),
+            "typed_description": description,
+            "typed_quantity": whole_number(text("quantity"), dialect),
+            "typed_unit_price": price(text("unit_price"), dialect),
+            "typed_invoice_ts": moment(text("invoice_ts"), "invoice_date", dialect),
+            "typed_customer_id": present(F.regexp_replace(F.trim(text("customer_id")), r"\.0+\z", ""), dialect),
+            "typed_country": F.coalesce(_country(present(text("country"), dialect), rules), F.lit(UNSPECIFIED)),
         }
     )
     quantity = F.col("typed_quantity")
-    cancelled = F.coalesce(F.col("typed_invoice_no").startswith("C"), F.lit(False))
+    cancelled = F.lit(rules.negative_is_cancellation) | is_cancelling(F.col("typed_invoice_no"), rules)
     reasons = {
-        INVALID_INVOICE_NO: ~_holds(F.col("typed_invoice_no").rlike(r"^[A-Z]?[0-9]{6}\z")),
+        INVALID_INVOICE_NO: ~_holds(F.col("typed_invoice_no").rlike(whole(rules.invoice_no))),
         MISSING_STOCK_CODE: F.col("typed_stock_code").isNull(),
         INVALID_QUANTITY: ~_holds((quantity != 0) & quantity.between(-LARGEST_QUANTITY, LARGEST_QUANTITY)),
         INVALID_UNIT_PRICE: ~_holds(F.col("typed_unit_price") >= 0),
@@ -68,33 +70,103 @@ def read_rows(raw: DataFrame) -> DataFrame:
     return typed.withColumn("reasons", F.when(F.col("malformed_line").isNotNull(), malformed).otherwise(found))
 
 
-def landed_money() -> Column:
-    """What a landed row is worth: quantity × unit price where both can be read and the product held, else 0."""
-    product = "try_cast(quantity AS int) * try_cast(unit_price AS decimal(12,3))"
-    written = F.col("unit_price").rlike(_WRITTEN_PRICE)
-    return F.coalesce(F.when(written, _try_cast(product, "decimal(18,3)")), F.lit(0))
+def with_what_was_taken_back(usable: DataFrame, rules: InvoiceRules) -> DataFrame:
+    """The usable rows, `landed` 1, and rows that did not land, `landed` 0, which take back what the shop says was
+    cancelled or refunded: a cancelled line once more with its quantity negative, a refund as a line of its own. So an
+    order that was cancelled later is an order and its cancellation, as where a shop writes two invoices."""
+    rows = usable.withColumn("landed", F.lit(1))
+    status = F.lower(F.trim(F.col(f"filled_{_STATUS}"))) if rules.status_columns else F.lit(None).cast("string")
+    cancelled = _holds(status.isin(*rules.cancelled_values)) if rules.cancelled_values else F.lit(False)
+    found = rows
+    if rules.status_columns:
+        of_sales = rows.filter(cancelled & (F.col("typed_quantity") > 0))
+        found = found.unionByName(
+            of_sales.withColumns({"typed_quantity": -F.col("typed_quantity"), "landed": F.lit(0)})
+        )
+    if rules.refund_columns:
+        amount = price(_extra(rules.refund_columns), rules.dialect)
+        order = Window.partitionBy("invoice_date", "source_file", "typed_invoice_no").orderBy("line_number")
+        refunded = rows.withColumn("refund", amount).filter((F.col("refund") > 0) & ~cancelled)
+        once = refunded.withColumn("of_order", F.row_number().over(order)).filter("of_order = 1")
+        what = {
+            "typed_stock_code": F.lit(TAKEN_BACK),
+            "typed_description": F.lit("Refund"),
+            "typed_quantity": F.lit(-1),
+            "typed_unit_price": F.col("refund"),
+            "landed": F.lit(0),
+        }
+        found = found.unionByName(once.withColumns(what).drop("refund", "of_order"))
+    return found
 
 
-def _try_cast(expression: str, kind: str) -> Column:
-    """In SQL, as Spark 3.5 has it there only."""
-    return F.expr(f"try_cast({expression} AS {kind})")
+def product_code(code: Column, description: Column, rules: InvoiceRules) -> Column:
+    """The code that a line goes by, in capitals; NULL without one."""
+    own = F.when(present(code, rules.dialect).isNotNull(), F.upper(code))
+    return F.coalesce(own, F.upper(present(description, rules.dialect))) if rules.code_from_description else own
 
 
-def _number(name: str, pattern: str, kind: str) -> Column:
-    return F.when(F.trim(name).rlike(pattern), _try_cast(f"trim({name})", kind))
+def is_cancelling(invoice_no: Column, rules: InvoiceRules) -> Column:
+    """Whether an invoice number is that of a cancellation."""
+    return _holds(invoice_no.rlike(whole(rules.cancellation))) if rules.cancellation else F.lit(False)
 
 
-def _timestamp() -> Column:
-    """ISO dates and times by a cast; other written forms where they give the drop's own day."""
-    text = F.trim("invoice_ts")
-    iso = F.when(text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}"), _try_cast("trim(invoice_ts)", "timestamp"))
-    written = [F.try_to_timestamp(F.translate(text, ".", "/"), F.lit(form)) for form in _WRITTEN_DATES]
-    own_day = [F.when(F.to_date(moment) == F.col("invoice_date"), moment) for moment in written]
-    return F.coalesce(iso, F.when(text.rlike(_WRITTEN_DATE), F.coalesce(*own_day)))
+def line_type(invoice_no: Column, code: Column, quantity: Column, rules: InvoiceRules) -> Column:
+    """What a usable line is: a line of negative quantity is a cancellation, or it would be in quarantine."""
+    kind = F.when((quantity < 0) | is_cancelling(invoice_no, rules), "cancellation")
+    if rules.adjustment:
+        kind = kind.when(invoice_no.rlike(whole(rules.adjustment)), "adjustment")
+    return kind.when(is_product(code, rules), "product").otherwise("service")
 
 
-def _present(text: Column) -> Column:
-    return F.when(text != "", text)
+def is_product(code: Column, rules: InvoiceRules) -> Column:
+    """Whether a code is that of a product, and not of postage, fees or the like."""
+    product = code.rlike(whole(rules.product_code)) & (code != TAKEN_BACK)
+    return product & ~code.rlike(whole(rules.service_code)) if rules.service_code else product
+
+
+def landed_money(rules: InvoiceRules) -> Column:
+    """What a landed row is worth: quantity × unit price where both can be read and the product held, else 0. A price of
+    more decimals than silver holds is worth something, too, in quarantine."""
+    quantity = whole_number(F.coalesce(F.col("quantity"), F.lit(rules.constants.get("quantity"))), rules.dialect)
+    product = quantity.cast("decimal(10,0)") * worth("unit_price", rules.dialect)
+    held = F.abs(product) < LARGEST_LINE
+    return F.coalesce(F.when(held, product.cast("decimal(18,3)")), F.lit(0))
+
+
+def _filled_down(raw: DataFrame, rules: InvoiceRules) -> DataFrame:
+    """Adds `filled_…` for columns that only the first line of an order fills, and for the order's status: their value,
+    or that of the nearest line of the order above in the file."""
+    if not rules.first_line_only and not rules.status_columns:
+        return raw
+    file = Window.partitionBy("invoice_date", "source_file").orderBy("line_number")
+    order = Window.partitionBy("invoice_date", "source_file", "order").orderBy("line_number")
+
+    def filled(text: Column, window: WindowSpec) -> Column:
+        value = present(text, rules.dialect)
+        above = F.max_by(value, F.when(value.isNotNull(), F.col("line_number"))).over(window)
+        return F.coalesce(value, above)
+
+    number = F.col("invoice_no")
+    if "invoice_no" in rules.first_line_only:
+        number = filled(number, file)
+    raw = raw.withColumn("order", number)
+    columns = {f"filled_{name}": filled(F.col(name), order) for name in rules.first_line_only if name != "invoice_no"}
+    if rules.status_columns:
+        columns[f"filled_{_STATUS}"] = filled(_extra(rules.status_columns), order)
+    return raw.withColumns(columns).withColumnRenamed("order", "filled_invoice_no")
+
+
+def _extra(headers: tuple[str, ...]) -> Column:
+    """The value under the first of the headers that is there, of columns that the layout does not know."""
+    return F.coalesce(*(F.try_element_at("extra_columns", F.lit(header)) for header in headers))
+
+
+def _country(text: Column, rules: InvoiceRules) -> Column:
+    """One name for a country, however its letters are written: the shop's, or the one that is known for it."""
+    known = {name.upper(): name for name in ISO_CODES} | dict(rules.countries)
+    names = F.create_map(*[F.lit(part) for pair in known.items() for part in pair])
+    usual = text.isin(*ISO_CODES) & ~F.upper(text).isin(*rules.countries) if rules.countries else text.isin(*ISO_CODES)
+    return F.when(usual, text).otherwise(F.coalesce(F.try_element_at(names, F.upper(text)), text))
 
 
 def _holds(condition: Column) -> Column:

@@ -5,8 +5,8 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.invoices.clean_transactions import CleanTransactions
-from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import (
     CURRENCY,

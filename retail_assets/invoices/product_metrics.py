@@ -6,7 +6,8 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.categories import CATEGORIES, category
-from retail_assets.invoices.clean_transactions import CleanTransactions, is_product_code, sums_of_lines
+from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
+from retail_assets.invoices.invoice_rules import is_product
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import (
     CURRENCY,
@@ -26,6 +27,8 @@ from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import monthly, preceding
 from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.shops.rules import InvoiceRules
+from retail_assets.shops.shop import Shop
 
 A_SHARE = 0.80
 B_SHARE = 0.95
@@ -71,10 +74,10 @@ class ProductMetrics(Contract):
         unique = ["snapshot_month", "stock_code"]
 
 
-def product_metrics(transactions: DataFrame) -> DataFrame:
+def product_metrics(transactions: DataFrame, rules: InvoiceRules) -> DataFrame:
     """One row per month and product, for every month of the transactions; growth where the month before is there."""
     product = F.col("line_type") == "product"
-    lines = _of_products(transactions)
+    lines = _of_products(transactions, rules)
     keys = ["snapshot_month", "stock_code"]
     sums = lines.groupBy(keys).agg(
         money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
@@ -120,9 +123,10 @@ def product_metrics(transactions: DataFrame) -> DataFrame:
     )
 
 
-def _of_products(transactions: DataFrame) -> DataFrame:
+def _of_products(transactions: DataFrame, rules: InvoiceRules) -> DataFrame:
     """Sales and cancellations of products, with their month."""
-    wanted = (F.col("line_type") == "product") | (F.col("is_cancellation") & is_product_code())
+    cancelled = F.col("is_cancellation") & is_product(F.col("stock_code"), rules)
+    wanted = (F.col("line_type") == "product") | cancelled
     return transactions.filter(wanted).withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
 
 
@@ -134,7 +138,7 @@ def _descriptions(lines: DataFrame) -> DataFrame:
 
 def sums_of_products(audit: Audit) -> DataFrame:
     """Revenue, returns and units of all products of each month in silver."""
-    lines, month = _of_products(audit.inputs["transactions"]), F.col("snapshot_month")
+    lines, month = _of_products(audit.inputs["transactions"], audit.source.rules), F.col("snapshot_month")
     return sums_of_lines(lines, "snapshot_month", month, "revenue", "returns_value", "units")
 
 
@@ -156,7 +160,7 @@ def sums_of_products(audit: Audit) -> DataFrame:
         )
     ],
 )
-def build(transactions: DataFrame, window: PartitionWindow) -> DataFrame:
+def build(transactions: DataFrame, window: PartitionWindow, source: Shop) -> DataFrame:
     """The window's months; the month before them is read for growth only."""
-    every = product_metrics(transactions)
+    every = product_metrics(transactions, source.rules)
     return every.filter(F.col("snapshot_month").isin([F.lit(month) for month in window.days]))

@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.invoices.invoice_rules import REASONS, read_rows
+from retail_assets.invoices.invoice_rules import read_rows
 from retail_assets.invoices.raw_invoices import RawInvoices
 from retail_assets.lakehouse.checks import WARN, Audit, Evidence, Verdict, check, nothing_to_judge
 from retail_assets.lakehouse.contracts import (
@@ -22,6 +22,9 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import daily, same_window
+from retail_assets.shops.reasons import REASONS
+from retail_assets.shops.rules import InvoiceRules
+from retail_assets.shops.shop import Shop
 
 SHARE_LIMIT = 0.05
 """Above this share of a day's rows something is wrong with the drop, not with single rows. Real data: 0.3 %."""
@@ -52,9 +55,9 @@ class QuarantinedInvoices(Contract):
         return (F.size("reasons") > 0) & F.forall("reasons", lambda reason: reason.isin(list(REASONS)))
 
 
-def quarantined_invoices(raw: DataFrame) -> DataFrame:
+def quarantined_invoices(raw: DataFrame, rules: InvoiceRules) -> DataFrame:
     """The raw rows with at least one reason not to use them, `reasons` beside them."""
-    rows = read_rows(raw).filter(F.size("reasons") > 0)
+    rows = read_rows(raw, rules).filter(F.size("reasons") > 0)
     kept = [name for name in raw.columns if name != "ingested_at"]
     return rows.select("reasons", *kept, F.current_timestamp().alias("quarantined_at"))
 
@@ -75,6 +78,6 @@ def quarantine_share(day: Evidence) -> Verdict:
 
 
 @table(QuarantinedInvoices, daily, layer=SILVER, reads={"raw": (RawInvoices, same_window)}, checks=[quarantine_share])
-def build(raw: DataFrame) -> DataFrame:
+def build(raw: DataFrame, source: Shop) -> DataFrame:
     """The day's unusable rows."""
-    return quarantined_invoices(raw)
+    return quarantined_invoices(raw, source.rules)

@@ -34,8 +34,8 @@ TextMap = Annotated[T.MapType, T.StringType(), T.StringType(), True]
 CountMap = Annotated[T.MapType, T.StringType(), T.LongType(), True]
 RealMap = Annotated[T.MapType, T.StringType(), T.DoubleType(), True]
 
-_SOURCE, _CURRENCY, _ORIGINS = "__source__", "__currency__", "__origins__"
-"""Attributes of contracts: of one source's table the first two."""
+_SOURCE, _CURRENCY, _ELSEWHERE, _ORIGINS = "__source__", "__currency__", "__elsewhere__", "__origins__"
+"""Attributes of contracts: of one source's table all but the last."""
 
 Origin = tuple[Any, ...]
 """A contract and the names of its columns that a column is made from: `(CleanTransactions, "line_total")`."""
@@ -67,13 +67,22 @@ CURRENCY = "currency"
 """A column's unit where it is money: the currency of the source."""
 
 
+Elsewhere = tuple[tuple[type[Contract], type[Contract]], ...]
+"""A contract that a source has no table of, and the one of another source that it reads in its place."""
+
+
 @cache
-def of_source(contract: type[Contract], source: str, currency: str | None = None) -> type[Contract]:
+def of_source(
+    contract: type[Contract], source: str, currency: str | None = None, elsewhere: Elsewhere = ()
+) -> type[Contract]:
     """The contract as one source's table keeps it: the same columns and rules under the source's name, money in its
-    currency. Of a contract that is some source's already: itself."""
+    currency. Of a contract that is some source's already: itself; of one that is `elsewhere`: the one there."""
     if hasattr(contract, _SOURCE):
         return contract
-    told = {_SOURCE: source, _CURRENCY: currency, "__module__": contract.__module__, "__doc__": contract.__doc__}
+    if there := dict(elsewhere).get(contract):
+        return there
+    told = {_SOURCE: source, _CURRENCY: currency, _ELSEWHERE: elsewhere}
+    told |= {"__module__": contract.__module__, "__doc__": contract.__doc__}
     return types.new_class(contract.__name__, (contract,), exec_body=lambda names: names.update(told))
 
 
@@ -95,11 +104,15 @@ def as_list(origin: Origin | list[Origin]) -> list[Origin]:
 def origins(contract: type[Contract]) -> dict[str, list[Origin]]:
     """Column -> the contracts, of the same source where they are not another's, and columns that it is made from."""
     told, source = getattr(contract, _ORIGINS, {}), getattr(contract, _SOURCE, None)
+    currency, elsewhere = getattr(contract, _CURRENCY, None), getattr(contract, _ELSEWHERE, ())
+
+    def own(of: type[Contract]) -> type[Contract]:
+        return of_source(of, source, currency, elsewhere) if source else of
+
     found: dict[str, list[Origin]] = {}
     for name, field in contract.to_schema().columns.items():
         stated = told.get(name) or field.metadata["origin"]
-        own = of_source if source else lambda origin, *_: origin
-        found[name] = [(own(of, source, getattr(contract, _CURRENCY, None)), *columns) for of, *columns in stated]
+        found[name] = [(own(of), *columns) for of, *columns in stated]
     return found
 
 

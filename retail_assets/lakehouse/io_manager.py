@@ -60,6 +60,10 @@ class Publication:
         return commit
 
 
+OPTIONAL = "optional"
+"""Metadata of an input: where its table was not made yet, it has no rows."""
+
+
 class DeltaIOManager(ConfigurableIOManager):
     """Stores each asset as a Delta table at `<root>/<asset key>`, or in a catalog as `<catalog>.<asset key>`.
 
@@ -127,8 +131,10 @@ class DeltaIOManager(ConfigurableIOManager):
         upstream = context.upstream_output
         layout = dict(upstream.definition_metadata or {}) if upstream else {}
         if not self.tables.exists(context.asset_key.path):
-            if context.has_asset_partitions and not context.asset_partition_keys and COLUMNS in layout:
-                # Nothing is asked of it: it begins later than what reads it.
+            asked_for_nothing = context.has_asset_partitions and not context.asset_partition_keys
+            optional = (context.definition_metadata or {}).get(OPTIONAL)
+            if (asked_for_nothing or optional) and COLUMNS in layout:
+                # It begins later than what reads it, or this does without it.
                 columns = ", ".join(f"`{column.name}` {column.type}" for column in layout[COLUMNS].columns)
                 return self.pyspark.spark_session.createDataFrame([], columns)
             raise NotMaterialized(

@@ -8,7 +8,7 @@ blocking check are not published, and the step fails, saying which and why; what
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -44,6 +44,7 @@ from retail_assets.lakehouse.checks import Audit, TableCheck, Verdict, contract_
 from retail_assets.lakehouse.content import CONTENT_HASH
 from retail_assets.lakehouse.contracts import (
     Contract,
+    Elsewhere,
     conform,
     of_source,
     partition_column,
@@ -55,7 +56,7 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.dagster_internals import SharedMetadata, add_metadata_of_partitions, recorded
 from retail_assets.lakehouse.delta_tables import Commit
 from retail_assets.lakehouse.interrupts import interrupts_kept
-from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, Publication, commit_metadata
+from retail_assets.lakehouse.io_manager import DATA_VERSION_TAG, OPTIONAL, Publication, commit_metadata
 from retail_assets.lakehouse.judging import Judged, judge
 from retail_assets.lakehouse.layers import Layer
 from retail_assets.lakehouse.results import keep_results, result_rows
@@ -97,6 +98,10 @@ class Owner(Protocol):
     def currency(self) -> str | None:
         """What its money is in, where all of it is in one."""
 
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """What it reads of other sources' tables."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -117,7 +122,7 @@ class Table:
         """The table as this source has it, and the tables it reads; those of another source stay so."""
 
         def own(contract: type[Contract]) -> type[Contract]:
-            return of_source(contract, source.name, source.currency)
+            return of_source(contract, source.name, source.currency, source.elsewhere)
 
         reads = {name: (own(upstream), mapping) for name, (upstream, mapping) in self.reads.items()}
         return replace(self, contract=own(self.contract), reads=reads, source=source)
@@ -128,12 +133,22 @@ class Table:
         return asset_key(self.contract)
 
     def _history(self) -> dict[str, Any]:
-        keys = [asset_key(self.reads[name][0]).to_user_string() for name in sorted(self.history)]
+        kept = self.history | self._of_others()
+        keys = [asset_key(self.reads[name][0]).to_user_string() for name in sorted(kept)]
         return {HISTORY: keys} if keys else {}
 
-    def asset(self, calendar: Any, results: type[Contract] | None = None) -> AssetsDefinition:
-        """The asset, partitioned by the source's calendar. `results`: the table that its checks' results go to."""
+    def _of_others(self) -> set[str]:
+        """What it reads of other sources, where these are at work."""
+        return {name for name, (upstream, _) in self.reads.items() if asset_key(upstream).path[0] != self.key.path[0]}
+
+    def asset(
+        self, calendar: Any, results: type[Contract] | None = None, others: Container[AssetKey] = ()
+    ) -> AssetsDefinition:
+        """The asset, partitioned by the source's calendar. `results`: the table that its checks' results go to.
+        `others`: the tables of other sources that there are; what it would read besides is None."""
         partitions, parameters = self.cadence(calendar), set(inspect.signature(self.build).parameters)
+        optional = self._of_others()
+        absent = {name for name in optional if asset_key(self.reads[name][0]) not in others}
         resources = parameters - set(self.reads) - {"window", "context", "source"}
 
         @asset(
@@ -145,8 +160,9 @@ class Table:
             partitions_def=partitions,
             backfill_policy=BackfillPolicy.single_run(),
             ins={
-                name: AssetIn(key=asset_key(upstream), partition_mapping=mapping)
+                name: AssetIn(key=asset_key(upstream), partition_mapping=mapping, metadata={OPTIONAL: name in optional})
                 for name, (upstream, mapping) in self.reads.items()
+                if name not in absent
             },
             check_specs=[
                 AssetCheckSpec(
@@ -165,7 +181,7 @@ class Table:
         )
         def step(context: AssetExecutionContext, **inputs: DataFrame) -> Iterator[Any]:
             window = PartitionWindow(list(context.partition_keys))
-            known = {"window": window, "context": context, "source": self.source, **inputs}
+            known = {"window": window, "context": context, "source": self.source, **dict.fromkeys(absent), **inputs}
             given = {name: known[name] if name in known else getattr(context.resources, name) for name in parameters}
             from retail_assets.lakehouse.gathered_events import (
                 stored_together,
@@ -193,9 +209,9 @@ def table(
     The function's parameters are the tables it reads (as DataFrames), optionally `window` (a PartitionWindow), `source`
     (whose table it is) and `context` (Dagster's), and resources by name; tables read for a check only need not be
     parameters. Its rows must
-    belong to the window's partitions. The contract's own check comes before `checks`. Of the tables in `history`
-    earlier partitions are read as far as they were made: none is made for this table's sake, none that failed holds it
-    up.
+    belong to the window's partitions. The contract's own check comes before `checks`. Of the tables in `history`, and
+    of those of other sources, earlier partitions are read as far as they were made: none is made for this table's sake,
+    none that failed holds it up. A table of a source that is not at work is None.
     """
     own = contract_check(contract.__name__, rules(contract), keyed=bool(unique_key(contract)))
 

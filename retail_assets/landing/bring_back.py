@@ -51,7 +51,7 @@ def bring_back(
     landing is under way.
     """
     directory = UPath(zone.directory(layout.name))
-    with staging(directory) as staged:
+    with staging(directory, layout.dialect) as staged:
         interrupted = unfinished(directory)
         if interrupted and interrupted.landing == number:
             if days:

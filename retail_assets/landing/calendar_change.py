@@ -27,7 +27,7 @@ def change_calendar(zone: LandingZone, layout: SourceLayout, calendar: Calendar)
     Raises DropRefused while a landing is under way, or was interrupted.
     """
     directory = UPath(zone.directory(layout.name))
-    with staging(directory):
+    with staging(directory, layout.dialect):
         if interrupted := unfinished(directory):
             raise DropRefused(
                 str(directory),

@@ -5,8 +5,10 @@ broken quotes, fields over several lines, blank lines, NULs), Python parses it a
 """
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -29,12 +31,15 @@ csv.field_size_limit(LONGEST_LINE)
 
 @dataclass(frozen=True)
 class Header:
-    """The columns of one file: our names of those the layout knows, by position, and the headers of the others. `text`
-    is the line as it is written, without its end."""
+    """The columns of one file: our names of those the layout knows, by position, and the headers of the others; and the
+    signs that its lines are made of, `quote` and `escape` as a `Dialect`'s. `text` is the line as written, without its
+    end."""
 
     columns: tuple[str | None, ...]
     headers: tuple[str, ...]
     delimiter: str
+    quote: str
+    escape: str | None
     line: int
     lone_carriage_returns: bool
     text: bytes
@@ -107,14 +112,18 @@ def _all_sound(data: bytes, header: Header) -> list[pa.Array] | None:
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
     if not data or b"\0" in data or data.count(b"\r") != data.count(b"\r\n") or header.text in data:
         return None
-    if b'"' in data and not _quotes_are_sound(data, header):
+    if header.escape:
+        return None  # pyarrow and Python differ in what else may be escaped
+    if header.quote and header.quote.encode() in data and not _quotes_are_sound(data, header):
         return None
     names = [str(position) for position in range(len(header.columns))]
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data),
             pyarrow.csv.ReadOptions(use_threads=False, column_names=names, block_size=len(data) + 1),
-            pyarrow.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=False),
+            pyarrow.csv.ParseOptions(
+                delimiter=header.delimiter, quote_char=header.quote or False, newlines_in_values=False
+            ),
             pyarrow.csv.ConvertOptions(
                 column_types={name: pa.string() for name in names},
                 null_values=[""],
@@ -131,13 +140,14 @@ def _all_sound(data: bytes, header: Header) -> list[pa.Array] | None:
 
 def _quotes_are_sound(data: bytes, header: Header) -> bool:
     """Whether every line that has quotes is a row by itself."""
-    position = data.find(b'"')
+    quote = header.quote.encode()
+    position = data.find(quote)
     while position >= 0:
         start, end = data.rfind(b"\n", 0, position) + 1, data.find(b"\n", position)
         end = end if end >= 0 else len(data)
         if _fields(data[start:end], header) is None:
             return False
-        position = data.find(b'"', end)
+        position = data.find(quote, end)
     return True
 
 
@@ -148,13 +158,38 @@ def _fields(line: bytes, header: Header) -> list[str] | None:
     line = line.removesuffix(b"\r")
     try:
         text = line.decode("utf-8")
-        if '"' not in text and "\r" not in text:
-            fields = text.split(header.delimiter)
+        if any(sign and sign in text for sign in (header.quote, header.escape, "\r")):
+            fields = next(csv.reader([text], **csv_signs(header, header.delimiter), strict=True))
         else:
-            fields = next(csv.reader([text], delimiter=header.delimiter, strict=True))
+            fields = text.split(header.delimiter)
     except (UnicodeDecodeError, csv.Error):
         return None
     return fields if len(fields) == len(header.columns) else None
+
+
+class Signs(Protocol):
+    """What has quotes and escapes: a header, or a dialect."""
+
+    @property
+    def quote(self) -> str:
+        """What encloses fields, or ""."""
+
+    @property
+    def escape(self) -> str | None:
+        """What goes before a quote within a field; None if it is doubled."""
+
+
+def csv_signs(signs: Signs, delimiter: str) -> dict[str, Any]:
+    """The signs of a file's lines as Python's csv module wants to know them."""
+    quoting = {"quotechar": signs.quote} if signs.quote else {"quoting": csv.QUOTE_NONE, "quotechar": None}
+    return {"delimiter": delimiter, **quoting, "escapechar": signs.escape, "doublequote": signs.escape is None}
+
+
+def opens_quote(line: bytes, signs: Signs) -> bool:
+    """Whether a quote is open at the end of a line if none was at its beginning: they are odd in number."""
+    if signs.escape:
+        line = re.sub(re.escape(signs.escape.encode()) + b".", b"", line)
+    return bool(signs.quote) and line.count(signs.quote.encode()) % 2 == 1
 
 
 def _line_by_line(data: bytes, header: Header, first_line: int, at_end: bool) -> tuple[Block, int]:
@@ -172,7 +207,7 @@ def _line_by_line(data: bytes, header: Header, first_line: int, at_end: bool) ->
             break  # a block has no such line between its rows: whoever copies these bytes must not copy it
         if lines[index].strip(BLANK) and not repeated:
             fields = _fields(lines[index], header)
-            if fields is None and lines[index].count(b'"') % 2:
+            if fields is None and opens_quote(lines[index], header):
                 used, fields = _over_several_lines(lines, index, header)
                 if used == 0 and not at_end:
                     break
@@ -207,7 +242,7 @@ def _over_several_lines(lines: list[bytes], index: int, header: Header) -> tuple
         length += len(lines[last])
         if length > FIELD_BYTES or header.is_repeated_by(lines[last]):
             return 1, None
-        ends = lines[last].count(b'"') % 2 == 1
+        ends = opens_quote(lines[last], header)
         whole_first = lines[index].count(header.delimiter.encode()) + 1 >= len(header.columns)
         if (whole_first or not ends) and _fields(lines[last], header) is not None:
             return 1, None

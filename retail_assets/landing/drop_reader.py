@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
+from retail_assets.landing.decoding import Stream, decoded
 from retail_assets.landing.drop_lines import BLANK, BYTE_ORDER_MARK, LONGEST_LINE, Block, Header, parsed
 from retail_assets.landing.drops import state_of
 from retail_assets.landing.layout import SourceLayout
@@ -26,7 +27,10 @@ BLOCK_BYTES = 8 * 1024 * 1024
 _HEAD_BYTES = 64 * 1024
 _LONGEST_HEAD = 1024 * 1024
 _GZIP = b"\x1f\x8b"
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
+"""Of which a file's own is one, where none is declared."""
+
+_SEPARATOR = re.compile(rb'"?sep=(.)"?')
 _LINE_END = re.compile(rb"\r\n?|\n")
 
 
@@ -39,6 +43,14 @@ class DropRefused(ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}. {self.remedy}"
+
+
+class ColumnsMissing(DropRefused):
+    """A file whose header has not all columns; `missing` are those it lacks."""
+
+    def __init__(self, path: str, problem: str, remedy: str, missing: Sequence[str]) -> None:
+        super().__init__(path, problem, remedy)
+        self.missing = missing
 
 
 def shortened(text: str, most: int = 200) -> str:
@@ -63,8 +75,8 @@ def raw_schema(layout: SourceLayout) -> pa.Schema:
 def inspect(path: str, layout: SourceLayout) -> Header:
     """The header of a drop; reads no more than its head.
 
-    Raises DropRefused for a file that cannot be read, is empty, is no text in UTF-8 (or another that has ASCII in it),
-    lacks a column, or has one twice. A gzip that breaks off later is only found by reading it: see `content_hash`.
+    Raises DropRefused for a file that cannot be read, is empty, is no text, lacks a column (ColumnsMissing), or has one
+    twice. A gzip that breaks off later is only found by reading it: see `content_hash`.
     """
     with opened(path, layout) as (header, _):
         return header
@@ -112,11 +124,12 @@ def opened(path: str, layout: SourceLayout) -> Iterator[tuple[Header, Iterator[B
             magic = file.read(2)
             file.seek(0)
             if magic == _GZIP:
-                stream: Any = gzip.GzipFile(fileobj=file)
+                packed: Any = gzip.GzipFile(fileobj=file)
             elif path.lower().endswith(".gz") and magic:
                 raise DropRefused(path, "is named .gz but is no gzip file", "Compress it, or name it .csv.")
             else:
-                stream = file
+                packed = file
+            stream = decoded(packed, layout.dialect.encoding)
             header, rest = _header(stream, path, layout)
         yield header, _blocks(stream, rest, header, path)
 
@@ -149,7 +162,7 @@ def _must_be_as_listed(path: str, size: int | None, modified_ns: int | None) -> 
         raise DropRefused(path, "is still being written", "Run again once it is complete.")
 
 
-def _header(stream: Any, path: str, layout: SourceLayout) -> tuple[Header, bytes]:
+def _header(stream: Stream, path: str, layout: SourceLayout) -> tuple[Header, bytes]:
     """The header and what was read beyond it."""
     head = b""
     while piece := stream.read(_HEAD_BYTES):
@@ -161,16 +174,23 @@ def _header(stream: Any, path: str, layout: SourceLayout) -> tuple[Header, bytes
     if not head:
         raise DropRefused(path, "is empty", "Deliver it again; a day without rows has the header alone.")
     if head.startswith(b"PK\x03\x04"):
-        raise DropRefused(path, "is a workbook or a zip archive, not CSV", "Land workbooks with `retail land`.")
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in line:
-        raise DropRefused(path, "is UTF-16, UTF-32 or binary, not UTF-8", "Save it as CSV in UTF-8.")
+        raise DropRefused(path, "is a workbook or a zip archive, not CSV", "Land it with `retail land`.")
+    if b"\0" in line:
+        remedy = "Save it as CSV in UTF-8, or with a byte order mark, or declare its encoding."
+        raise DropRefused(path, "is UTF-16 without a byte order mark, or binary", remedy)
     if not line:
         raise DropRefused(path, "has no header in its first lines", "Put the header in the first line.")
     # Files of old Macs end lines with a carriage return alone: their first line end is one.
     after = head[head.index(line) + len(line) :]
     lone = after[:1] == b"\r" and after[:2] != b"\r\n"
-    columns, headers, delimiter = _columns(line, path, layout)
-    return Header(columns, headers, delimiter, lines, lone, line), rest
+    dialect, delimiter = layout.dialect, layout.dialect.delimiter
+    if says := _SEPARATOR.fullmatch(line):
+        # Excel's own word on what follows.
+        delimiter = says[1].decode()
+        line, further, rest = _first_line(rest)
+        lines += further
+    columns, headers, delimiter = _columns(line, path, layout, delimiter)
+    return Header(columns, headers, delimiter, dialect.quote, dialect.escape, lines, lone, line), rest
 
 
 def _first_line(head: bytes) -> tuple[bytes, int, bytes]:
@@ -185,23 +205,29 @@ def _first_line(head: bytes) -> tuple[bytes, int, bytes]:
     return b"", number, b""
 
 
-def _columns(line: bytes, path: str, layout: SourceLayout) -> tuple[tuple[str | None, ...], tuple[str, ...], str]:
+def _columns(
+    line: bytes, path: str, layout: SourceLayout, declared: str | None
+) -> tuple[tuple[str | None, ...], tuple[str, ...], str]:
     text = line.decode("utf-8", "backslashreplace")
 
     def split(delimiter: str) -> list[str]:
-        return next(csv.reader([text], delimiter=delimiter))
+        if not layout.dialect.quote:
+            return text.split(delimiter)
+        return next(csv.reader([text], delimiter=delimiter, quotechar=layout.dialect.quote))
 
-    # The delimiter is the one by which the header has the most of our columns; a comma if none has any.
-    delimiter = max(_DELIMITERS, key=lambda one: sum(layout.recognised(header) is not None for header in split(one)))
+    def recognised(delimiter: str) -> int:
+        return sum(layout.recognised(header) is not None for header in split(delimiter))
+
+    # Undeclared, it is the one by which the header has the most of our columns; a comma if none has any.
+    delimiter = declared or max(DELIMITERS, key=recognised)
     headers = tuple(header.strip() or f"column_{position}" for position, header in enumerate(split(delimiter), start=1))
-    columns = tuple(layout.recognised(header) for header in headers)
+    columns = layout.columns_of(headers)
     missing = layout.missing(headers)
     if missing:
         # A first line of which nothing is known may be a row, and this is mailed.
         shown = f"Its header is {shortened(text)!r}" if any(columns) else "Its first line names none of the columns"
-        raise DropRefused(
-            path, f"has no column for {', '.join(missing)}", f"{shown}: add the column, or correct its name."
-        )
+        remedy = f"{shown}: add the column, or correct its name."
+        raise ColumnsMissing(path, f"has no column for {', '.join(missing)}", remedy, missing)
     names = [column or header for column, header in zip(columns, headers, strict=True)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -209,7 +235,7 @@ def _columns(line: bytes, path: str, layout: SourceLayout) -> tuple[tuple[str | 
     return columns, headers, delimiter
 
 
-def _blocks(stream: Any, rest: bytes, header: Header, path: str) -> Iterator[Block]:
+def _blocks(stream: Stream, rest: bytes, header: Header, path: str) -> Iterator[Block]:
     first_line, finished = header.line + 1, False
     while not finished:
         pieces, length = [rest], len(rest)
@@ -241,7 +267,8 @@ def _blocks(stream: Any, rest: bytes, header: Header, path: str) -> Iterator[Blo
 def _batch(block: Block, header: Header, schema: pa.Schema, name: str) -> pa.RecordBatch:
     rows = len(block.malformed)
     by_name = dict(zip(header.columns, block.columns, strict=True))
-    known = [by_name[column] for column in schema.names[: schema.get_field_index("extra_columns")]]
+    absent = pa.nulls(rows, pa.string())  # no file of this source has the column
+    known = [by_name.get(column, absent) for column in schema.names[: schema.get_field_index("extra_columns")]]
     return pa.RecordBatch.from_arrays(
         [*known, _extra(block, header), block.malformed, pa.array(block.line_numbers), pa.repeat(name, rows)],
         schema=schema,

@@ -1,6 +1,7 @@
 """Lands history: splits files of many days into one drop a day, every line as it was written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,13 +12,14 @@ from upath import UPath
 from retail_assets.landing.bring_back import KEPT_DAYS, forget_replaced
 from retail_assets.landing.calendar import is_plausible, keep_calendar, kept_calendar, last_day_of
 from retail_assets.landing.consent import NONE_GIVEN, Consent, listed
+from retail_assets.landing.containers import Table
 from retail_assets.landing.dates import Dates
 from retail_assets.landing.drop_lines import Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
 from retail_assets.landing.drops import MANIFEST, LandingZone, ZoneRefused, day_of
 from retail_assets.landing.exchange import Content, Exchange, exchange, sha256_of
 from retail_assets.landing.far_dates import days_in, far_stretches
-from retail_assets.landing.history_files import Table, history_files, tables
+from retail_assets.landing.history_files import history_files, tables
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.landing.placing import Lying, StagedDrop, place
 from retail_assets.landing.staging import SetAside, Staging, staging
@@ -25,6 +27,9 @@ from retail_assets.partitions.calendar import Calendar, current_day
 
 Progress = Callable[[str, int], None]
 """Called now and then with the name of the file being read and the rows landed so far, of all files."""
+
+LooksUsable = Callable[[Table], None]
+"""Called with each table before it is split; raises DropRefused for one that should not land."""
 
 
 @dataclass(frozen=True)
@@ -56,27 +61,30 @@ def land(
     today: date | None = None,
     consent: Consent = NONE_GIVEN,
     keep_days: int = KEPT_DAYS,
+    looks_usable: LooksUsable | None = None,
 ) -> Landed:
     """Split the files into drops `<source>_YYYY-MM-DD.csv`, replacing the days' drops of earlier landings.
 
-    Files may be CSV (.csv, .csv.gz) or workbooks (.xlsx, every sheet that has the columns), one day or many, in any
-    order; rows of a day add up over the files. Values keep the text of the source. Dates are ISO, or day and month in
-    either order before the year, with slashes or dots; a time may follow, on the 24-hour clock. Files that differ in
-    their columns or the order of these give a day more than one drop (`…_2.csv`). The same files give the same bytes,
-    and a drop that would not change is left alone. The calendar is kept: closed with the last day landed, open if that
-    is recent. Holds at most BYTES_IN_MEMORY and a block of rows, and a workbook's largest sheet.
+    Files are read as the layout's dialect has it, one day or many, in any order: delimited text (.csv, .tsv, .txt, each
+    perhaps gzipped), workbooks (.xlsx, every sheet that has the columns), Parquet, and zip archives of these. Rows of a
+    day add up over the files. Values keep the text of the source. Dates are ISO, in one of the dialect's forms, or day
+    and month in either order before the year, with slashes or dots. Files that differ in their columns or the order of
+    these give a day more than one drop (`…_2.csv`). The same files give the same bytes, and a drop that would not
+    change is left alone. The calendar is kept: closed with the last day landed, open if that is recent. Holds at most
+    BYTES_IN_MEMORY and a block of rows, and a workbook's largest sheet.
 
     Whatever can be refused is refused before the first drop is put in place; what goes wrong then is undone. A landing
     that was killed leaves its mark, and is repeated by landing again. What is replaced is kept for `keep_days` days.
 
     Raises DropRefused, naming the file and the remedy, for a file that is no such table, in which no date can be read
     or the order of day and month cannot be told, for a zone that holds generated data or cannot be written to, and for
-    what `consent` is not given to; SettingError for a calendar that is spoilt. Then nothing has changed.
+    what `consent` is not given to or `looks_usable` refuses; SettingError for a calendar that is spoilt. Then nothing
+    has changed.
     """
     today = today or current_day()
     directory = UPath(zone.directory(layout.name))
     try:
-        return _landed(files, zone, directory, layout, progress, today, consent, keep_days)
+        return _landed(files, zone, directory, layout, progress, today, consent, keep_days, looks_usable)
     except ZoneRefused as refusal:
         raise DropRefused(refusal.path, refusal.problem, refusal.remedy) from None
     except OSError as problem:
@@ -95,6 +103,7 @@ def _landed(
     today: date,
     consent: Consent,
     keep_days: int,
+    looks_usable: LooksUsable | None,
 ) -> Landed:
     if (directory / MANIFEST).exists():
         raise DropRefused(
@@ -102,17 +111,24 @@ def _landed(
         )
     given = history_files(files, directory)
     names = tuple(given.name(path) for path in given.paths)
-    with staging(directory) as staged:
+    with staging(directory, layout.dialect) as staged:
         kept = kept_calendar(zone.root, layout.name)  # if it is spoilt, that is said before anything is changed
-        found, left_out = tables(given, layout, staged.directory)
-        for table, header in [(table, inspect(table.path, layout)) for table in found]:
-            _split(table, header, layout, staged, today, progress)
+        found = tables(given, layout, staged.directory)
+        headers = []
+        for table in found.tables:
+            with _named(table):
+                headers.append(inspect(table.path, layout))
+        for table, header in zip(found.tables, headers, strict=True):
+            with _named(table):
+                if looks_usable:
+                    looks_usable(table)
+                _split(table, header, layout, staged, today, progress)
         given.must_be_complete()
         if not staged.days:
             raise DropRefused(listed(names), "no rows to land", "Name files that have some.")
         far = far_stretches(staged.dated_rows, kept, listed(names), consent)
         set_aside = staged.set_aside(days_in(far, staged.days))
-        placing = place(_ready(staged), Lying(zone, layout), consent)
+        placing = place(ready(staged), Lying(zone, layout), consent)
         first_day, last_day = min(staged.days), max(staged.days)
         done = Exchange.begin(directory, names, placing.put, placing.taken)
         calendar = exchange(
@@ -131,7 +147,7 @@ def _landed(
             staged.undated,
             placing.names,
             [date.fromisoformat(day) for day in done.replaced],
-            left_out,
+            found.left_out,
             set_aside,
             first_day,
             last_day,
@@ -139,11 +155,23 @@ def _landed(
         )
 
 
-def _ready(staged: Staging) -> list[StagedDrop]:
+def ready(staged: Staging) -> list[StagedDrop]:
+    """The drops of a staging, each with what it holds."""
     return [
         StagedDrop(day, path, Content(str(day), rows, path.stat().st_size, sha256_of(path)))
         for day, path, rows in staged.drops()
     ]
+
+
+@contextmanager
+def _named(table: Table) -> Iterator[None]:
+    """What is wrong with a table is said of the file that it came from, by the name that this has."""
+    try:
+        yield
+    except DropRefused as refusal:
+        if refusal.path != table.path:
+            raise
+        raise DropRefused(table.shown, refusal.problem, refusal.remedy) from None
 
 
 def _split(

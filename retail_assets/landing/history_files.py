@@ -10,24 +10,14 @@ from pathlib import Path
 
 from upath import UPath
 
+from retail_assets.landing.containers import FORMATS, Found, kind_of, tables_in
 from retail_assets.landing.drop_reader import DropRefused
 from retail_assets.landing.drops import YOUNG_SECONDS
 from retail_assets.landing.exchange import is_local
 from retail_assets.landing.layout import SourceLayout
-from retail_assets.landing.workbooks import sheets
 
 SETTLE_SECONDS = 1.0
 """A file modified just now is looked at again after so long: it may still be written to."""
-
-_FORMATS = (".csv", ".csv.gz", ".xlsx")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A CSV file to split, and the name by which its owner knows it."""
-
-    path: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -96,28 +86,17 @@ def _must_be_landable(path: Path, directory: UPath) -> None:
         raise DropRefused(str(path), "is a directory", "Name the files in it.")
     if not stat.S_ISREG(mode):
         raise DropRefused(str(path), "is no regular file but a pipe, a socket or a device", "Write it to a file first.")
-    if not path.name.lower().endswith(_FORMATS):
-        raise DropRefused(str(path), f"is none of {', '.join(_FORMATS)}", "Unpack an archive, save another as CSV.")
+    if kind_of(path.name) is None:
+        raise DropRefused(str(path), f"is none of {', '.join(FORMATS)}", "Unpack it, or save it as CSV.")
     if is_local(directory) and path.is_relative_to(os.path.realpath(directory.path)):
         raise DropRefused(str(path), "lies in the landing zone already", "There is nothing to do.")
 
 
-def tables(files: HistoryFiles, layout: SourceLayout, scratch: Path) -> tuple[list[Table], list[str]]:
-    """The tables of the files, those of workbooks written to `scratch`; and what of them is left out, and why.
-
-    Raises DropRefused for a workbook of which no sheet has the columns, and as `workbooks.sheets` does.
-    """
-    found: list[Table] = []
-    left_out: list[str] = []
+def tables(files: HistoryFiles, layout: SourceLayout, scratch: Path) -> Found:
+    """The tables of all files, and what is left out. Raises DropRefused as `containers.tables_in`."""
+    found = Found([], [])
     for number, path in enumerate(files.paths, start=1):
-        name = files.name(path)
-        if path.suffix.lower() != ".xlsx":
-            found.append(Table(str(path), name))
-            continue
-        read = sheets(path, layout, scratch, f"workbook-{number}")
-        if not any(sheet.path for sheet in read):
-            problems = "; ".join(f"{sheet.name!r} {sheet.problem}" for sheet in read) or "all are empty"
-            raise DropRefused(str(path), f"has no sheet with the columns: {problems}", "Correct their headers.")
-        found += [Table(str(sheet.path), f"{name} ({sheet.name})") for sheet in read if sheet.path]
-        left_out += [f"{name}: the sheet {sheet.name!r} {sheet.problem}" for sheet in read if not sheet.path]
-    return found, left_out
+        inner = tables_in(path, files.name(path), layout, scratch, f"file-{number}")
+        found.tables += inner.tables
+        found.left_out += inner.left_out
+    return found

@@ -115,8 +115,10 @@ def _adopted(before: dict[str, Content], drops: Sequence[StagedDrop], source: st
 
 
 def _names(source: str, day: date) -> Iterator[str]:
-    yield f"{source}_{day}.csv"
-    yield from (f"{source}_{day}_{number}.csv" for number in count(2))
+    # A source of several tables has a directory for each: olist/orders.
+    stem = f"{source.replace('/', '_')}_{day}"
+    yield f"{stem}.csv"
+    yield from (f"{stem}_{number}.csv" for number in count(2))
 
 
 def _keeps(others: Sequence[str], lying: Lying, consent: Consent) -> bool:

@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 from upath import UPath
 
-from retail_assets.landing.drop_lines import Block, Header
+from retail_assets.landing.dialect import Dialect
+from retail_assets.landing.drop_lines import BYTE_ORDER_MARK, Block, Header, csv_signs, opens_quote
 from retail_assets.landing.drop_reader import DropRefused
 from retail_assets.landing.exchange import is_local
 
@@ -41,8 +42,11 @@ class SetAside:
 class Staging:
     """Drops under construction, in a directory of their own; held in memory up to BYTES_IN_MEMORY."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, dialect: Dialect) -> None:
         self.directory = directory
+        self._dialect = dialect
+        # The drops are UTF-8, and say so where that is not what their readers expect.
+        self._mark = b"" if dialect.is_utf8 else BYTE_ORDER_MARK
         self.days: set[date] = set()
         self.rows = self.malformed = self.undated = 0
         self._headers: list[bytes] = []
@@ -61,7 +65,7 @@ class Staging:
         shape = self._shapes.setdefault((names, header.delimiter), len(self._shapes))
         if shape == len(self._headers):
             line = io.StringIO()
-            csv.writer(line, delimiter=header.delimiter, lineterminator="\n").writerow(header.headers)
+            csv.writer(line, **csv_signs(header, header.delimiter), lineterminator="\n").writerow(header.headers)
             self._headers.append(line.getvalue().encode())
         return shape
 
@@ -79,7 +83,7 @@ class Staging:
                 self._first.setdefault(day, (name, int(block.line_numbers[first])))
             self._append(shape, day, block.data[starts[first] : starts[beyond]], beyond - first)
             self._dated[day] += int(dated[first:beyond].sum())
-            if not sound and _is_open(block.malformed[first:beyond]):
+            if not sound and self._is_open(block.malformed[first:beyond]):
                 self._open.add((day, shape))
         self.rows += len(days)
 
@@ -109,10 +113,19 @@ class Staging:
             file = self.directory / f"{date.fromordinal(day)}.{shape}"
             with file.open("ab") as drop:
                 if not drop.tell():
-                    drop.write(self._headers[shape])
+                    drop.write(self._mark + self._headers[shape])
                 drop.writelines(lines)
         self._held.clear()
         self._bytes = 0
+
+    def _is_open(self, malformed: pa.Array) -> bool:
+        """Whether a quote of the malformed rows at the end may be open: what follows could be read as their part."""
+        for line in reversed(malformed.to_pylist()):
+            if line is None:
+                return False
+            if opens_quote(line.encode("utf-8", "surrogatepass"), self._dialect):
+                return True
+        return False
 
     @property
     def dated_rows(self) -> dict[date, int]:
@@ -141,7 +154,7 @@ class Staging:
             before, after = (day.toordinal(), shape), (target.toordinal(), shape)
             with source.open("rb") as lines, (self.directory / f"{target}.{shape}").open("ab") as drop:
                 if drop.tell() and after not in self._open:
-                    lines.seek(len(self._headers[shape]))
+                    lines.seek(len(self._mark + self._headers[shape]))
                 shutil.copyfileobj(lines, drop)
             self._open = self._open - {before, after} | ({after} if before in self._open else set())
             self._rows[after] += rows
@@ -158,25 +171,16 @@ class Staging:
                     yield day, file, self._rows[day.toordinal(), shape]
 
 
-def _is_open(malformed: pa.Array) -> bool:
-    """Whether a quote of the malformed rows at the end may be open: what follows them could be read as their part."""
-    for line in reversed(malformed.to_pylist()):
-        if line is None:
-            return False
-        if line.count('"') % 2:
-            return True
-    return False
-
-
 @contextmanager
-def staging(directory: UPath) -> Iterator[Staging]:
-    """A clean place for drops under construction: beside the drops, so that a rename is all it takes to publish one.
+def staging(directory: UPath, dialect: Dialect) -> Iterator[Staging]:
+    """A clean place for drops under construction, written in the dialect: beside the drops, so that a rename is all it
+    takes to publish one.
 
     Raises DropRefused if another landing is under way there.
     """
     if not is_local(directory):
         with tempfile.TemporaryDirectory() as scratch:
-            yield Staging(Path(scratch))
+            yield Staging(Path(scratch), dialect)
         return
     drops = Path(directory.path)
     drops.mkdir(parents=True, exist_ok=True)
@@ -191,7 +195,7 @@ def staging(directory: UPath) -> Iterator[Staging]:
         shutil.rmtree(scratch_directory, ignore_errors=True)
         scratch_directory.mkdir()
         try:
-            yield Staging(scratch_directory)
+            yield Staging(scratch_directory, dialect)
         finally:
             shutil.rmtree(scratch_directory, ignore_errors=True)
     finally:

@@ -14,6 +14,7 @@ from retail_assets.landing.drop_reader import DropRefused, content_hash
 from retail_assets.landing.drops import Drop, LandingZone
 from retail_assets.operations.materializations import newest_materializations, said
 from retail_assets.operations.planning import Landed
+from retail_assets.partitions.cadence import WHOLE
 from retail_assets.partitions.calendar import Calendar
 
 DROPS = "drops"
@@ -46,13 +47,16 @@ class Inbox:
         """The drops within the calendar, by day."""
         found: dict[str, list[Drop]] = {}
         for drop in drops:
-            if self.calendar.includes(drop.day):
+            if self._is_read(drop):
                 found.setdefault(drop.day.isoformat(), []).append(drop)
         return found
 
+    def _is_read(self, drop: Drop) -> bool:
+        return drop.day == WHOLE or self.calendar.includes(drop.day)
+
     def notices(self, drops: Collection[Drop]) -> list[str]:
         """What people should know of drops that are left alone."""
-        outside = [drop for drop in drops if not self.calendar.includes(drop.day)]
+        outside = [drop for drop in drops if not self._is_read(drop)]
         if not outside:
             return []
         named = ", ".join(drop.name for drop in outside[:5]) + (" …" if len(outside) > 5 else "")

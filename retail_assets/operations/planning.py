@@ -26,6 +26,7 @@ from retail_assets.lakehouse.table import HISTORY
 from retail_assets.operations.contents import Contents, Read
 from retail_assets.operations.materializations import Made, newest_materializations
 from retail_assets.operations.stored import Gone, Stored
+from retail_assets.partitions.cadence import WHOLE
 from retail_assets.partitions.keys import PARTITION
 
 Partition = tuple[AssetKey, str]
@@ -234,6 +235,10 @@ def what_is_due(
     return {key: partitions for key, partitions in due.items() if partitions}
 
 
+_NO_END = str(date.max)
+"""Up to where a table can be made that reads only what has no history."""
+
+
 def as_it_was_made(under_way: Collection[str]) -> Landed:
     """Of a table that reads nothing of the lakehouse: it is as it was last made; what is about to be made, is due.
 
@@ -247,6 +252,8 @@ def _newest(graph: Graph, arrived: Mapping[AssetKey, tuple[set[str], str | None]
     newest: dict[AssetKey, str] = {}
     for key in graph.assets:
         newest[key] = (arrived[key][1] if key in arrived else _upstream(graph, key, newest)) or ""
+        if newest[key] and graph.partitions(key) == [str(WHOLE)]:
+            newest[key] = _NO_END
     return newest
 
 

@@ -53,6 +53,18 @@ def monthly_after(months: int) -> Cadence:
     return cadence
 
 
+WHOLE = date(2000, 1, 1)
+"""The one partition of a table without a history, such as a list of products: it stands for all of it."""
+
+
+def whole(_calendar: Calendar) -> TimeWindowPartitionsDefinition:
+    """One partition, WHOLE: the table is replaced as it is delivered, whatever the calendar."""
+    after = WHOLE.replace(year=WHOLE.year + 1)
+    return TimeWindowPartitionsDefinition(
+        start=str(WHOLE), end=str(after), fmt="%Y-%m-%d", cron_schedule="0 0 1 1 *", timezone="UTC"
+    )
+
+
 def _month(day: date, later: int) -> date:
     """The first day of the month that is `later` months after the day's own."""
     months = day.year * 12 + day.month - 1 + later
@@ -68,6 +80,10 @@ same_window = TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=T
 
 months_so_far = TimeWindowPartitionMapping(start_offset=-_EVERY_MONTH, allow_nonexistent_upstream_partitions=True)
 """Everything from the first month to the snapshot's own."""
+
+
+all_of_it = months_so_far
+"""Of a table that is one whole: as it is, for whatever month."""
 
 
 def preceding(windows: int) -> TimeWindowPartitionMapping:

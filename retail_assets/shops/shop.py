@@ -1,12 +1,14 @@
 """A shop, as the tables that are made of its invoices want to know it. It knows no table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
+from retail_assets.lakehouse.contracts import Elsewhere
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.partitions.calendar import yesterday
 from retail_assets.shops.closed_days import ClosedDays
+from retail_assets.shops.rules import InvoiceRules
 
 INVOICE_COLUMNS = (
     "invoice_no", "stock_code", "description", "quantity", "invoice_ts", "unit_price", "customer_id", "country",
@@ -24,6 +26,10 @@ class Shop:
     """ISO 4217."""
     layout: SourceLayout
     closed: ClosedDays
+    rules: InvoiceRules = field(default_factory=InvoiceRules)
+    """What its invoice lines mean."""
+    elsewhere: Elsewhere = ()
+    """What its tables read of other sources' tables."""
     last_day: date | None = None
     """Where its calendar ends; drops of later days are left alone. Without it, it goes on to yesterday."""
 

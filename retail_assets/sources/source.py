@@ -1,9 +1,10 @@
 """A source: whose data it is, which tables it has, and where each of what it delivers arrives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 from retail_assets.lakehouse.results_table import ResultsTable
@@ -13,6 +14,7 @@ from retail_assets.landing.drops import LandingZone
 from retail_assets.operations.arrival import Inbox
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
+from retail_assets.sources.landings import How
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Source:
 
     `owner` is what its tables are handed as `source`: name, currency, and what only its own tables ask about.
     `arrives`: table that ingests -> the directory below the landing zone's root in which its drops lie. `id_columns`:
-    of these, people read pseudonyms where there is a key. `terms`: under which the data may be used, where that must be
+    of these, people read pseudonyms where there is a key. `lands`: lands files of it, and says what became of them.
+    `terms`: under which the data may be used, where that must be
     told.
     """
 
@@ -30,6 +33,7 @@ class Source:
     declared_results: ResultsTable
     arrives: Mapping[str, str]
     id_columns: frozenset[str]
+    lands: Callable[[Sequence[Path], LandingZone, How], list[str]]
     terms: str | None = None
 
     @property

@@ -15,8 +15,8 @@ STRUCTS_IN_ORDER, TINY = "structs in order", "tiny"
 BANNED = {
     REGEX_CLASS: r"\d, \s, \w and \b are ASCII on a JVM and Unicode in Rust: write [0-9], [ \t], [A-Za-z0-9_]",
     REGEX_END: r"$ also matches before a last line end on a JVM, and not in Rust: write \z",
-    TEXT_AS_NUMBER: "only invoice_rules casts texts, behind patterns: engines forgive other ways of writing a number",
-    WRITTEN_DATE: "only invoice_rules reads written dates, behind a pattern",
+    TEXT_AS_NUMBER: "only written_values casts texts, behind patterns: engines forgive other ways of writing a number",
+    WRITTEN_DATE: "only written_values reads written dates, behind a pattern",
     OVERFLOW: "whole numbers, and sums of DECIMAL(38), wrap round: quantities are held to a million, counts are counts",
     QUOTIENT: "the quotient of two decimals has other decimals, cut off: ratio() divides doubles, or cast it to money",
     REAL_AS_TEXT: "doubles, and NULL in structs, are written differently: no key of a contract is a double",

@@ -106,6 +106,12 @@ def _within() -> WindowSpec:
 
 
 PAIRS.ask_rows(
+    the_last_above=lambda rows: rows.select(
+        "row",
+        F.max_by("number", F.when(F.col("number").isNotNull(), F.col("row"))).over(
+            Window.partitionBy("key").orderBy("row")
+        ),
+    ),
     row_number=lambda rows: rows.select("row", F.row_number().over(Window.orderBy("number", "row"))),
     row_number_within=lambda rows: rows.select(
         "row", F.row_number().over(Window.partitionBy("key").orderBy("number", "row"))

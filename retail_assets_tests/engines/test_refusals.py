@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from retail_assets.invoices import raw_invoices
 from retail_assets.landing import drop_reader
+from retail_assets.operations import bronze
 from retail_assets_tests.workbench import Workbench, line
 
 
@@ -26,7 +26,7 @@ def test_a_drop_that_turns_unreadable_in_the_worker_is_told_by_name(
             file.write(line("500002") + "\n")
         return found
 
-    monkeypatch.setattr(raw_invoices, "content_hash", read_and_written_to)
+    monkeypatch.setattr(bronze, "content_hash", read_and_written_to)
     summary = bench.run(tables=["raw_invoices"])
     assert summary.failures == [
         f"online_retail.raw_invoices: {drop}: is still being written. Run again once it is complete."

@@ -25,7 +25,7 @@ ONLY_ON_A_JVM = {
 OF_ITS_OWN_CODE = {"lakehouse/delta_tables.py": {"sql"}}
 """A catalog's tables are declared in SQL there; a path's are not."""
 
-READS_TEXTS = {"invoices/invoice_rules.py"}
+READS_TEXTS = {"invoices/written_values.py"}
 """Casts what was landed to numbers and dates, each behind a pattern on which engines agree."""
 
 COMPARED = {

@@ -3,8 +3,12 @@
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.categories import category
+from retail_assets.invoices.written_values import price, whole_number, worth
 from retail_assets.lakehouse.pseudonyms import pseudonym
+from retail_assets.landing.dialect import PUBLISHED, Dialect
 from retail_assets_tests.engines.asking import Values
+
+GERMAN = Dialect(decimal=",", thousands=". \u00a0", currencies=("€",))
 
 TEXTS = Values(
     "texts",
@@ -19,6 +23,14 @@ TEXTS = Values(
 TEXTS.ask(
     itself=lambda: F.col("text"),
     upper=lambda: F.upper("text"),
+    lower=lambda: F.lower("text"),
+    is_a_word_in_any_case=lambda: F.lower(F.trim("text")).isin("null", "nan", "n/a"),
+    contains=lambda: F.col("text").contains("a"),
+    ends_with=lambda: F.col("text").endswith("a"),
+    located=lambda: F.locate("a", F.col("text"), 2),
+    last_letters=lambda: F.substring(F.col("text"), -2, 2),
+    first_letters=lambda: F.substring(F.col("text"), 1, 3),
+    extracted=lambda: F.regexp_extract(F.col("text"), r"^([A-Z]?)(.*?)(?:A|B)?\z", 2),
     trim=lambda: F.trim("text"),
     length=lambda: F.length("text"),
     starts_with_c=lambda: F.col("text").startswith("C"),
@@ -98,6 +110,8 @@ WRITTEN = Values(
         "2147483647", "2147483648", "-2147483648", "-2147483649", "999999999.999", "999999999.9994", "999999999.9995",
         "1000000000", "99999999999999999999999999999999999999", "123456789012345678901234567890123456789",
         "0." + "0" * 40 + "1", "9" * 400, "£7", "7 GBP", "(7)", "1 000", "½", "1/2",
+        "€7", "-€ 7,50", "€\u00a01\u00a0234,5", "7,50 €", "1.234.567", "12.34", "7e2", "7.5E2", "7.5e0", "1e99",
+        "12345678901.0",
     ],
 )  # fmt: skip
 _DIGITS = r"^[+-]?[0-9]+\z"
@@ -112,6 +126,12 @@ WRITTEN.ask(
         F.col("text").rlike(r"^ *[+-]?[0-9.]+ *\z"), F.expr("try_cast(text AS decimal(12,3))")
     ),
     as_double=lambda: F.expr("try_cast(text AS double)"),
+    whole_number=lambda: whole_number("text", PUBLISHED),
+    whole_number_in_german=lambda: whole_number("text", GERMAN),
+    price_with_a_point=lambda: price("text", PUBLISHED),
+    price_in_german=lambda: price("text", GERMAN),
+    worth=lambda: worth("text", PUBLISHED),
+    worth_as_money=lambda: (worth("text", PUBLISHED) * F.lit(3).cast("decimal(10,0)")).cast("decimal(18,3)"),
     whole=lambda: F.col("text").rlike(_DIGITS),
     price=lambda: F.col("text").rlike(_PRICE),
     integer=lambda: F.col("text").rlike(r"^[ \t]*[+-]?[0-9]+(\.0*)?[ \t]*\z"),

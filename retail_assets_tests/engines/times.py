@@ -5,7 +5,9 @@ from datetime import date, datetime
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from retail_assets.invoices.written_values import moment
 from retail_assets.lakehouse.contracts import days_between
+from retail_assets.landing.dialect import PUBLISHED, DateForm, Dialect
 from retail_assets_tests.engines.asking import Values
 
 DAYS = Values(
@@ -156,4 +158,30 @@ WRITTEN.ask(
     day_first=lambda: F.try_to_timestamp(F.col("text"), F.lit(DAY_FIRST)).cast("string"),
     dots_as_slashes=lambda: F.try_to_timestamp(F.translate(F.trim("text"), ".", "/"), F.lit(DAY_FIRST)).cast("string"),
     looks_like_a_date=lambda: F.col("text").rlike(r"^[ \t]*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}"),
+)
+
+BERLIN = Dialect(
+    time_zone="Europe/Berlin",
+    date_forms=tuple(map(DateForm, ("%d-%m-%Y %H:%M", "%b %d, %Y, %I:%M:%S %p", "%y%m%d"))),
+)
+OFFSETS = [
+    *("2011-01-03 23:30:00Z", "2011-01-04 00:30:00 +0200", "2011-03-27 00:59:59Z", "2011-03-27T01:00:00Z"),
+    *("2011-10-30 00:30:00 +0000", "2011-10-30 01:30 UTC", "2011-01-04 10:05:09.123 -0530", "2011-01-04 10:05:09-05"),
+    *("2011-01-04 25:00:00Z", "Z", "+01:00", "2011-01-04Z", "04-01-2011 10:05 +01:00", "04-01-2011 10:05", "110104"),
+    *("Jan 4, 2011, 10:00:00 PM", "Jan 4, 2011, 12:00:00 AM +0100", "Foo 4, 2011, 10:00:00 PM", "991231", "111304"),
+]
+LANDED = Values(
+    "landed moments",
+    "text string, day date",
+    [(row[0], day) for row in WRITTEN.rows for day in (date(2011, 1, 4), date(2011, 4, 1))]
+    + [(text, date(2011, 1, 4)) for text in OFFSETS],
+)
+LANDED.ask(
+    moment=lambda: moment("text", "day", PUBLISHED).cast("string"),
+    moment_in_berlin=lambda: moment("text", "day", BERLIN).cast("string"),
+    moment_day_first=lambda: moment("text", "day", Dialect(day_first=True)).cast("string"),
+    shifted=lambda: F.from_utc_timestamp(
+        F.when(F.col("text").rlike(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\z"), F.try_to_timestamp("text")),
+        "Europe/London",
+    ).cast("string"),
 )

@@ -154,8 +154,14 @@ def test_a_row_in_place_of_the_header_is_not_quoted(tmp_path):
 
 
 def test_a_column_that_is_there_twice_is_named(tmp_path):
-    path = landed(tmp_path, HEADER.replace(b"Country", b"Country,UnitPrice"))
+    path = landed(tmp_path, HEADER.replace(b"Country", b"Country,Price"))
     assert "more than one column for unit_price" in refusal_of(path).problem
+
+
+def test_of_several_headers_that_stand_for_a_column_the_first_that_is_declared_counts(tmp_path):
+    path = landed(tmp_path, HEADER.replace(b"Invoice,", b"UnitPrice,Invoice,") + b"9," + line("1"))
+    (row,) = rows_of(path)
+    assert (row["unit_price"], row["extra_columns"]) == ("6.95", [("UnitPrice", "9")])
 
 
 @pytest.mark.parametrize(
@@ -163,20 +169,44 @@ def test_a_column_that_is_there_twice_is_named(tmp_path):
     [
         (b"", "is empty"),
         (b"\n\n  \r\n", "has no header"),
-        (HEADER.decode().encode("utf-16"), "UTF-16"),
         (HEADER.decode().encode("utf-16-le"), "UTF-16"),
-        (HEADER.decode().encode("utf-32"), "UTF-16, UTF-32"),
+        (HEADER.decode().encode("utf-32-be"), "UTF-16"),
         (b"PK\x03\x04 workbook", "workbook"),
         (b"\x00\x01\x02\n", "binary"),
         (b"x" * 3_000_000, "has no column"),
     ],
-    ids=["empty", "blank", "UTF-16 with BOM", "UTF-16", "UTF-32", "workbook", "binary", "no line end"],
+    ids=["empty", "blank", "UTF-16", "UTF-32", "workbook", "binary", "no line end"],
 )
 def test_what_is_no_table_is_refused_by_its_head(tmp_path, content, problem):
     path = landed(tmp_path, content)
     with pytest.raises(DropRefused, match=problem):
         inspect(path, INVOICES)
     assert problem in refusal_of(path).problem
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_says_the_encoding(tmp_path, encoding, end, monkeypatch):
+    content = (HEADER + line("1", "CAFÉ €") + b"ragged\n" + line("2", '"a\nb"')).decode().replace("\n", end)
+    for block in (7, 1_000_000):
+        monkeypatch.setattr(drop_reader, "BLOCK_BYTES", block)
+        rows = rows_of(landed(tmp_path, content.encode(encoding)))
+        assert accounted(rows) == [(2, "1", None), (3, None, "ragged"), (4, "2", None)]
+        assert [row["description"] for row in rows] == ["CAFÉ €", None, f"a{end}b"]
+
+
+def test_a_utf_16_file_that_breaks_off_or_is_spoilt_costs_its_line_alone(tmp_path):
+    content = (HEADER + line("1") + line("2", "?")).decode().encode("utf-16-le")
+    lone = "?".encode("utf-16-le"), b"\x00\xd8"  # half of a pair
+    spoilt = b"\xff\xfe" + lone[1].join(content.rsplit(lone[0], 1)) + line("3").decode().encode("utf-16-le")
+    rows = rows_of(landed(tmp_path, spoilt + b"4"))
+    assert [row["invoice_no"] for row in rows] == ["1", None, "3", None]
+
+
+@pytest.mark.parametrize(("sign", "end"), [(";", "\n"), ("|", "\r\n"), ("\t", "\n")])
+def test_the_word_of_excel_on_the_delimiter_is_no_header(tmp_path, sign, end):
+    content = f"sep={sign}{end}" + (HEADER + line("1")).decode().replace(",", sign).replace("\n", end)
+    assert accounted(rows_of(landed(tmp_path, content.encode()))) == [(3, "1", None)]
 
 
 @pytest.mark.parametrize("content", [HEADER, HEADER.rstrip(), HEADER + b"\r\n  \n"])

@@ -16,9 +16,8 @@ from dagster import AssetKey, DagsterEventType
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from retail_assets.invoices import raw_invoices
 from retail_assets.landing.drops import Drop
-from retail_assets.landing.layout import SourceLayout
+from retail_assets.operations import bronze
 from retail_assets.operations.main_job import Summary
 from retail_assets.sources.arrivals import arrivals
 from retail_assets.sources.known import known_sources
@@ -97,7 +96,7 @@ def deliver(bench: Workbench) -> None:
         header=HEADER.replace(",Price,", ",").replace(",Country", ""),
     )
     (zone / "online_retail_2011-01-21.csv").write_bytes(b"")
-    bench.drop("2011-01-22", []).write_text(HEADER + "\n" + line("502201"), encoding="utf-16")
+    bench.drop("2011-01-22", []).write_text(HEADER + "\n" + line("502201"), encoding="utf-16-le")
     bench.drop("2011-01-23", rows_of("2011-01-23", 502301))
     broken = packed(rows_of("2011-01-23", *range(502302, 512302)))
     (zone / "online_retail_2011-01-23.csv.gz").write_bytes(broken[: len(broken) // 2])
@@ -220,7 +219,7 @@ def test_ragged_lines_and_broken_quotes_are_in_quarantine_with_their_line_number
         (file, 6, malformed, "500705,85123A,WHITE HANGING HEART,1,2011-01-07 10:00:00,2.55,13085,UK,x"),
     ]
     assert delivered.first.clean["2011-01-07"] == 2
-    assert notes(delivered, "2011-01-07") == ["3 malformed lines, now in quarantine"]
+    assert notes(delivered, "2011-01-07") == ["3 malformed lines, kept in malformed_line"]
 
 
 def test_a_line_in_another_encoding_is_in_quarantine_and_its_neighbours_are_clean(delivered: Delivered):
@@ -298,7 +297,7 @@ def test_a_file_that_is_being_written_is_noticed_and_left_for_the_next_run(deliv
     [
         ("2011-01-20", "csv", "no column for unit_price (Price or UnitPrice), country (Country)", "add the column"),
         ("2011-01-21", "csv", "is empty", "a day without rows has the header alone"),
-        ("2011-01-22", "csv", "is UTF-16", "Save it as CSV in UTF-8"),
+        ("2011-01-22", "csv", "is UTF-16 without a byte order mark", "Save it as CSV in UTF-8"),
         ("2011-01-23", "csv.gz", "is a truncated or corrupt gzip file", "Deliver the whole file again"),
         ("2011-01-24", "csv.gz", "is a truncated or corrupt gzip file", "Deliver the whole file again"),
         ("2011-01-25", "csv.gz", "is named .gz but is no gzip file", "Compress it, or name it .csv"),
@@ -310,7 +309,7 @@ def test_a_drop_that_cannot_be_read_is_refused_by_name_with_a_remedy_and_takes_o
     evaluation = delivered.checks["drops_readable"][day]
     assert not evaluation.passed
     told = str(evaluation.metadata["explanation"].value)
-    assert told.startswith(f"1 drop of the day cannot be read: {delivered.path(day, ending)}: ")
+    assert told.startswith(f"1 drop cannot be read: {delivered.path(day, ending)}: ")
     assert problem in told
     assert remedy in told
     [failure] = delivered.first.summary.failures
@@ -335,18 +334,16 @@ def test_a_drop_that_changes_between_the_look_at_it_and_its_reading_is_told_in_o
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ):
     path = workbench.drop("2011-01-04", rows_of("2011-01-04", 500401))
-    look = raw_invoices._inspected
+    look = bronze._inspected
 
-    def look_while_more_arrives(
-        drops: list[Drop], layout: SourceLayout
-    ) -> tuple[list[raw_invoices.InspectedDrop], list[str]]:
-        seen = look(drops, layout)
+    def look_while_more_arrives(drops: list[Drop], *about: Any) -> tuple[list[bronze.InspectedDrop], list[str]]:
+        seen = look(drops, *about)
         with path.open("a") as file:
             file.write(line("500402") + "\n")
         return seen
 
     with monkeypatch.context() as patched:
-        patched.setattr(raw_invoices, "_inspected", look_while_more_arrives)
+        patched.setattr(bronze, "_inspected", look_while_more_arrives)
         summary = workbench.run(tables=["raw_invoices"])
     assert summary.failures == [
         f"online_retail.raw_invoices: {path}: is still being written. Run again once it is complete."

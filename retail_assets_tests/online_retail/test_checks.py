@@ -64,7 +64,7 @@ from retail_assets.lakehouse.results import keep_results, result_rows
 from retail_assets.lakehouse.table import Table
 from retail_assets.settings import project_root
 from retail_assets.sources.online_retail import INVOICES
-from retail_assets_tests.made_shop import RESULTS, TABLES
+from retail_assets_tests.made_shop import RESULTS, RULES, TABLES
 from retail_assets_tests.online_retail import test_day_anomalies
 from retail_assets_tests.online_retail.frames import frame, landed
 
@@ -239,10 +239,10 @@ FAULTS = [
           broken("line_number_greater_than_or_equal_to")),
     Fault("raw_invoices", "contract", "no file", changed(source_file=None), broken("source_file_not_null")),
     Fault("raw_invoices", "drops_readable", "refused", find(refused="no column Price"),
-          told="1 drop of the day cannot be read: no column Price"),
+          told="1 drop cannot be read: no column Price"),
     Fault("raw_invoices", "drops_as_expected", "noted", find(notes=["an unknown column"])),
     Fault("raw_invoices", "drops_as_expected", "malformed", changed(malformed_line="a;b"),
-          {"notes": ["1 malformed lines, now in quarantine"]}),
+          {"notes": ["1 malformed lines, kept in malformed_line"]}),
     Fault("quarantined_invoices", "contract", "no reason", changed(reasons=[]), broken("reasons_known")),
     Fault("quarantined_invoices", "contract", "unknown reason", changed(reasons=["bored"]), broken("reasons_known")),
     Fault("quarantined_invoices", "quarantine_share", "two in twenty", lambda s: s.rows.append(s.rows[0]),
@@ -526,13 +526,13 @@ def made(spark: SparkSession) -> Made:
         return frame(spark, contract, rows[contract])
 
     raw = frame(spark, RawInvoices, rows[RawInvoices])
-    quarantined = keep(QuarantinedInvoices, quarantined_invoices(raw))
-    clean = keep(CleanTransactions, clean_transactions(raw))
+    quarantined = keep(QuarantinedInvoices, quarantined_invoices(raw, RULES))
+    clean = keep(CleanTransactions, clean_transactions(raw, RULES))
     # The line of two landed rows first: the faults of copies are planted there.
     rows[CleanTransactions].sort(key=lambda row: (row["invoice_date"], -row["landed_rows"], row["invoice_no"]))
     days = spark.createDataFrame([(day,) for day in DAYS], "invoice_date date")
     keep(DailyMetrics, daily_metrics(clean, days))
-    quality = keep(BronzeDailyQuality, bronze_daily_quality(raw, quarantined, days))
+    quality = keep(BronzeDailyQuality, bronze_daily_quality(raw, quarantined, days, RULES))
     comparison = keep(BronzeSilverComparison, bronze_silver_comparison(quality, clean))
     keep(DailyCounts, daily_counts(comparison))
     activity = keep(CustomerMonthActivity, customer_month_activity(clean))
@@ -551,7 +551,7 @@ def made(spark: SparkSession) -> Made:
     keep(GeoMetrics, geo_metrics(clean, activity, rfm))
     months = spark.createDataFrame([(month,) for month in MONTHS], "snapshot_month date")
     keep(MonthlyActivity, monthly_activity(clean, activity, months))
-    products = keep(ProductMetrics, product_metrics(clean))
+    products = keep(ProductMetrics, product_metrics(clean, RULES))
     keep(CategoryMetrics, category_metrics(products, clean))
     rows[ProductAffinities] = [rule(row) for row in rows[ProductMetrics]]
     rows[ChurnScores] = [

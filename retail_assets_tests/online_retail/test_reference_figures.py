@@ -18,6 +18,7 @@ from retail_assets.invoices.quarantined_invoices import quarantined_invoices
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
 from retail_assets.sources.online_retail import INVOICES
+from retail_assets_tests.made_shop import RULES
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
 from retail_assets_tests.workbench import Workbench
 
@@ -241,9 +242,9 @@ def first_year(spark: SparkSession, real_data: Path, tmp_path_factory: pytest.Te
         return spark.read.parquet(str(directory / name))
 
     raw = spark.read.parquet(str(directory / "raw.parquet"))
-    clean = written(clean_transactions(raw), "clean")
+    clean = written(clean_transactions(raw, RULES), "clean")
     activity = written(customer_month_activity(clean), "activity")
-    return {"raw": raw, "quarantined": quarantined_invoices(raw), "clean": clean, "activity": activity}
+    return {"raw": raw, "quarantined": quarantined_invoices(raw, RULES), "clean": clean, "activity": activity}
 
 
 def test_the_first_year_of_the_published_rows_is_accounted_for(first_year: dict[str, DataFrame]):

@@ -16,6 +16,7 @@ from retail_assets.invoices.clean_transactions import CleanTransactions
 from retail_assets.invoices.product_affinities import ProductAffinities, product_affinities
 from retail_assets.invoices.product_metrics import ProductMetrics, product_metrics
 from retail_assets.lakehouse.contracts import conform
+from retail_assets_tests.made_shop import RULES
 from retail_assets_tests.online_retail.frames import frame, sale, sorted_rows
 
 JANUARY, FEBRUARY = date(2011, 1, 1), date(2011, 2, 1)
@@ -49,7 +50,7 @@ def transactions(spark: SparkSession) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def metrics(transactions: DataFrame) -> DataFrame:
-    made = conform(product_metrics(transactions), ProductMetrics)
+    made = conform(product_metrics(transactions, RULES), ProductMetrics)
     return made.sparkSession.createDataFrame(made.toArrow())  # computed once
 
 
@@ -119,7 +120,7 @@ def test_a_month_of_products_made_alone_is_the_same_as_among_others(
     spark: SparkSession, products: dict[tuple[date, str], Row]
 ):
     january = frame(spark, CleanTransactions, [line for line in LINES if line["invoice_date"] < "2011-02-01"])
-    rows = conform(product_metrics(january), ProductMetrics).collect()
+    rows = conform(product_metrics(january, RULES), ProductMetrics).collect()
     assert {row.stock_code: row for row in rows} == {
         code: row for (month, code), row in products.items() if month == JANUARY
     }
@@ -207,7 +208,7 @@ def test_affinities_name_their_products_and_are_ranked(spark: SparkSession):
     ]
     lines += [of("2011-01-04", f"5001{n:02d}", "1.000", CUP, "MUG") for n in range(6)]
     transactions = frame(spark, CleanTransactions, lines)
-    metrics = conform(product_metrics(transactions), ProductMetrics)
+    metrics = conform(product_metrics(transactions, RULES), ProductMetrics)
     rows = sorted_rows(conform(product_affinities(transactions, metrics), ProductAffinities), "rule_rank")
     named = [(row.rule_rank, row.antecedent_description, row.consequent_description, row.lift) for row in rows]
     assert named == [(1, "CANDLE", "BAG", 2.0), (2, "BAG", "CANDLE", 2.0)]

@@ -25,6 +25,7 @@ from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
 from retail_assets.sources.online_retail import INVOICES
+from retail_assets_tests.made_shop import RULES
 from retail_assets_tests.online_retail.frames import frame, landed, sale, sorted_rows
 
 DAY = "2011-01-04"
@@ -103,8 +104,8 @@ def cases(spark: SparkSession) -> dict[str, tuple[list[Row], list[Row]]]:
         RawInvoices,
         [landed(DAY, source_file=name, description=name) | columns for name, columns in given_rows.items()],
     )
-    clean = conform(clean_transactions(raw), CleanTransactions).collect()
-    quarantined = conform(quarantined_invoices(raw), QuarantinedInvoices).collect()
+    clean = conform(clean_transactions(raw, RULES), CleanTransactions).collect()
+    quarantined = conform(quarantined_invoices(raw, RULES), QuarantinedInvoices).collect()
     return {
         name: (
             [row for row in clean if row.source_file == name],
@@ -139,11 +140,11 @@ def test_a_row_in_quarantine_has_every_reason_and_stays_as_landed(
 def test_money_is_what_is_written_as_a_price(spark: SparkSession):
     prices = ["2.55", " 2.55 ", "2.5555", "1e3", "３", "x", None]
     raw = frame(spark, RawInvoices, [landed(DAY, unit_price=price, quantity="2") for price in prices])
-    worth = raw.select("unit_price", landed_money().alias("money")).collect()
+    worth = raw.select("unit_price", landed_money(RULES).alias("money")).collect()
     assert {row.unit_price: str(row.money) for row in worth if row.money} == {
         "2.55": "5.100",
         " 2.55 ": "5.100",
-        "2.5555": "5.112",
+        "2.5555": "5.111",
     }
 
 
@@ -241,7 +242,9 @@ def test_every_form_of_a_date_that_lands_is_read(spark: SparkSession, tmp_path: 
         for drop, form, day in zip(zone.drops("online_retail"), forms, days, strict=True):
             rows.append(landed(str(drop.day), invoice_ts=f"{form}{clock}"))
             expected[f"{form}{clock}"] = datetime.combine(day, ISO_TIMES[clock])
-    read = read_rows(frame(spark, RawInvoices, rows)).select("invoice_ts", "typed_invoice_ts", "reasons").collect()
+    read = (
+        read_rows(frame(spark, RawInvoices, rows), RULES).select("invoice_ts", "typed_invoice_ts", "reasons").collect()
+    )
     assert {row.invoice_ts: row.typed_invoice_ts for row in read} == expected
     assert [(row.invoice_ts, row.reasons) for row in read if row.reasons] == []
 
@@ -263,14 +266,14 @@ def test_copies_in_one_drop_or_in_two_of_a_day_are_one_line(spark: SparkSession)
         landed(quantity="-1"),
     ]
     raw = frame(spark, RawInvoices, rows)
-    lines = sorted_rows(clean_transactions(raw), "invoice_date", "invoice_no")
+    lines = sorted_rows(clean_transactions(raw, RULES), "invoice_date", "invoice_no")
     assert [(str(row.invoice_date), row.invoice_no, row.landed_rows, row.source_file) for row in lines] == [
         ("2011-01-04", "500001", 3, "a.csv"),
         ("2011-01-04", "500002", 1, "a.csv"),
         ("2011-01-04", "500003", 1, "b.csv"),
         ("2011-01-05", "500001", 1, "online_retail_2011-01-05.csv"),
     ]
-    assert quarantined_invoices(raw).count() == 2
+    assert quarantined_invoices(raw, RULES).count() == 2
 
 
 def test_lines_that_differ_in_any_source_column_stay_apart(spark: SparkSession):
@@ -288,7 +291,7 @@ def test_lines_that_differ_in_any_source_column_stay_apart(spark: SparkSession):
     # NULL is not empty, and a value does not move over into the next column.
     apart += [landed(description=None), landed(description=""), landed(customer_id=None), landed(customer_id="")]
     apart += [landed(customer_id="1", country="2"), landed(customer_id="12", country="")]
-    lines = clean_transactions(frame(spark, RawInvoices, apart)).collect()
+    lines = clean_transactions(frame(spark, RawInvoices, apart), RULES).collect()
     assert len({row.line_key for row in lines}) == len(lines) == len(apart)
     assert {row.landed_rows for row in lines} == {1}
 
@@ -312,10 +315,10 @@ def test_every_landed_row_is_accounted_for_in_rows_and_in_money(spark: SparkSess
     random = Random(seed)
     rows = [landed(**{name: random.choice(values) for name, values in CHOICES.items()}) for _ in range(3_000)]
     raw = frame(spark, RawInvoices, rows)
-    value = F.sum(landed_money())
+    value = F.sum(landed_money(RULES))
     landed_value = raw.agg(value).collect()[0][0]
-    quarantined, quarantined_value = quarantined_invoices(raw).agg(F.count("*"), value).collect()[0]
-    lines = clean_transactions(raw).select("landed_rows", "line_total", "line_key").collect()
+    quarantined, quarantined_value = quarantined_invoices(raw, RULES).agg(F.count("*"), value).collect()[0]
+    lines = clean_transactions(raw, RULES).select("landed_rows", "line_total", "line_key").collect()
     assert sum(row.landed_rows for row in lines) + quarantined == len(rows)
     assert sum(row.landed_rows * row.line_total for row in lines) + quarantined_value == landed_value
     assert len({row.line_key for row in lines}) == len(lines) > 100
@@ -372,7 +375,7 @@ def test_a_column_is_of_the_narrowest_kind_that_most_of_its_values_are(spark: Sp
     values = zip(["2", "3", "many"], ["2", "2.5", "dear"], ["4", "few", "none"], strict=True)
     raw = frame(spark, RawInvoices, [landed(quantity=q, unit_price=p, country=c) for q, p, c in values])
     days = spark.createDataFrame([(date(2011, 1, 4),)], "invoice_date date")
-    (day,) = bronze_daily_quality(raw, frame(spark, QuarantinedInvoices, []), days).collect()
+    (day,) = bronze_daily_quality(raw, frame(spark, QuarantinedInvoices, []), days, RULES).collect()
     assert day.column_kinds == {
         "invoice_no": "integer",
         "stock_code": "text",
@@ -388,7 +391,7 @@ def test_a_column_is_of_the_narrowest_kind_that_most_of_its_values_are(spark: Sp
 def test_a_cancellation_of_positive_quantity_breaks_no_contract(spark: SparkSession):
     """The published data has one: C496350, quantity 1. Alone in its day, month or country it must not stop anything."""
     raw = frame(spark, RawInvoices, [landed(invoice_no="C496350", stock_code="M", quantity="1", unit_price="373.57")])
-    clean = conform(clean_transactions(raw), CleanTransactions).persist()
+    clean = conform(clean_transactions(raw, RULES), CleanTransactions).persist()
     activity = conform(customer_month_activity(clean), CustomerMonthActivity)
     day = spark.createDataFrame([(date(2011, 1, 4),)], "invoice_date date")
     no_rfm = spark.createDataFrame([], "snapshot_month date, country string, rfm_segment string")

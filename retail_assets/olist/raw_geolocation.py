@@ -1,0 +1,29 @@
+"""raw_geolocation: points within zip codes as landed."""
+
+from dagster_pyspark import LazyPySparkResource
+
+from retail_assets.lakehouse.contracts import Day, Text, partition
+from retail_assets.lakehouse.layers import BRONZE
+from retail_assets.lakehouse.table import Built, table
+from retail_assets.landing.drops import LandingZone
+from retail_assets.olist.drops import CHECKS, landed_rows
+from retail_assets.operations.bronze import LandedRows, as_landed
+from retail_assets.partitions.cadence import WHOLE, whole
+from retail_assets.partitions.keys import PartitionWindow
+
+
+class RawGeolocation(LandedRows):
+    """Many points for each zip code, some of them far outside Brazil."""
+
+    geolocation_zip_code_prefix: Text = as_landed("First five digits of the zip code")
+    geolocation_lat: Text = as_landed("Latitude")
+    geolocation_lng: Text = as_landed("Longitude")
+    geolocation_city: Text = as_landed("City, in several spellings")
+    geolocation_state: Text = as_landed("State, two letters")
+    snapshot: Day = partition("Stands for the newest delivery", isin=[WHOLE])
+
+
+@table(RawGeolocation, whole, layer=BRONZE, kinds=["csv"], checks=CHECKS)
+def build(window: PartitionWindow, landing: LandingZone, pyspark: LazyPySparkResource) -> Built:
+    """The newest delivery of points."""
+    return landed_rows(RawGeolocation, window, landing, pyspark)
