@@ -5,10 +5,12 @@ import time
 
 import pytest
 from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.test_utils import create_run_for_test
 
 from retail_assets.operations.arrival_decision import Asked
 from retail_assets.operations.binding import Places
 from retail_assets.operations.catch_up import request
+from retail_assets.operations.main_job import _origin
 from retail_assets.operations.main_job_lock import alone
 from retail_assets.operations.materializations import newest_materializations
 from retail_assets_tests.made_shop import TABLES
@@ -74,6 +76,17 @@ def test_a_day_that_fails_holds_up_no_other_and_is_not_tried_again_for_another(s
 def test_what_is_delivered_as_it_was_makes_nothing(shop):
     shop.bench.drop(FIRST, invoices()[FIRST][:3])
     assert shop.catch_up(FIRST) == {}
+
+
+def test_what_waits_in_the_queue_is_made_with_it(shop):
+    shop.bench.drop(FIRST, invoices()[FIRST])
+    waiting = request(key("raw_invoices"), Asked("other", [LAST]))
+    shop.bench.drop(LAST, invoices()[LAST][:2])
+    origin, queued = _origin().get_job_origin("catch_up"), DagsterRunStatus.QUEUED
+    create_run_for_test(
+        shop.instance, "catch_up", run_config=waiting.run_config, status=queued, remote_job_origin=origin
+    )
+    assert shop.catch_up(FIRST)["clean_transactions"] == [FIRST, LAST]
 
 
 def test_it_waits_for_another_main_job(shop):
