@@ -9,6 +9,7 @@ undone, as when it is killed, is asked for by automation, and what others make i
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dagster import (
     AssetKey,
@@ -94,7 +95,8 @@ def _asked_of(*runs: DagsterRun) -> dict[str, set[str]]:
     """Table -> the days that the runs are asked for."""
     days: dict[str, set[str]] = {}
     for run in runs:
-        asked = run.run_config["ops"][_OP]["config"]
+        config: Any = run.run_config
+        asked = config["ops"][_OP]["config"]
         days.setdefault(asked["table"], set()).update(asked["days"])
     return days
 
