@@ -68,7 +68,7 @@ def catch_up_job(settings: Settings, inboxes: Sequence[Inbox], definitions: Call
     @op(name=_OP, config_schema={"table": str, "days": [str]})
     def make(context: OpExecutionContext) -> None:
         again = PARENT_RUN_ID_TAG in context.run.tags  # the run before it was killed
-        asked = _asked_of(context.run, *_waiting(context.instance))
+        asked = asked_together(context.run, context.instance)
         arrival = _Arrival(context.instance, {by_table[table]: days for table, days in asked.items()}, again)
         summary = _made(settings, arrival, definitions(), _Told(context.log.info))
         for failure in summary.failures:  # of runs that are told of by themselves
@@ -85,19 +85,15 @@ def catch_up_job(settings: Settings, inboxes: Sequence[Inbox], definitions: Call
     return catch_up
 
 
-def _waiting(instance: DagsterInstance) -> Sequence[DagsterRun]:
-    """Runs that wait in the queue: of what arrives together, in several directories, one run makes all. The others
-    find nothing to do."""
-    return instance.get_runs(RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.QUEUED]))
-
-
-def _asked_of(*runs: DagsterRun) -> dict[str, set[str]]:
-    """Table -> the days that the runs are asked for."""
-    days: dict[str, set[str]] = {}
-    for run in runs:
-        config: Any = run.run_config
+def asked_together(run: DagsterRun, instance: DagsterInstance) -> dict[str, list[str]]:
+    """Table -> the days that the run is asked for, and those of the first run of each other table that waits in the
+    queue: of what arrives together, in several directories, one run makes all. The others find nothing to do."""
+    waiting = instance.get_runs(RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.QUEUED]))  # newest first
+    days: dict[str, list[str]] = {}
+    for each in (run, *reversed(waiting)):
+        config: Any = each.run_config
         asked = config["ops"][_OP]["config"]
-        days.setdefault(asked["table"], set()).update(asked["days"])
+        days.setdefault(asked["table"], asked["days"])
     return days
 
 

@@ -4,12 +4,12 @@ import threading
 import time
 
 import pytest
-from dagster import DagsterRunStatus, RunsFilter
+from dagster import DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.test_utils import create_run_for_test
 
 from retail_assets.operations.arrival_decision import Asked
 from retail_assets.operations.binding import Places
-from retail_assets.operations.catch_up import request
+from retail_assets.operations.catch_up import JOB, asked_together, request
 from retail_assets.operations.main_job import _origin
 from retail_assets.operations.main_job_lock import alone
 from retail_assets.operations.materializations import newest_materializations
@@ -78,15 +78,19 @@ def test_what_is_delivered_as_it_was_makes_nothing(shop):
     assert shop.catch_up(FIRST) == {}
 
 
-def test_what_waits_in_the_queue_is_made_with_it(shop):
-    shop.bench.drop(FIRST, invoices()[FIRST][:4])
-    waiting = request(key("raw_invoices"), Asked("other", [LAST]))
-    shop.bench.drop(LAST, invoices()[LAST][:2])
-    origin, queued = _origin().get_job_origin("catch_up"), DagsterRunStatus.QUEUED
-    create_run_for_test(
-        shop.instance, "catch_up", run_config=waiting.run_config, status=queued, remote_job_origin=origin
-    )
-    assert shop.catch_up(FIRST)["clean_transactions"] == [FIRST, LAST]
+def test_of_other_directories_what_waits_first_is_made_with_it(shop):
+    def run(table: str, *days: str, status: DagsterRunStatus = DagsterRunStatus.QUEUED) -> DagsterRun:
+        config, origin = request(key(table), Asked("", days)).run_config, _origin().get_job_origin(JOB)
+        return create_run_for_test(shop.instance, JOB, run_config=config, status=status, remote_job_origin=origin)
+
+    first = run("orders", FIRST, status=DagsterRunStatus.STARTED)
+    for table, day in (("orders", LAST), ("payments", FIRST), ("payments", LAST), ("reviews", LAST)):
+        run(table, day)
+    assert asked_together(first, shop.instance) == {
+        f"online_retail/{table}": [day] for table, day in (("orders", FIRST), ("payments", FIRST), ("reviews", LAST))
+    }
+    for waiting in shop.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED])):
+        shop.instance.delete_run(waiting.run_id)
 
 
 def test_it_waits_for_another_main_job(shop):
