@@ -4,11 +4,13 @@ import threading
 import time
 
 import pytest
-from dagster import DagsterRunStatus, RunsFilter
+from dagster import DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.test_utils import create_run_for_test
 
 from retail_assets.operations.arrival_decision import Asked
 from retail_assets.operations.binding import Places
-from retail_assets.operations.catch_up import request
+from retail_assets.operations.catch_up import JOB, asked_together, request
+from retail_assets.operations.main_job import _origin
 from retail_assets.operations.main_job_lock import alone
 from retail_assets.operations.materializations import newest_materializations
 from retail_assets_tests.made_shop import TABLES
@@ -74,6 +76,21 @@ def test_a_day_that_fails_holds_up_no_other_and_is_not_tried_again_for_another(s
 def test_what_is_delivered_as_it_was_makes_nothing(shop):
     shop.bench.drop(FIRST, invoices()[FIRST][:3])
     assert shop.catch_up(FIRST) == {}
+
+
+def test_of_other_directories_what_waits_first_is_made_with_it(shop):
+    def run(table: str, *days: str, status: DagsterRunStatus = DagsterRunStatus.QUEUED) -> DagsterRun:
+        config, origin = request(key(table), Asked("", days)).run_config, _origin().get_job_origin(JOB)
+        return create_run_for_test(shop.instance, JOB, run_config=config, status=status, remote_job_origin=origin)
+
+    first = run("orders", FIRST, status=DagsterRunStatus.STARTED)
+    for table, day in (("orders", LAST), ("payments", FIRST), ("payments", LAST), ("reviews", LAST)):
+        run(table, day)
+    assert asked_together(first, shop.instance) == {
+        f"online_retail/{table}": [day] for table, day in (("orders", FIRST), ("payments", FIRST), ("reviews", LAST))
+    }
+    for waiting in shop.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED])):
+        shop.instance.delete_run(waiting.run_id)
 
 
 def test_it_waits_for_another_main_job(shop):
