@@ -46,8 +46,8 @@ class Zone:
         self.zone, self.directory = LandingZone(str(root)), root / "olist"
 
     def land(self, *paths: Path, consent: Consent | None = None) -> LandedFiles:
-        for path in (file for path in paths for file in (path.iterdir() if path.is_dir() else [path])):
-            os.utime(path, (0, 0))  # files that were written just now are waited for
+        for file in (one for path in paths for one in (path.iterdir() if path.is_dir() else [path])):
+            os.utime(file, (0, 0))  # files that were written just now are waited for
         return land(paths, self.zone, today=TODAY, consent=consent or Consent())
 
     def rows(self, table: str, column: str) -> dict[str, list[str | None]]:
