@@ -233,6 +233,12 @@ class Settings:
         return settings
 
     @property
+    def look_after_seconds(self) -> int:
+        """A second less than a tick: Dagster's daemon looks every five seconds, and what is due a moment later waits
+        for five more."""
+        return max(1, self.tick_seconds - 1)
+
+    @property
     def only_cluster_sees_landing(self) -> bool:
         """Whether the landing zone cannot be listed from the host: it lies in a volume."""
         return self.deployment == "databricks" and self.landing.startswith("/Volumes/")

@@ -63,17 +63,22 @@ def new(
     try:
         looks = [look(file) for file in files]
         proposal = propose(looks, title or name, given)
-        if sys.stdin.isatty() and (asked := _asked(proposal)):
+        if is_terminal() and (asked := _asked(proposal)):
             proposal = propose(looks, title or name, given | asked)
         text = toml(proposal)
-        described = described_by(text, path)
-        lines = _understood(files, described)
+        with Console(stderr=True).status("Reading …"):
+            lines = _understood(files, described_by(text, path))
     except (DropRefused, DescriptionError, NothingToPropose) as refusal:
         raise Refusal(str(refusal)) from None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     _show(lines, proposal)
     click.echo(f"Written: {path}. Look it through, then: retail land --source {name} FILE…")
+
+
+def is_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
 
 
 def _asked(proposal: "Proposal") -> dict[str, str]:

@@ -23,6 +23,7 @@ from dagster import (
 from dagster._core.definitions.step_launcher import StepLauncher
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._serdes import serialize_value
 
 from retail_assets.cli import prepare_dagster_home
@@ -340,6 +341,8 @@ def test_dagster_yaml_gives_one_run_one_writer_per_table_and_no_multiplied_retri
         assert concurrency.run_queue_config.max_concurrent_runs == 1
         assert instance.run_monitoring_enabled
         assert instance.run_retries_enabled
+        assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
+        assert instance.run_coordinator.dequeue_interval_seconds == 1
         assert instance.run_retries_max_retries == 1
         assert instance.run_retries_retry_on_asset_or_op_failure is False
         assert instance.telemetry_enabled is False

@@ -1,5 +1,6 @@
-"""The figures of a dashboard page, compact. Money is in thousandths of a pound, as whole numbers."""
+"""The figures of a dashboard page, compact. Money is in thousandths of the currency, as whole numbers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -50,7 +51,7 @@ class Sources:
 
 
 def thousandths(amount: str | Column) -> Column:
-    """Money as a whole number of thousandths of a pound."""
+    """Money as a whole number of thousandths of the currency."""
     return (F.coalesce(F.col(amount) if isinstance(amount, str) else amount, F.lit(0)) * 1000).cast("bigint")
 
 
@@ -73,7 +74,7 @@ def quality(transactions: DataFrame, quarantined: DataFrame) -> DataFrame:
     """Per month: rows clean, exact duplicates dropped, rows quarantined; landed is the sum of the three."""
     month = F.trunc("invoice_date", "MM").alias("month")
     clean = transactions.groupBy(month).agg(
-        F.count("*").alias("clean"),
+        F.count_if(F.col("landed_rows") > 0).alias("clean"),
         F.sum(F.greatest(F.col("landed_rows") - 1, F.lit(0))).alias("duplicates"),
         F.count_if("is_outlier").alias("outliers"),
         F.count_if((F.col("line_type") == "product") & F.col("customer_id").isNull()).alias("without_customer"),
@@ -88,8 +89,8 @@ def reasons(quarantined: DataFrame) -> DataFrame:
     return quarantined.select(month, F.explode("reasons").alias("reason")).groupBy("month", "reason").count()
 
 
-def figures(sources: Sources, month: date, as_of: date, tables: list[dict[str, Any]]) -> dict[str, Any]:
-    """All that the page of a month shows, and nothing of later days."""
+def figures(sources: Sources, month: date, as_of: date, told: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the page of a month shows, and nothing of later days; `told` besides: its currency and its tables."""
     sold, rfm = sources.sales[sources.sales["invoice_date"] < as_of], _of(sources.rfm, month)
     countries = sorted({*sold["country"], *rfm["country"]})
     before = _of(sources.rfm, _month_before(month))
@@ -122,7 +123,7 @@ def figures(sources: Sources, month: date, as_of: date, tables: list[dict[str, A
         "quality": {name: _plain(quality[name]) for name in quality.columns if name != "month"}
         | {"month": [f"{day:%Y-%m}" for day in quality["month"]]},
         "reasons": [{"reason": name, "rows": int(count)} for name, count in sorted(reasons.items())],
-        "tables": tables,
+        **told,
     }
 
 

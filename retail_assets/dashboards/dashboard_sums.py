@@ -2,7 +2,7 @@
 
 A page holds sums for each choice of country and segment, and of customers only those whom somebody may write to: its
 size hangs on the days, countries and segments that a shop has, not on its customers. What cannot be added up (medians,
-and customers of several countries) is there for all countries, too. Money is in thousandths of a pound, as whole
+and customers of several countries) is there for all countries, too. Money is in thousandths of the currency, as whole
 numbers: their sums are exact in a browser, too.
 """
 

@@ -37,7 +37,7 @@ class BronzeSilverComparison(Contract):
     """
 
     bronze_records: Count = column("Landed rows", ge=0, origin=(BronzeDailyQuality, "records"))
-    silver_records: Count = column("Clean lines", ge=0, origin=(CleanTransactions, "line_key"))
+    silver_records: Count = column("Clean lines that landed", ge=0, origin=(CleanTransactions, "line_key"))
     quarantined_records: Count = column("Landed rows in quarantine", ge=0, origin=(BronzeDailyQuality, "unusable"))
     duplicate_records: Count = column(
         "Landed rows that repeat another", ge=0, origin=(CleanTransactions, "landed_rows")
@@ -82,14 +82,19 @@ class BronzeSilverComparison(Contract):
 
 def bronze_silver_comparison(quality: DataFrame, transactions: DataFrame) -> DataFrame:
     """One row for each day of `quality`."""
-    silver = transactions.groupBy("invoice_date").agg(
-        F.count("*").alias("silver_records"),
-        F.sum(F.greatest(F.col("landed_rows") - 1, F.lit(0))).alias("duplicate_records"),
-        F.size(F.collect_set("invoice_no")).alias("silver_invoices"),
-        F.size(F.collect_set("customer_id")).alias("silver_customers"),
-        F.size(F.collect_set(F.when(F.col("landed_rows") > 0, F.col("stock_code")))).alias("silver_stock_codes"),
-        F.count_if(F.col("customer_id").isNull()).alias("silver_without_customer"),
-        F.sum("line_total").alias("silver_value"),
+    # What takes back an order that was cancelled or refunded did not land: it is in silver alone.
+    silver = (
+        transactions.filter("landed_rows > 0")
+        .groupBy("invoice_date")
+        .agg(
+            F.count("*").alias("silver_records"),
+            F.sum(F.col("landed_rows") - 1).alias("duplicate_records"),
+            F.size(F.collect_set("invoice_no")).alias("silver_invoices"),
+            F.size(F.collect_set("customer_id")).alias("silver_customers"),
+            F.size(F.collect_set("stock_code")).alias("silver_stock_codes"),
+            F.count_if(F.col("customer_id").isNull()).alias("silver_without_customer"),
+            F.sum("line_total").alias("silver_value"),
+        )
     )
     orders = transactions.filter("NOT is_cancellation").groupBy("invoice_date", "invoice_no")
     step = F.floor(STEPS_PER_DOUBLING * F.log2(F.col("value").cast("double"))).cast("int").cast("string")

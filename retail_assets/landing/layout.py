@@ -18,13 +18,15 @@ class SourceLayout:
     recognised in any case, and whatever stands between their words: `Customer ID` is customer_id and CustomerID. Where
     a file has several of a column's headers, the one that is named first counts. A column without any is not in the
     files.
-    `date_column` is the column that decides a row's day.
+    `date_column` is the column that decides a row's day. `others` are headers that files have besides, and that nobody
+    needs to be told of.
     """
 
     name: str
     columns: Mapping[str, tuple[str, ...]]
     date_column: str
     dialect: Dialect = PUBLISHED
+    others: tuple[str, ...] = ()
 
     def recognised(self, header: str) -> str | None:
         """Our name of a published header; None for a column that the layout does not know."""
@@ -33,6 +35,10 @@ class SourceLayout:
             if any(written == _letters(accepted) for accepted in headers):
                 return column
         return None
+
+    def expects(self, header: str) -> bool:
+        """Whether a header that stands for no column is one of those that files have besides."""
+        return _letters(header) in map(_letters, self.others)
 
     def columns_of(self, headers: Sequence[str]) -> tuple[str | None, ...]:
         """Our name of each header of a file; None for those that are not known, or not the first of their column."""

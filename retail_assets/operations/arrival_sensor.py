@@ -73,7 +73,7 @@ def arrival_sensor(settings: Settings, inbox: Inbox, catch_up: JobDefinition | N
         description=f"Asks for the days of {inbox.table.to_user_string()} whose drops are new, changed or gone.",
         target=catch_up or AssetSelection.assets(inbox.table),
         evaluation_fn=_Watch(name, inbox, places, rules, Stored(places.tables)).tick,
-        minimum_interval_seconds=settings.tick_seconds,
+        minimum_interval_seconds=settings.look_after_seconds,
         default_status=DefaultSensorStatus.RUNNING,
     )
 
@@ -113,7 +113,7 @@ class _Watch:
     def _not_ready(self, instance: DagsterInstance) -> str | None:
         """Why nothing can be asked for: `retail run` makes it, or the lakehouse is not there. Raises NotItsOwn."""
         if is_under_way(instance, self.places):
-            return "retail run is at work: it makes whatever has landed."
+            return "A main job is at work, as retail run or by itself: it is waited for."
         problem = unattended(instance, self.places)
         if not problem:
             bind(instance, replace(self.places, missing_drops=lambda: missing_drops(instance, self.inbox)))

@@ -234,7 +234,7 @@ def following_sensor(settings: Settings) -> AutomationConditionSensorDefinition:
         target=AssetSelection.all(),
         description="Makes what reads a table once that table was made. A table's Automation tab says why.",
         default_status=DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=settings.tick_seconds,
+        minimum_interval_seconds=settings.look_after_seconds,
         # Our own leaves are evaluated where the definitions are.
         use_user_code_server=True,
     )
@@ -268,7 +268,7 @@ def closing(graph: Graph, instance: DagsterInstance, day: date, places: Places) 
     if problem:
         return SkipReason(problem)
     if is_under_way(instance, places):
-        return SkipReason("retail run is at work: it makes whatever is due.")
+        return SkipReason("A main job is at work: it makes whatever is due.")
     due = Plan(graph, instance, {}, places).due
     closed = {key: [month] for key, months in due.items() if is_monthly(graph, key) and month in months}
     others = {(key, p) for key, partitions in due.items() for p in partitions if p not in closed.get(key, [])}

@@ -136,7 +136,8 @@ def _inspected(
     found: list[InspectedDrop] = []
     first: dict[str, str] = {}
     for drop in drops:
-        unknown = [header for header in inspect(drop.path, layout).extra_columns if not foreseen(header)]
+        extra = inspect(drop.path, layout).extra_columns
+        unknown = [header for header in extra if not foreseen(header) and not layout.expects(header)]
         if unknown:
             notes.append(f"{drop.name}: unknown columns {', '.join(unknown)} (kept in extra_columns)")
         # Read to its end here: a gzip found broken only by a worker would take all other partitions along.

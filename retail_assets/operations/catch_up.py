@@ -9,14 +9,19 @@ undone, as when it is killed, is asked for by automation, and what others make i
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dagster import (
     AssetKey,
     DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
     Definitions,
     JobDefinition,
+    MonthlyPartitionsDefinition,
     OpExecutionContext,
     RunRequest,
+    RunsFilter,
     in_process_executor,
     job,
     op,
@@ -36,7 +41,6 @@ from retail_assets.operations.planning import (
     Past,
     Request,
     as_it_was_made,
-    is_monthly,
     tried,
 )
 from retail_assets.operations.warm_up import warm_up
@@ -45,8 +49,9 @@ from retail_assets.settings import Settings
 FIRST_DAY, LAST_DAY = "retail/first_day", "retail/last_day"
 """On the run: of the days that it was asked for."""
 
+JOB = "catch_up"
 _OP = "make_days_and_what_follows"
-_LOOKS_EVERY = 5.0
+_LOOKS_EVERY = 1.0
 """Seconds between two looks whether another main job is done."""
 
 
@@ -62,13 +67,15 @@ def catch_up_job(settings: Settings, inboxes: Sequence[Inbox], definitions: Call
 
     @op(name=_OP, config_schema={"table": str, "days": [str]})
     def make(context: OpExecutionContext) -> None:
-        asked, again = context.op_config, PARENT_RUN_ID_TAG in context.run.tags  # the run before it was killed
-        arrival = _Arrival(by_table[asked["table"]], context.instance, frozenset(asked["days"]), again)
+        again = PARENT_RUN_ID_TAG in context.run.tags  # the run before it was killed
+        asked = asked_together(context.run, context.instance)
+        arrival = _Arrival(context.instance, {by_table[table]: days for table, days in asked.items()}, again)
         summary = _made(settings, arrival, definitions(), _Told(context.log.info))
         for failure in summary.failures:  # of runs that are told of by themselves
             context.log.warning(failure)
 
     @job(
+        name=JOB,
         description="Makes days whose drops have arrived and all that follows from them, in one process.",
         executor_def=in_process_executor,
     )
@@ -78,30 +85,45 @@ def catch_up_job(settings: Settings, inboxes: Sequence[Inbox], definitions: Call
     return catch_up
 
 
+def asked_together(run: DagsterRun, instance: DagsterInstance) -> dict[str, list[str]]:
+    """Table -> the days that the run is asked for, and those of the first run of each other table that waits in the
+    queue: of what arrives together, in several directories, one run makes all. The others find nothing to do."""
+    waiting = instance.get_runs(RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.QUEUED]))  # newest first
+    days: dict[str, list[str]] = {}
+    for each in (run, *reversed(waiting)):
+        config: Any = each.run_config
+        asked = config["ops"][_OP]["config"]
+        days.setdefault(asked["table"], asked["days"])
+    return days
+
+
 @dataclass(frozen=True)
 class _Arrival:
-    """The days that were asked for. `again`: for the second time, as the run was killed."""
+    """What was asked for: the days of what arrives in each directory. `again`: for the second time, as the run was
+    killed."""
 
-    inbox: Inbox
     instance: DagsterInstance
-    days: Collection[str]
+    days: Mapping[Inbox, Collection[str]]
     again: bool
 
     def landed(self, graph: Graph) -> dict[AssetKey, Landed]:
         """For the planner: nothing has landed but these days; what else reads the landing zone, is as it was made."""
-        arrived = Arrived(self.inbox.by_day(self.inbox.zone.drops(self.inbox.source)))
+        as_made = {key: as_it_was_made(()) for key in graph.roots}
+        return {**as_made, **{inbox.table: self._of(inbox, days) for inbox, days in self.days.items()}}
+
+    def _of(self, inbox: Inbox, days: Collection[str]) -> Landed:
+        arrived = Arrived(inbox.by_day(inbox.zone.drops(inbox.source)))
         differing = arrived.landed(lambda made: ingested(self.instance, made))
 
         def landed(made: Mapping[str, int]) -> tuple[set[str], str | None]:
-            return differing(made)[0] & set(self.days), max({*made, *self.days})
+            return differing(made)[0] & set(days), max({*made, *days})
 
-        as_made = {key: as_it_was_made(()) for key in graph.roots}
-        return {**as_made, self.inbox.table: landed}
+        return landed
 
     def others(self, graph: Graph, past: Past, due: Mapping[AssetKey, Sequence[str]]) -> set[Partition]:
         """What is due for another reason, and not for the first time: days that failed, or what failed after them. It
         waits until what it reads has changed; as under automation."""
-        days = {self.inbox.table: self.days}
+        days = {inbox.table: days for inbox, days in self.days.items()}
         found = {(key, p) for key in graph.roots for p in due.get(key, []) if p not in days.get(key, ())}
         if self.again:
             return found
@@ -112,8 +134,9 @@ class _Arrival:
 def _made(settings: Settings, arrival: _Arrival, definitions: Definitions, observer: Observer) -> Summary:
     """The main job, once no other is at work. With a gate, months are left to automation, which knows of it."""
     graph = Graph(list(definitions.resolve_asset_graph().assets_defs))
-    daily = frozenset(key for key in graph.assets if not is_monthly(graph, key))
-    asked = Request(tables=daily if settings.snapshots_cron else None, left_alone=arrival.others)
+    months = {key for key in graph.assets if isinstance(graph.partitions_def(key), MonthlyPartitionsDefinition)}
+    wanted = frozenset(graph.assets.keys() - months) if settings.snapshots_cron else None
+    asked = Request(tables=wanted, left_alone=arrival.others)
     while True:
         try:
             return run_main_job(

@@ -31,8 +31,20 @@ LIGHT = {
 """The colours of pictures; the page has these and a dark set in its style sheet."""
 
 _MONEY, _COUNT = "$,.0f", ",.1f"
-LOCALE = {"number": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["£", ""]}}
-"""What $ stands for in formats."""
+
+
+def sign(currency: str) -> str:
+    """How amounts of a currency (ISO 4217) begin, as British English writes it."""
+    return _SIGNS.get(currency, f"{currency}\N{NO-BREAK SPACE}")
+
+
+_SIGNS = {"GBP": "£", "EUR": "€", "USD": "US$", "BRL": "R$", "JPY": "JP¥", "CNY": "CN¥", "AUD": "A$", "CAD": "CA$",
+          "INR": "₹", "MXN": "MX$", "NZD": "NZ$", "KRW": "₩", "ILS": "₪", "VND": "₫", "PHP": "₱"}  # fmt: skip
+
+
+def locale(currency: str) -> dict[str, Any]:
+    """What $ stands for in formats."""
+    return {"number": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": [sign(currency), ""]}}
 
 
 @cache
@@ -67,10 +79,8 @@ def _rows(alt: Any) -> Any:
 
 def _amounts(alt: Any, currency: str) -> Any:
     """An axis of round amounts: £20k, and £0 rather than £0k."""
-    zero = "£0" if currency else "0"
-    return alt.Axis(
-        format=f"{currency}~s", tickCount=5, tickMinStep=1, labelExpr=f"datum.value ? datum.label : '{zero}'"
-    )
+    zero = "format(0, '$d')" if currency else "'0'"
+    return alt.Axis(format=f"{currency}~s", tickCount=5, tickMinStep=1, labelExpr=f"datum.value ? datum.label : {zero}")
 
 
 def _names(alt: Any) -> Any:
@@ -267,7 +277,7 @@ def _bars(alt: Any, name: str, measure: str, title: str, colour: str) -> Any:
     )
 
 
-def picture(specification: Mapping[str, Any], rows: list[dict[str, Any]], caption: str) -> MetadataValue:
+def picture(specification: Mapping[str, Any], rows: list[dict[str, Any]], caption: str, currency: str) -> MetadataValue:
     """A small PNG of a chart over these rows, as Markdown that Dagster's UI shows."""
     import vl_convert
 
@@ -280,6 +290,6 @@ def picture(specification: Mapping[str, Any], rows: list[dict[str, Any]], captio
     for name, colour in {**LIGHT, "@on-high": "#ffffff"}.items():
         text = text.replace(f'"{name}"', f'"{colour}"')
     png = vl_convert.vegalite_to_png(
-        text, scale=1, config={"background": "white", "locale": LOCALE, "axis": {"titleFontWeight": "normal"}}
+        text, scale=1, config={"background": "white", "locale": locale(currency), "axis": {"titleFontWeight": "normal"}}
     )
     return MetadataValue.md(f"![{caption}](data:image/png;base64,{base64.b64encode(png).decode()})")

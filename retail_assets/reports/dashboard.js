@@ -5,12 +5,15 @@
   const $ = (id) => document.getElementById(id);
   const ALL = -1, NONE = -1, MONTH_BEFORE = -2, YEAR_BEFORE = -3; // as dashboard_sums.py has them
   const DAY = 86400000;
+  const PLACE = F.place, PLACES = F.places; // "country" and "countries", or whatever the source tells
+  const title = (word) => word[0].toUpperCase() + word.slice(1);
 
   // Numbers and dates, as this page writes them --------------------------------------------------------------------
   const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
   const one = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-  const pennies = new Intl.NumberFormat("en-GB", { style: "currency", currency: "GBP" });
-  const pounds = new Intl.NumberFormat("en-GB", { style: "currency", currency: "GBP", maximumFractionDigits: 0 });
+  const pennies = new Intl.NumberFormat("en-GB", { style: "currency", currency: F.currency });
+  const amounts = new Intl.NumberFormat("en-GB", { style: "currency", currency: F.currency, maximumFractionDigits: 0 });
+  const SIGN = amounts.formatToParts(0).find((part) => part.type === "currency").value;
   const percentage = new Intl.NumberFormat("en-GB", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const nothing = "–";
   const soManyCustomers = (number) => `${whole.format(number)} ${number === 1 ? "customer" : "customers"}`;
@@ -90,7 +93,7 @@
   const change = (format) => (v) => (v === null || v === undefined ? nothing : (v > 0 ? "+" : v < 0 ? "−" : "±") + format.format(Math.abs(v)));
   const text = (value) => (value === null || value === undefined || value === "" ? nothing : String(value));
   const columns = {
-    pounds: (heading, value) => [heading, value, (v) => shown(pounds, v), "number"],
+    amounts: (heading, value) => [heading, value, (v) => shown(amounts, v), "number"],
     pennies: (heading, value) => [heading, value, (v) => shown(pennies, v), "number"],
     whole: (heading, value) => [heading, value, (v) => shown(whole, v), "number"],
     one: (heading, value) => [heading, value, (v) => shown(one, v), "number"],
@@ -203,7 +206,7 @@
     return {
       background: null, font: "system-ui, -apple-system, Segoe UI, Roboto, sans-serif",
       view: { stroke: null },
-      locale: { number: { decimal: ".", thousands: ",", grouping: [3], currency: ["£", ""] } },
+      locale: { number: { decimal: ".", thousands: ",", grouping: [3], currency: [SIGN, ""] } },
       axis: { ...quiet, gridColor: colour("line"), domainColor: colour("line"), tickColor: colour("line"), titleFontWeight: "normal", labelFontSize: 11.5, titleFontSize: 11.5, titlePadding: 8 },
       legend: { ...quiet, labelFontSize: 11.5, titleFontSize: 11.5, titleFontWeight: "normal" },
     };
@@ -252,7 +255,7 @@
   };
 
   // Sections -------------------------------------------------------------------------------------------------------
-  const where = () => (state.country === ALL ? "all countries" : F.countries[state.country].name);
+  const where = () => (state.country === ALL ? `all ${PLACES}` : F.countries[state.country].name);
   const who = () => (state.segment === ALL ? "all customers" : F.segments[state.segment].name);
   const when = () => (state.month === ALL ? "all months" : monthName(months[state.month]));
   const partial = (month) => month !== ALL && span(month)[1] - span(month)[0] < monthLength(month);
@@ -263,7 +266,7 @@
     const wholeShare = (t) => (t.revenue > 0 ? t.returns / t.revenue : null);
     const perOrder = (t) => (t.orders > 0 ? money(t.revenue) / t.orders : null);
     const entries = [
-      ["Revenue", (t) => money(t.revenue), pounds], ["Orders", (t) => t.orders, whole],
+      ["Revenue", (t) => money(t.revenue), amounts], ["Orders", (t) => t.orders, whole],
       ["Active customers", (t) => t.customers, whole], ["New customers", (t) => t.fresh, whole],
       ["Revenue per order", perOrder, pennies], ["Returns, of revenue", wholeShare, percentage, true],
     ];
@@ -323,7 +326,7 @@
       specification: state.measure,
       datasets: { month: [{ begin: iso(firstDay + from * DAY), end: iso(firstDay + (state.month === ALL ? from : to) * DAY) }] },
       label: `${state.measure === "revenue" ? "Revenue" : "Orders"} a day with means of 7 and 30 days, ${where()}, ${who()}. The last 30 days' mean is ${
-        state.measure === "revenue" ? pounds.format(data[days - 1].thirty) : one.format(data[days - 1].thirty)}.`,
+        state.measure === "revenue" ? amounts.format(data[days - 1].thirty) : one.format(data[days - 1].thirty)}.`,
       note: state.month === ALL ? "" : `Shaded: ${when()}.`,
     });
   }
@@ -355,8 +358,8 @@
     $("segments-lead").textContent = `${soManyCustomers(sum(all.map((s) => s.customers)))} of ${where()} who bought before ${dayName(F.as_of)}, by how recently and how often. Choose a segment to see all of this page for it.`;
     showTable("segments", [
       columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.share("Share", (s) => s.customer_share),
-      columns.share("Of revenue", (s) => s.revenue_share), columns.pounds("Revenue so far", (s) => s.monetary), columns.pounds(state.month === ALL ? "In all months" : `In ${monthName(months[state.month], "short")}`, (s) => s.month),
-      columns.whole("Days since", (s) => s.recency), columns.whole("Orders", (s) => s.frequency), columns.pounds("Spent", (s) => s.typical),
+      columns.share("Of revenue", (s) => s.revenue_share), columns.amounts("Revenue so far", (s) => s.monetary), columns.amounts(state.month === ALL ? "In all months" : `In ${monthName(months[state.month], "short")}`, (s) => s.month),
+      columns.whole("Days since", (s) => s.recency), columns.whole("Orders", (s) => s.frequency), columns.amounts("Spent", (s) => s.typical),
       ["On last month", (s) => s.change, change(whole), "number"], columns.text("What to do", (s) => s.action, "action"),
     ], rowsShown.filter(marked), {
       decorate: {
@@ -372,7 +375,7 @@
     });
     showChart("segments", [
       columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.share("Of customers", (s) => s.customer_share),
-      columns.pounds("Revenue so far", (s) => s.monetary), columns.share("Of revenue", (s) => s.revenue_share),
+      columns.amounts("Revenue so far", (s) => s.monetary), columns.share("Of revenue", (s) => s.revenue_share),
     ], rowsShown, {
       values: rowsShown.map(({ segment, customer_share, revenue_share }) => ({ segment, customer_share, revenue_share })),
       label: `Each segment's share of customers and of revenue so far, ${where()}. ` + rowsShown.map((s) => `${s.segment}: ${percentage.format(s.customer_share)} of customers, ${percentage.format(s.revenue_share)} of revenue`).join("; "),
@@ -418,12 +421,12 @@
       perOrder: c.orders ? money(c.revenue) / c.orders : null, growth: c.before > 0 ? c.revenue / c.before - 1 : null,
     }));
     const fields = [
-      columns.text("Country", (c) => c.country), columns.pounds("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share),
+      columns.text(title(PLACE), (c) => c.country), columns.amounts("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share),
       ["Change", (c) => c.growth, change(percentage), "number"],
-      columns.whole("Orders", (c) => c.orders), columns.whole("Customers", (c) => c.customers), columns.pounds("Per order", (c) => c.perOrder), columns.pounds("Returns", (c) => c.returned),
+      columns.whole("Orders", (c) => c.orders), columns.whole("Customers", (c) => c.customers), columns.amounts("Per order", (c) => c.perOrder), columns.amounts("Returns", (c) => c.returned),
     ];
     showTable("countries", fields, data, {
-      decorate: { Country: (c, name) => {
+      decorate: { [title(PLACE)]: (c, name) => {
         const button = element("button", { type: "button", className: "pick", "aria-pressed": String(c.number === state.country) }, name);
         button.addEventListener("click", () => { state.country = state.country === c.number ? ALL : c.number; $("country").value = state.country; render(); });
         return button;
@@ -431,10 +434,13 @@
       note: `${when()}, ${who()}. Change: against the month before.`,
     });
     const placed = data.filter((c) => c.shape && c.revenue > 0), unplaced = data.filter((c) => !c.shape && c.revenue > 0).map((c) => c.country);
-    showChart("map", fields, data, {
+    const mapped = F.countries.some((country) => country.shape);
+    document.querySelector('[data-chart="map"]').hidden = !mapped;
+    document.querySelector("#countries .two").classList.toggle("one", !mapped);
+    if (mapped) showChart("map", fields, data, {
       values: placed.map(({ shape, country, revenue, customers, share }) => ({ shape, country, revenue, customers, share })),
       datasets: { shapes: SHAPES },
-      label: `Map of revenue by country, ${when()}, ${who()}. ` + data.slice(0, 5).map((c) => `${c.country} ${pounds.format(c.revenue)}`).join(", "),
+      label: `Map of revenue by ${PLACE}, ${when()}, ${who()}. ` + data.slice(0, 5).map((c) => `${c.country} ${amounts.format(c.revenue)}`).join(", "),
       note: "On a logarithmic scale." + (unplaced.length ? ` In the table only, as they have no shape at this scale or are no country: ${unplaced.join(", ")}.` : ""),
     });
   }
@@ -468,7 +474,7 @@
     const chosen = risks.filter((r) => ofCountry(r.country) && ofSegment(r.segment));
     const of = (rows, name) => sum(rows.map((r) => r[name])), atHigh = (rows) => of(rows.filter((r) => r.risk === 0), "customers");
     $("churn-lead").textContent = hasChurn
-      ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. ${soManyCustomers(of(chosen, "customers"))}, of whom ${whole.format(atHigh(chosen))} at high risk; ${pounds.format(money(of(chosen, "at_risk")))} of last year's spending is at risk (spent in 365 days, less returns, × probability).`
+      ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. ${soManyCustomers(of(chosen, "customers"))}, of whom ${whole.format(atHigh(chosen))} at high risk; ${amounts.format(money(of(chosen, "at_risk")))} of last year's spending is at risk (spent in 365 days, less returns, × probability).`
       : "There is no score for this month: two windows of 90 days must have closed before the first one.";
     $("churn-caution").hidden = !hasChurn || !F.churn_note;
     $("churn-caution").textContent = F.churn_note || "";
@@ -482,15 +488,15 @@
       const own = chosen.filter((r) => r.segment === number);
       return { segment: segment.name, customers: of(own, "customers"), high: atHigh(own), risk: money(of(own, "at_risk")), spent: money(of(own, "spent")) };
     }).filter((s) => s.customers).sort((a, b) => b.risk - a.risk);
-    showChart("risk", [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.whole("At high risk", (s) => s.high), columns.pounds("Spent in a year", (s) => s.spent), columns.pounds("Value at risk", (s) => Math.round(s.risk * 100) / 100)], bySegment, {
+    showChart("risk", [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.whole("At high risk", (s) => s.high), columns.amounts("Spent in a year", (s) => s.spent), columns.amounts("Value at risk", (s) => Math.round(s.risk * 100) / 100)], bySegment, {
       values: bySegment.map(({ segment, risk }) => ({ segment, risk })),
-      label: `Value at risk by segment, ${where()}: ` + bySegment.map((s) => `${s.segment} ${pounds.format(s.risk)}`).join(", "),
+      label: `Value at risk by segment, ${where()}: ` + bySegment.map((s) => `${s.segment} ${amounts.format(s.risk)}`).join(", "),
     });
     const list = toWriteTo.filter((r) => ofCountry(r.country) && ofSegment(r.segment)), listed = of(chosen, "listed");
     showTable("write", [
-      columns.text("Customer", (r) => r.id, "id"), columns.text("Country", (r) => F.countries[r.country].name), columns.text("Segment", (r) => F.segments[r.segment].name),
-      columns.whole("Days since last order", (r) => r.recency), columns.whole("Orders", (r) => r.frequency), columns.pounds("Spent in a year", (r) => money(r.spent)),
-      columns.share("Probability", (r) => r.churn), columns.text("Risk", (r) => RISKS[r.risk]), columns.pounds("Value at risk", (r) => Math.round(money(r.spent) * r.churn * 100) / 100), columns.text("What to do", (r) => F.segments[r.segment].action, "action"),
+      columns.text("Customer", (r) => r.id, "id"), columns.text(title(PLACE), (r) => F.countries[r.country].name), columns.text("Segment", (r) => F.segments[r.segment].name),
+      columns.whole("Days since last order", (r) => r.recency), columns.whole("Orders", (r) => r.frequency), columns.amounts("Spent in a year", (r) => money(r.spent)),
+      columns.share("Probability", (r) => r.churn), columns.text("Risk", (r) => RISKS[r.risk]), columns.amounts("Value at risk", (r) => Math.round(money(r.spent) * r.churn * 100) / 100), columns.text("What to do", (r) => F.segments[r.segment].action, "action"),
     ], list.slice(0, 50), {
       all: list, decorate: { Risk: (r, name) => element("span", { className: "tag " + name }, name) },
       note: "At high or medium risk, by value at risk: spent in a year × probability. " + (listed <= 50 ? "" : `The first ${whole.format(Math.min(50, list.length))} of ${whole.format(listed)}; the CSV has ` +
@@ -503,16 +509,16 @@
     const chosen = values.filter((v) => v.country === state.country && ofSegment(v.segment));
     const total = money(sum(chosen.map((v) => v.value))), naive = money(sum(chosen.map((v) => v.naive)));
     $("value-lead").textContent = hasValue
-      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${pounds.format(total)} for ${soManyCustomers(sum(chosen.map((v) => v.customers)))}. Carrying on at their pace so far, which overstates, would be ${pounds.format(naive)}.`
+      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${amounts.format(total)} for ${soManyCustomers(sum(chosen.map((v) => v.customers)))}. Carrying on at their pace so far, which overstates, would be ${amounts.format(naive)}.`
       : "There is no lifetime value for this month: its history is too young.";
     const data = chosen.map((v) => ({
       segment: F.segments[v.segment].name, customers: v.customers, total: money(v.value), value: money(v.value) / v.customers, median: money(v.median),
       alive: v.again ? v.alive / v.again : null, naive: money(v.naive),
     }));
-    const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.pounds("Expected", (s) => s.total), columns.pounds("Mean", (s) => s.value), columns.pounds("Median", (s) => s.median), columns.share("Alive", (s) => s.alive), columns.pounds("Naive", (s) => s.naive)];
+    const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.amounts("Expected", (s) => s.total), columns.amounts("Mean", (s) => s.value), columns.amounts("Median", (s) => s.median), columns.share("Alive", (s) => s.alive), columns.amounts("Naive", (s) => s.naive)];
     showChart("value", fields, data, {
       values: data.map(({ segment, value }) => ({ segment, value })),
-      label: `Mean expected value over 12 months by segment, ${where()}: ` + data.map((s) => `${s.segment} ${pounds.format(s.value)}`).join(", "),
+      label: `Mean expected value over 12 months by segment, ${where()}: ` + data.map((s) => `${s.segment} ${amounts.format(s.value)}`).join(", "),
     });
     showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "Alive: mean probability of still being a customer, of those with more than one order; after a single order the model cannot tell. Naive: spending goes on as so far." : "" });
   }
@@ -521,28 +527,28 @@
   function schemes() {
     showTable("schemes", [
       columns.text("Segment", (s) => s[1]), columns.text("Divided by", (s) => SCHEMES[s[0]]), columns.whole("Customers", (s) => s[2]), columns.share("Share", (s) => s[3]),
-      columns.share("Of revenue", (s) => s[5]), columns.pounds("Revenue so far", (s) => money(s[4])), columns.whole("Days since", (s) => s[6]), columns.whole("Orders", (s) => s[7]), columns.pounds("Spent", (s) => s[8]),
+      columns.share("Of revenue", (s) => s[5]), columns.amounts("Revenue so far", (s) => money(s[4])), columns.whole("Days since", (s) => s[6]), columns.whole("Orders", (s) => s[7]), columns.amounts("Spent", (s) => s[8]),
       columns.text("What to do", (s) => s[9], "action"),
-    ], F.schemes, { note: "The same customers, all countries and segments: this table does not follow the filters. Days since the last order, orders and money spent are medians.", empty: "No segments yet." });
+    ], F.schemes, { note: `The same customers, all ${PLACES} and segments: this table does not follow the filters. Days since the last order, orders and money spent are medians.`, empty: "No segments yet." });
   }
 
   function products() {
     const abc = F.abc.map(([name, number]) => `${whole.format(number)} in class ${name}`).join(", ");
-    $("products-lead").textContent = `${monthName(F.month)}, all countries and customers: products do not follow the filters. ${abc ? abc + " (the first 80% of revenue, the next 15%, the rest)." : ""} Categories are worked out from descriptions.`;
+    $("products-lead").textContent = `${monthName(F.month)}, all ${PLACES} and customers: products do not follow the filters. ${abc ? abc + " (the first 80% of revenue, the next 15%, the rest)." : ""} Categories are worked out from descriptions.`;
     const categories = F.categories.map(([category, revenue, units, orders, number, share, growth]) => ({ category, revenue: money(revenue), units, orders, number, share, growth }));
     showChart("categories", [
-      columns.text("Category", (c) => c.category), columns.pounds("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share), ["On the month", (c) => c.growth, change(percentage), "number"],
+      columns.text("Category", (c) => c.category), columns.amounts("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share), ["On the month", (c) => c.growth, change(percentage), "number"],
       columns.whole("Units", (c) => c.units), columns.whole("Orders", (c) => c.orders), columns.whole("Products", (c) => c.number),
     ], categories, {
       values: categories.map(({ category, revenue }) => ({ category, revenue })),
-      label: `Revenue by category, ${monthName(F.month)}. ` + categories.slice(0, 5).map((c) => `${c.category} ${pounds.format(c.revenue)}`).join(", "),
+      label: `Revenue by category, ${monthName(F.month)}. ` + categories.slice(0, 5).map((c) => `${c.category} ${amounts.format(c.revenue)}`).join(", "),
     });
     const rules = F.affinities.map(([from, to, baskets, support, confidence, lift]) => ({ from, to, baskets, support, confidence, lift }));
     showTable("together", [
       columns.text("Who buys", (r) => r.from), columns.text("also buys", (r) => r.to, "whole-row"), columns.share("Confidence", (r) => r.confidence), columns.one("Lift", (r) => r.lift), columns.share("Support", (r) => r.support), columns.whole("Orders", (r) => r.baskets),
     ], rules, { note: "The highest lift first. Confidence: of the orders with the first product, the share with the second. Lift: how many times more than by chance. Support: share of all orders with both.", empty: "No two products were in enough orders together." });
     showTable("products", [
-      columns.text("Product", (p) => p[1]), columns.text("Code", (p) => p[0]), columns.text("Category", (p) => p[2]), columns.text("Class", (p) => p[7]), columns.pounds("Revenue", (p) => money(p[3])),
+      columns.text("Product", (p) => p[1]), columns.text("Code", (p) => p[0]), columns.text("Category", (p) => p[2]), columns.text("Class", (p) => p[7]), columns.amounts("Revenue", (p) => money(p[3])),
       ["On the month", (p) => p[9], change(percentage), "number"], columns.whole("Units", (p) => p[4]), columns.whole("Orders", (p) => p[5]), columns.whole("Customers", (p) => p[6]), columns.share("Returned", (p) => p[8]),
     ], F.products, { note: `The first ${whole.format(F.products.length)} of ${whole.format(sum(F.abc.map(([, number]) => number)))} products.` + (partial(thisMonth) ? ` ${monthName(F.month)} is not over: its ${span(thisMonth)[1] - span(thisMonth)[0]} days stand against the whole month before.` : "") });
   }
@@ -560,7 +566,7 @@
     showTable("tables", [columns.text("Table", (t) => t.table), columns.whole("Version", (t) => t.version), columns.text("Written", (t) => t.committed, "moment")], F.tables, {
       decorate: { Table: (t, name) => name.split(/(?<=[._])/).flatMap((part) => [part, element("wbr")]) },
     });
-    $("footer").replaceChildren(element("p", {}, `As of ${dayName(F.as_of)}; data up to ${F.newest_day ? dayName(F.newest_day) : nothing}. Money in pounds sterling; revenue is the value of product lines, before returns. Countries: Natural Earth. This page is one file and asks nothing of any network.`));
+    $("footer").replaceChildren(element("p", {}, `As of ${dayName(F.as_of)}; data up to ${F.newest_day ? dayName(F.newest_day) : nothing}. Money in ${new Intl.DisplayNames("en-GB", { type: "currency" }).of(F.currency)}; revenue is the value of product lines, before returns. Countries: Natural Earth. This page is one file and asks nothing of any network.`));
   }
 
   // Together -------------------------------------------------------------------------------------------------------
@@ -570,7 +576,7 @@
     select.value = current;
   }
   choose($("month"), [...months.map((month, number) => [number, monthName(month)]).reverse(), [ALL, "All months"]], state.month);
-  choose($("country"), [[ALL, "All countries"], ...F.countries.map((country, number) => [number, country.name])], state.country);
+  choose($("country"), [[ALL, `All ${PLACES}`], ...F.countries.map((country, number) => [number, country.name])], state.country);
   choose($("segment"), [[ALL, "All segments"], ...F.segments.map((segment, number) => [number, segment.name])], state.segment);
   for (const name of ["month", "country", "segment"]) {
     $(name).addEventListener("change", (event) => { state[name] = Number(event.target.value); render(); });

@@ -6,10 +6,13 @@ Its content security policy forbids every request, so that a page that wanted on
 import json
 import os
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from dagster import ConfigurableResource
 
@@ -44,6 +47,8 @@ def compose(title: str, figures: Mapping[str, Any], charts: Mapping[str, Any]) -
     parts = {
         "TITLE": title.replace("&", "&amp;").replace("<", "&lt;"),
         "STYLE": _source("dashboard.css"),
+        "PLACE": str(figures["place"]).capitalize(),
+        "PLACES": str(figures["places"]).capitalize(),
         "FIGURES": as_json(figures),
         "CHARTS": as_json(charts),
         "SHAPES": as_json(shapes()),
@@ -78,6 +83,23 @@ class Pages(ConfigurableResource):
     def path(self, source: str, month: str) -> Path:
         """Where the page of a month lies, whether or not there is one."""
         return Path(self.directory) / f"{source}-{month}.html"
+
+    def index(self) -> None:
+        """Writes `index.html` anew: the sources, and the months of each that have a page, newest first."""
+        by_source: dict[str, list[str]] = {}
+        for path in sorted(Path(self.directory).glob("*-[0-9][0-9][0-9][0-9]-[0-9][0-9].html"), reverse=True):
+            by_source.setdefault(path.stem[:-8], []).append(path.stem[-7:])
+        listed = "".join(
+            f"<section><h2>{escape(source)}</h2><ul>"
+            + "".join(
+                f'<li><a href="{quote(source)}-{month}.html">{date.fromisoformat(f"{month}-01"):%B %Y}</a></li>'
+                for month in months
+            )
+            + "</ul></section>"
+            for source, months in sorted(by_source.items())
+        )
+        page = _source("index.html").replace("{{STYLE}}", _source("dashboard.css")).replace("{{PAGES}}", listed)
+        publish(page.encode(), Path(self.directory) / "index.html")
 
     def newest(self, source: str) -> Path | None:
         """The page of the latest month that has one."""

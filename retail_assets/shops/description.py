@@ -92,14 +92,16 @@ def described_by(text: str, path: Path) -> Shop:
         )
     written = checked(path, text, table)
     dialect = _dialect(written)
-    layout = SourceLayout(path.stem, _columns(written), "invoice_ts", dialect)
+    rules = _rules(written, dialect)
+    others = (*written.texts("files", "other_columns"), *rules.status_columns, *rules.refund_columns)
+    layout = SourceLayout(path.stem, _columns(written), "invoice_ts", dialect, others)
     return Shop(
         name=path.stem,
         title=written.text_of("", "title", path.stem),
         currency=_currency(written),
         layout=layout,
         closed=_closed(written),
-        rules=_rules(written, dialect),
+        rules=rules,
     )
 
 

@@ -13,7 +13,7 @@ TEXT, TEXTS, FLAG = "a text in quotes", 'a text in quotes, or several: ["…", "
 
 KEYS: Mapping[str, Mapping[str, str]] = {
     "": {"title": TEXT, "currency": TEXT, "time_zone": TEXT, "closed_days": TEXTS},
-    "files": {"encoding": TEXT, "delimiter": TEXT, "quote": TEXT, "escape": TEXT},
+    "files": {"encoding": TEXT, "delimiter": TEXT, "quote": TEXT, "escape": TEXT, "other_columns": TEXTS},
     "columns": dict.fromkeys(INVOICE_COLUMNS, TEXTS),
     "constants": dict.fromkeys(("country", "customer_id", "description", "quantity"), TEXT),
     "numbers": {"decimal": TEXT, "thousands": TEXT, "currency_signs": TEXTS},

@@ -49,7 +49,7 @@ def propose(looks: Sequence[Look], title: str, given: Mapping[str, str]) -> Prop
         )
     values = {name: first.values(header) for name, header in columns.items()}
     proposal = Proposal({"": {"title": title}})
-    _files(proposal, first)
+    _files(proposal, first, [header for header in first.header if header not in columns.values()])
     proposal.sections["columns"] = {
         name: _spellings(name, columns, looks) for name in INVOICE_COLUMNS if name in columns
     }
@@ -101,12 +101,14 @@ def _spellings(column: str, columns: Mapping[str, str], looks: Sequence[Look]) -
     return own[0] if len(own) == 1 else own
 
 
-def _files(proposal: Proposal, look: Look) -> None:
+def _files(proposal: Proposal, look: Look, others: list[str]) -> None:
     files: dict[str, Any] = {}
     if look.encoding not in ("utf-8", "utf-16"):  # both are told by the file itself
         files["encoding"] = look.encoding
     if look.delimiter not in (None, ","):
         files["delimiter"] = look.delimiter
+    if others:
+        files["other_columns"] = others
     if files:
         proposal.sections["files"] = files
 

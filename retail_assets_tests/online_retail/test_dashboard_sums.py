@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retail_assets.dashboards import dashboard_sums as sums
-from retail_assets.dashboards.dashboard import differences
+from retail_assets.dashboards.published_pages import differences
 
 COUNTRIES = ["EIRE", "France", "United Kingdom"]
 MONTH, AS_OF = date(2011, 3, 1), date(2011, 3, 11)

@@ -211,7 +211,7 @@ def test_the_segment_mix_counts_the_months_customers_of_the_country(places: dict
     assert places[FEBRUARY, "France"].segment_mix == {}
 
 
-ECONOMIES = [
+ECONOMIES: list[dict[str, Any]] = [
     {"country_code": "FRA", "year": 2009, "population": 64_000_000.0, "gdp_per_head": 40_000.0},
     {"country_code": "FRA", "year": 2010, "population": 65_000_000.0, "gdp_per_head": None},
     {"country_code": "FRA", "year": 2099, "population": 1.0, "gdp_per_head": 1.0},

@@ -5,11 +5,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from retail_assets.sources.tables import TABLES
 
 from retail_assets.generator.generate import generate
 from retail_assets.lakehouse.content import CONTENT_HASH
 from retail_assets.operations.materializations import newest_materializations, said
+from retail_assets_tests.made_shop import TABLES
 from retail_assets_tests.operations.test_main_job import CORE, bench, succeeded
 from retail_assets_tests.workbench import Workbench
 

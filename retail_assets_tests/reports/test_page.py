@@ -11,7 +11,13 @@ from retail_assets.reports.charts import charts, picture
 from retail_assets.reports.page import PageRefused, Pages, compose, embedded, publish
 from retail_assets_tests.operations.command import RetailCommand
 
-FIGURES = {"name": "</script><script>alert(1)</script>{{STYLE}}", "money": 12345678901234, "none": None}
+FIGURES = {
+    "place": "country",
+    "places": "countries",
+    "name": "</script><script>alert(1)</script>{{STYLE}}",
+    "money": 12345678901234,
+    "none": None,
+}
 
 
 def test_a_page_holds_its_figures_as_given_and_nothing_of_them_is_markup():
@@ -59,9 +65,25 @@ def test_the_newest_page_is_that_of_the_latest_month(tmp_path: Path):
     assert pages.newest("shop") == tmp_path / "shop-2011-02.html"
 
 
+def test_the_index_lists_the_months_of_every_source_newest_first_and_links_them(tmp_path: Path):
+    pages = Pages(directory=str(tmp_path))
+    for name in ("shop-2010-12.html", "shop-2011-02.html", "other_shop-2012-01.html", "note.html"):
+        (tmp_path / name).touch()
+    pages.index()
+    index = (tmp_path / "index.html").read_text()
+    assert re.findall(r"<h2>(.*?)</h2>", index) == ["other_shop", "shop"]
+    links = re.findall(r'<a href="(.*?)">(.*?)</a>', index)
+    assert links == [
+        ("other_shop-2012-01.html", "January 2012"),
+        ("shop-2011-02.html", "February 2011"),
+        ("shop-2010-12.html", "December 2010"),
+    ]
+    assert all((tmp_path / link).is_file() for link, _ in links)
+
+
 def test_a_picture_is_drawn_of_a_chart():
     rows = [{"category": "Bags", "revenue": 2.0}, {"category": "Toys", "revenue": 1.0}]
-    shown = str(picture(charts()["categories"], rows, "Revenue").value)
+    shown = str(picture(charts()["categories"], rows, "Revenue", "GBP").value)
     assert shown.startswith("![Revenue](data:image/png;base64,iVBOR")
     assert 2_000 < len(shown) < 40_000
 
@@ -69,7 +91,7 @@ def test_a_picture_is_drawn_of_a_chart():
 def test_a_picture_has_room_for_every_name():
     def height(bars: int) -> int:
         rows = [{"category": f"Category {number}", "revenue": 1000.0 * number} for number in range(bars)]
-        shown = str(picture(charts()["categories"], rows, "Revenue").value)
+        shown = str(picture(charts()["categories"], rows, "Revenue", "GBP").value)
         png = base64.b64decode(shown[shown.index("base64,") + len("base64,") : -1])
         return int.from_bytes(png[20:24], "big")
 

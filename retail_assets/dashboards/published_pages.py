@@ -1,0 +1,256 @@
+"""Pages of a dashboard: composed of any source's sales and customers, held against its gold tables, and published."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+import pandas as pd
+from dagster import MetadataValue
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from retail_assets.dashboards.dashboard_figures import TOP_RULES, Sources, figures, thousandths
+from retail_assets.dashboards.dashboard_sums import ALL
+from retail_assets.lakehouse.checks import RECONCILIATION, Evidence, Verdict, check
+from retail_assets.lakehouse.contracts import (
+    CURRENCY,
+    Contract,
+    Count,
+    Day,
+    Money,
+    Text,
+    column,
+    money_of_real,
+    of_source,
+    partition,
+    spark_schema,
+    table_name,
+)
+from retail_assets.lakehouse.driver_rows import collected
+from retail_assets.lakehouse.io_manager import DeltaIOManager
+from retail_assets.lakehouse.table import Built
+from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.reports.charts import charts, picture
+from retail_assets.reports.page import MOST_BYTES, Pages, charting_library, compose, embedded, publish
+
+
+class PublishedPages(Contract):
+    """One row per month: the page that was published for it, and the figures at its head.
+
+    The page itself is a file of its own, `<source>-<yyyy-mm>.html` in the directory of dashboards. It needs nothing
+    else: styles, script, charting library and figures are in it, and no network.
+    """
+
+    as_of_date: Day = column("First day after the month, but not later than the day after the newest drop")
+    file: Text = column("Name of the page's file")
+    bytes: Count = column("Size of the page", unit="bytes", gt=0, le=MOST_BYTES, of_the_writing=True)
+    sha256: Text = column("SHA-256 of the page", str_matches="^[0-9a-f]{64}$", of_the_writing=True)
+    customers: Count = column("Customers shown", ge=0)
+    orders: Count = column("Orders of the month", ge=0)
+    revenue: Money = column("Revenue of the month", unit=CURRENCY, ge=0)
+    returns_value: Money = column("Returns of the month", unit=CURRENCY)
+    snapshot_month: Day = partition("First day of the month")
+
+    class Config:
+        unique = ["snapshot_month"]
+
+
+_DAILY = ("orders", "units", "revenue", "returns")
+
+
+def differences(shown: Mapping[str, Any], gold: Mapping[str, pd.DataFrame], month: date) -> Iterator[str]:
+    """Where the figures in a page are not those of the gold tables; money in thousandths of the currency.
+
+    `gold`: daily (by `day`), geography (by `country`, of the month) and rfm (by `segment`).
+    """
+    sold = _sales_shown(shown)
+    first = str(month)
+    for name, ours, theirs in (
+        ("daily_metrics", sold.groupby("day")[list(_DAILY)].sum(), gold["daily"].set_index("day")),
+        (
+            "geo_metrics",
+            sold[sold["day"] >= first].groupby("country")[list(_DAILY)].sum(),
+            gold["geography"].set_index("country"),
+        ),
+        ("customer_rfm", _segments_shown(shown), gold["rfm"].set_index("segment")),
+    ):
+        both = ours.join(theirs, how="outer", lsuffix=" shown").fillna(0)
+        for column_name in ours.columns:
+            wrong = both[both[f"{column_name} shown"] != both[column_name]]
+            for key, row in wrong.head(3).iterrows():
+                yield f"{name} {key} {column_name}: {row[f'{column_name} shown']:.0f}, not {row[column_name]:.0f}"
+
+
+def _sales_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
+    sold = pd.DataFrame({name: shown["sales"][name] for name in ("day", *_DAILY, "country")}, dtype="int64")
+    days = pd.Timestamp(shown["first_day"] or shown["as_of"]) + pd.to_timedelta(sold["day"].cumsum(), unit="D")
+    countries = [shown["countries"][place]["name"] for place in sold["country"]]
+    return sold.assign(country=countries, day=days.dt.strftime("%Y-%m-%d"))
+
+
+def _segments_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
+    profiles = pd.DataFrame(shown["profiles"])
+    names = [shown["segments"][number]["name"] for number in profiles["segment"]]
+    everywhere = profiles.assign(segment=names)[profiles["country"] == ALL]
+    return everywhere.set_index("segment")[["customers", "monetary"]]
+
+
+@check(
+    "The page's figures, read back from it, are those of daily_metrics (every day), geo_metrics (every country) and "
+    "customer_rfm (every segment), to the last decimal; a page for which they are not is not written",
+    name="figures",
+    family=RECONCILIATION,
+)
+def figures_are_the_tables(month: Evidence) -> Verdict:
+    """What `differences` found, up to three of each figure."""
+    wrong: list[str] = month.found("differences") or []
+    told = f"{len(wrong)} figures differ: {'; '.join(wrong)}" if wrong else ""
+    return Verdict.within(len(wrong), told, upper=0, metadata={"differences": wrong} if wrong else {})
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What pages are made of. `asked`: rows of all months, by name as `Sources` has them. `by_day` and `by_country`:
+    gold's orders, units, revenue and returns, of every day and of the window's months."""
+
+    asked: Mapping[str, DataFrame]
+    by_day: DataFrame
+    by_country: DataFrame
+
+
+def of_customers(rfm: DataFrame, summary: DataFrame, churn: DataFrame, clv: DataFrame) -> dict[str, DataFrame]:
+    """What is asked of the tables that any source has of its customers."""
+    return {
+        "rfm": rfm.withColumn("monetary", thousandths("monetary")),
+        "summary": summary.withColumn("revenue", thousandths("revenue")),
+        "churn": churn.select("snapshot_month", "customer_id", "churn_probability", "churn_risk"),
+        "clv": clv.select(
+            "snapshot_month",
+            "customer_id",
+            "probability_alive",
+            thousandths(money_of_real(F.col("clv_12m"))).alias("value"),
+            thousandths(money_of_real(F.col("naive_clv_12m"))).alias("naive"),
+        ).filter("probability_alive IS NOT NULL"),
+    }
+
+
+def of_products(products: DataFrame, categories: DataFrame, affinities: DataFrame) -> dict[str, DataFrame]:
+    """What is asked of tables of products."""
+    return {
+        "products": products.withColumn("revenue", thousandths("revenue")),
+        "categories": categories.withColumn("revenue", thousandths("revenue")),
+        "affinities": affinities.filter(F.col("rule_rank") <= TOP_RULES),
+    }
+
+
+def published(shown: Shown, as_of: Mapping[date, date], window: PartitionWindow, pages: Pages, page: "About") -> Built:
+    """Composes the window's pages on the driver, and publishes those whose figures are the tables'."""
+    spark = shown.by_day.sparkSession
+    rows, found, metadata = [], {}, {}
+    with ThreadPoolExecutor(max_workers=1) as beside:  # draws while Spark computes and while pages are composed
+        charting = beside.submit(_charting)
+        rows_of = collected({**shown.asked, "by_day": shown.by_day, "by_country": shown.by_country})
+        drawn = charting.result()
+        sources = Sources(**{name: rows_of[name] for name in shown.asked})
+        pictured = {}
+        for key, month in zip(window.keys, window.days, strict=True):
+            told = {"currency": page.currency, "tables": page.tables, "place": page.place, "places": page.places}
+            composed = compose(
+                f"{page.title}: customers and sales, {month:%B %Y}", figures(sources, month, as_of[month], told), drawn
+            )
+            read_back = embedded(composed, "figures")
+            pictures = beside.submit(_pictures, drawn, read_back, page.currency)
+            gold = _gold_of(month, as_of[month], rows_of)
+            found[key] = list(differences(read_back, gold, month))
+            encoded, path = composed.encode("utf-8"), pages.path(page.source, key[:7])
+            if not found[key] and len(encoded) <= MOST_BYTES:
+                publish(encoded, path)
+            rows.append(_row(month, as_of[month], path.name, encoded, gold))
+            pictured[key] = (MetadataValue.path(str(path)), pictures)
+    metadata = {key: {"page": path, **pictures.result()} for key, (path, pictures) in pictured.items()}
+    pages.index()
+    return Built(spark.createDataFrame(rows, spark_schema(PublishedPages)), {"differences": found}, metadata)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a page says of where its figures are from. `tables`: name, version and moment of writing. `place`, `places`:
+    what its customers are told apart by."""
+
+    source: str
+    title: str
+    currency: str
+    tables: list[dict[str, Any]]
+    place: str = "country"
+    places: str = "countries"
+
+
+def _charting() -> dict[str, dict[str, Any]]:
+    """The charts; and the library is at hand that draws them."""
+    charting_library()
+    return charts()
+
+
+def _gold_of(month: date, as_of: date, rows_of: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """What the page of a month is held against."""
+    by_day, by_country, rfm = (rows_of[name] for name in ("by_day", "by_country", "rfm"))
+    of_month = rfm[rfm["snapshot_month"] == month].rename(columns={"rfm_segment": "segment"})
+    return {
+        "daily": by_day[by_day["day"] < str(as_of)],
+        "geography": by_country[by_country["snapshot_month"] == month].drop(columns="snapshot_month"),
+        "rfm": of_month.groupby("segment")["monetary"].agg(customers="size", monetary="sum").reset_index(),
+    }
+
+
+def gold_figures(rows: DataFrame, *keys: Column) -> DataFrame:
+    money = {"revenue": thousandths("revenue"), "returns": thousandths("returns_value")}
+    return rows.select(*keys, "orders", "units", *[value.alias(name) for name, value in money.items()])
+
+
+def _row(month: date, as_of: date, file: str, page: bytes, gold: Mapping[str, pd.DataFrame]) -> tuple[Any, ...]:
+    """The month's row, in the order of the contract."""
+    days = gold["daily"][gold["daily"]["day"] >= str(month)]
+    revenue, returns = (Decimal(int(days[name].sum())) / 1000 for name in ("revenue", "returns"))
+    customers, orders = int(gold["rfm"]["customers"].sum()), int(days["orders"].sum())
+    return as_of, file, len(page), sha256(page).hexdigest(), customers, orders, revenue, returns, month
+
+
+def versions(io_manager: DeltaIOManager, source: str, contracts: Iterable[type[Contract]]) -> list[dict[str, Any]]:
+    """The versions of the tables that pages are made of, for their footers."""
+    return [_version(io_manager, table_name(of_source(contract, source))) for contract in contracts]
+
+
+def _version(io_manager: DeltaIOManager, name: tuple[str, str]) -> dict[str, Any]:
+    """A table's version; none where it has not been made yet."""
+    if not io_manager.tables.exists(name):
+        return {"table": ".".join(name), "version": None, "committed": None}
+    version, committed = io_manager.tables.newest(name)
+    return {"table": ".".join(name), "version": version, "committed": f"{committed:%Y-%m-%d %H:%M} UTC"}
+
+
+DAYS_PICTURED = 120
+
+
+def _pictures(drawn: Mapping[str, Any], shown: Mapping[str, Any], currency: str) -> dict[str, MetadataValue]:
+    """Small pictures of the main charts, for Dagster's UI."""
+    daily = _sales_shown(shown).groupby("day")[["revenue"]].sum() / 1000
+    daily = daily.assign(week=daily["revenue"].rolling(7, 1).mean(), thirty=daily["revenue"].rolling(30, 1).mean())
+    segments = _segments_shown(shown)
+    shares = (segments / segments.sum()).rename(columns={"customers": "customer_share", "monetary": "revenue_share"})
+    order = [item["name"] for item in shown["segments"] if item["name"] in shares.index]
+    categories = [{"category": name, "revenue": revenue / 1000} for name, revenue, *_ in shown["categories"]]
+    return {
+        "revenue_picture": picture(drawn["revenue"], _records(daily.tail(DAYS_PICTURED)), "Revenue a day", currency),
+        "segments_picture": picture(
+            drawn["segments"], _records(shares.loc[order]), "Customers and revenue by segment", currency
+        ),
+        "categories_picture": picture(drawn["categories"], categories, "Revenue by category", currency),
+    }
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in rows.reset_index().to_dict("records")]
