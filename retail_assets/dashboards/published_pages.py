@@ -73,7 +73,7 @@ def differences(shown: Mapping[str, Any], gold: Mapping[str, pd.DataFrame], mont
         ("daily_metrics", sold.groupby("day")[list(_DAILY)].sum(), gold["daily"].set_index("day")),
         (
             "geo_metrics",
-            sold[sold["day"] >= first].groupby("country")[list(_DAILY)].sum(),
+            _of_countries(sold[sold["day"] >= first]).groupby("country")[list(_DAILY)].sum(),
             gold["geography"].set_index("country"),
         ),
         ("customer_rfm", _segments_shown(shown), gold["rfm"].set_index("segment")),
@@ -85,8 +85,12 @@ def differences(shown: Mapping[str, Any], gold: Mapping[str, pd.DataFrame], mont
                 yield f"{name} {key} {column_name}: {row[f'{column_name} shown']:.0f}, not {row[column_name]:.0f}"
 
 
+def _of_countries(sold: pd.DataFrame) -> pd.DataFrame:
+    return sold.assign(orders=sold["orders"] + sold["further"])
+
+
 def _sales_shown(shown: Mapping[str, Any]) -> pd.DataFrame:
-    sold = pd.DataFrame({name: shown["sales"][name] for name in ("day", *_DAILY, "country")}, dtype="int64")
+    sold = pd.DataFrame({name: shown["sales"][name] for name in ("day", *_DAILY, "further", "country")}, dtype="int64")
     days = pd.Timestamp(shown["first_day"] or shown["as_of"]) + pd.to_timedelta(sold["day"].cumsum(), unit="D")
     countries = [shown["countries"][place]["name"] for place in sold["country"]]
     return sold.assign(country=countries, day=days.dt.strftime("%Y-%m-%d"))
