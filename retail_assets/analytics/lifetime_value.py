@@ -184,7 +184,7 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> BgNb
     _enough(x)
     customers, unit = len(x), float(age.max())
     # Customers of one history are one row: where most buy once, a hundredth of the rows. And rows are in order.
-    (x, t_x, age), times = _alike(x, t_x, age)
+    (x, t_x, age), times, _ = _alike(x, t_x, age)
 
     def negative(logarithms: Numbers) -> tuple[float, Numbers]:
         parameters = np.exp(logarithms)
@@ -211,7 +211,7 @@ def fit_gamma_gamma(frequency: ArrayLike, mean_value: ArrayLike) -> GammaGamma:
     informative = (x > 0) & (mean > 0)
     x, mean = x[informative], mean[informative]
     _enough(x)
-    (x, mean), times = _alike(x, mean)
+    (x, mean), times, _ = _alike(x, mean)
     customers, unit = int(times.sum()), float((times * mean).sum() / times.sum())
 
     def negative(logarithms: Numbers) -> tuple[float, Numbers]:
@@ -273,9 +273,8 @@ class LifetimeModel:
         """Purchases expected up to each of the `ends`, in days after the as-of date: customers × ends."""
         until = np.asarray(ends, dtype=np.float64)[None, :]
         # The special functions in it cost the most: each history once.
-        histories, which = np.unique(np.column_stack(_history(customers)), axis=0, return_inverse=True)
-        expected = self.purchases.expected_purchases(until, *(part[:, None] for part in histories.T))
-        return expected[which.reshape(-1)]
+        histories, _, which = _alike(*_history(customers))
+        return self.purchases.expected_purchases(until, *(part[:, None] for part in histories))[which]
 
     def expected_value(self, customers: pd.DataFrame) -> Numbers:
         """The expected value of each customer's purchases to come, the mean of one."""
@@ -314,10 +313,15 @@ def _history(customers: pd.DataFrame) -> list[Numbers]:
     return [customers[name].to_numpy(dtype=np.float64) for name in ("frequency", "recency", "age")]
 
 
-def _alike(*columns: Numbers) -> tuple[list[Numbers], Numbers]:
-    """The different rows of these columns in order, and how many times each occurs."""
-    rows, times = np.unique(np.column_stack(columns), axis=0, return_counts=True)
-    return list(np.ascontiguousarray(rows.T)), times.astype(np.float64)
+def _alike(*columns: Numbers) -> tuple[list[Numbers], Numbers, NDArray[np.int64]]:
+    """The different rows of these columns in order, how many times each occurs, and which of them each row is."""
+    order = np.lexsort(columns[::-1])
+    rows = np.stack(columns)[:, order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (rows[:, 1:] != rows[:, :-1]).any(axis=0)
+    which = np.empty(len(order), dtype=np.int64)
+    which[order] = np.cumsum(new) - 1
+    return list(rows[:, new]), np.bincount(which).astype(np.float64), which
 
 
 def _floats(*values: ArrayLike) -> tuple[Numbers, ...]:
