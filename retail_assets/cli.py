@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from retail_assets import calendar_command, inspection, landing_commands, services, shop_commands, table_commands
+from retail_assets import (
+    calendar_command,
+    inspection,
+    landing_commands,
+    services,
+    shop_commands,
+    sql_command,
+    table_commands,
+)
 from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
 from retail_assets.settings import SettingError, Settings, project_root
 from retail_assets.table_commands import SOURCE, Refusal, by_name, one_source, stored
@@ -450,6 +458,7 @@ for command in (
     *calendar_command.COMMANDS,
     *table_commands.COMMANDS,
     *inspection.COMMANDS,
+    *sql_command.COMMANDS,
     *services.COMMANDS,
 ):
     main.add_command(command)

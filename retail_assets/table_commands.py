@@ -72,7 +72,7 @@ def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
     from retail_assets.operations.pipeline_metrics import PipelineMetrics
     from retail_assets.sources.known import known_sources
 
-    _local(settings)
+    local(settings)
     sources = known_sources(settings).values()
     known: list[type[Contract]] = [*(found.contract for source in sources for found in source.stored), PipelineMetrics]
     places = {table_name(found): "/".join([settings.lakehouse.rstrip("/"), *table_name(found)]) for found in known}
@@ -86,7 +86,8 @@ def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
     return contract, made[table_name(contract)]
 
 
-def _local(settings: Settings) -> None:
+def local(settings: Settings) -> None:
+    """Refuses where the tables are in a catalog."""
     if settings.catalog:
         raise Refusal(
             f"The tables are in the catalog {settings.catalog}, out of reach from here: use its SELECT, DESCRIBE "
@@ -252,7 +253,7 @@ def maintain(settings: Settings) -> None:
     from retail_assets.operations.main_job_lock import alone
     from retail_assets.operations.maintenance import done_by
 
-    _local(settings)
+    local(settings)
     with _instance() as instance, _refusals(), alone(instance, Places.of(settings)):
         clear_dead_runs(instance)  # or their places in the pools would be waited for
         result = defs.get_job_def("maintenance").execute_in_process(
