@@ -55,7 +55,7 @@ def build_definitions(settings: Settings) -> Definitions:
     pyspark = pyspark_resource(settings)
     keys = {table.key for table in stored}
     assets = [*(asset for each in sources for asset in assets_of(*each, settings, keys)), pipeline_metrics_asset()]
-    id_columns = frozenset[str]().union(*(source.id_columns for source, _ in sources))
+    id_columns = {column for source, _ in sources for column in source.id_columns}
     inboxes = [inbox for source, _ in sources for inbox in source.inboxes(settings)]
     catch_up = catch_up_jobs(settings, inboxes, lambda: definitions)
     definitions = Definitions(

@@ -62,7 +62,7 @@ def segment_on_spark(customers: DataFrame, transform: Transform = "log") -> Segm
 
 
 class OnDriver:
-    """scikit-learn, with all customers in memory."""
+    """scikit-learn, with all customers in memory; of more than SAMPLE_ON_DRIVER it learns from a fixed sample."""
 
     name = "scikit-learn"
 
@@ -78,7 +78,8 @@ class OnDriver:
         self.scaling = Scaling(
             transform, plain.floor, plain.cap, tuple(transformed.mean(axis=0).tolist()), tuple(deviation.tolist())
         )
-        self.sample = self.scaling.scaled(values)
+        self._everyone = self.scaling.scaled(values)
+        self.sample = _fixed_sample(self._everyone)
         self.customers = len(values)
         self.distinct = len(np.unique(self.sample, axis=0))
 
@@ -89,16 +90,25 @@ class OnDriver:
 
         scaled = self.sample
         if resampled:
-            scaled = scaled[np.random.default_rng(seed).integers(0, self.customers, self.customers)]
+            scaled = scaled[np.random.default_rng(seed).integers(0, len(scaled), len(scaled))]
         with warnings.catch_warnings():
             # A resample of few customers can have fewer distinct ones than clusters: that is its (in)stability.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model = KMeans(clusters, n_init=RESAMPLE_STARTS if resampled else STARTS, random_state=seed).fit(scaled)
-        return Fitted(model.cluster_centers_, float(model.inertia_), np.bincount(model.labels_, minlength=clusters))
+        if len(self.sample) == self.customers:
+            return Fitted(model.cluster_centers_, float(model.inertia_), np.bincount(model.labels_, minlength=clusters))
+        of_all = float(model.inertia_) * self.customers / len(self.sample)
+        return Fitted(model.cluster_centers_, of_all, self.sizes(model.cluster_centers_))
 
     def sizes(self, centres: np.ndarray) -> np.ndarray:
         """How many customers are nearest to each centre."""
-        return np.bincount(nearest(centres, self.sample), minlength=len(centres))
+        return np.bincount(nearest(centres, self._everyone), minlength=len(centres))
+
+
+def _fixed_sample(rows: np.ndarray) -> np.ndarray:
+    """All rows, or as many of them as are learned from, always the same."""
+    chosen = np.random.default_rng(SEED).permutation(len(rows))[:SAMPLE_ON_DRIVER]
+    return rows if len(rows) <= SAMPLE_ON_DRIVER else rows[np.sort(chosen)]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS
@@ -56,16 +56,32 @@ def thousandths(amount: str | Column) -> Column:
 
 
 def sales(transactions: DataFrame) -> DataFrame:
-    """Orders, units, revenue and returns (as gold tables count them) by day, customer (NULL if unknown) and country."""
+    """Orders, units, revenue and returns (as gold tables count them) by day, customer (NULL if unknown) and country.
+
+    An order of several countries, or customers, is one: of the first of them. `further` are those that a country has
+    besides, which are counted with another country's: orders of the country are the sum of both.
+    """
     product = F.col("line_type") == "product"
-    return (
+    by_invoice = (
         transactions.filter(product | F.col("is_cancellation"))
-        .groupBy("invoice_date", "customer_id", "country")
+        .groupBy("invoice_date", "customer_id", "country", "invoice_no")
         .agg(
-            F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
+            F.max(product).alias("placed"),
             F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
             thousandths(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
             thousandths(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns"),
+        )
+    )
+    placed, who = ["invoice_date", "invoice_no", "placed"], F.coalesce("customer_id", F.lit(""))
+    of_all = F.row_number().over(Window.partitionBy(*placed).orderBy("country", who)) == 1
+    of_country = F.row_number().over(Window.partitionBy(*placed, "country").orderBy(who)) == 1
+    return (
+        by_invoice.withColumns({"first": of_all & F.col("placed"), "first_here": of_country & F.col("placed")})
+        .groupBy("invoice_date", "customer_id", "country")
+        .agg(
+            F.count_if("first").alias("orders"),
+            F.count_if(F.col("first_here") & ~F.col("first")).alias("further"),
+            *(F.sum(name).alias(name) for name in ("units", "revenue", "returns")),
         )
     )
 

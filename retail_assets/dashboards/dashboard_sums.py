@@ -80,8 +80,10 @@ def dated(sold: pd.DataFrame, people: pd.DataFrame, countries: Sequence[str]) ->
 
 
 def sales(sold: pd.DataFrame) -> dict[str, list[Any]]:
-    """Orders, units, revenue and returns by day, country and segment, in order of time."""
-    by_day = sold.groupby(["day", "country", "segment"])[["orders", "units", "revenue", "returns"]].sum().reset_index()
+    """Orders, units, revenue and returns by day, country and segment, in order of time; and `further` orders of the
+    country, which are counted with another's where all countries are shown."""
+    summed = ["orders", "further", "units", "revenue", "returns"]
+    by_day = sold.groupby(["day", "country", "segment"])[summed].sum().reset_index()
     # Days as steps from the row before: short numbers.
     return _columns(by_day.assign(day=np.diff(by_day["day"], prepend=0)))
 
@@ -215,7 +217,8 @@ def _numbers(names: Sequence[str]) -> Mapping[str, int]:
 
 
 def _bought(sold: pd.DataFrame) -> pd.DataFrame:
-    return sold[(sold["orders"] > 0) & (sold["segment"] != NONE)]
+    # Not by orders: one of several customers is counted with the first of them.
+    return sold[(sold["units"] > 0) & (sold["segment"] != NONE)]
 
 
 def _everywhere(people: pd.DataFrame) -> pd.DataFrame:

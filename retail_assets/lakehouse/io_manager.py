@@ -29,7 +29,7 @@ from retail_assets.lakehouse.delta_tables import Commit, Staged, Tables, WriteRe
 from retail_assets.lakehouse.interrupts import interrupts_kept
 from retail_assets.lakehouse.layers import LAYERS
 from retail_assets.lakehouse.path_tables import PathTables
-from retail_assets.lakehouse.pseudonyms import pseudonymised
+from retail_assets.lakehouse.pseudonyms import key_of, pseudonymised
 from retail_assets.lakehouse.retries import verdicts_kept
 from retail_assets.partitions.keys import PARTITION, as_days
 
@@ -143,7 +143,8 @@ class DeltaIOManager(ConfigurableIOManager):
             )
         frame = self._partitions(context, layout, version)
         if self.pseudonym_key and _crosses_into(context, self.pseudonymous_layers):
-            frame = pseudonymised(frame, self.pseudonym_key, self.id_columns)
+            own = key_of(self.pseudonym_key, context.asset_key.path[0])
+            frame = pseudonymised(frame, own, self.id_columns)
         return frame
 
     def _partitions(self, context: InputContext, layout: dict[str, Any], version: int | None) -> DataFrame:

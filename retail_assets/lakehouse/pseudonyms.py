@@ -1,10 +1,11 @@
-"""Pseudonyms: ids that cannot be traced back without a secret key, and are the same wherever the id is.
+"""Pseudonyms: ids that cannot be traced back without a secret key, and are the same wherever a source has the id.
 
 What people read holds pseudonyms, what it is made from the ids themselves; which tables and columns these are is told
 where tables are wired. The I/O manager swaps them as a step of the former reads a table of the latter: the whole step
 then knows pseudonyms only, its joins and its checks against silver included, and table code knows nothing of it.
 """
 
+import hmac
 from collections.abc import Collection
 from hashlib import sha256
 
@@ -24,6 +25,11 @@ def pseudonym(key: str, identifier: Column) -> Column:
     padded = (secret if len(secret) <= _BLOCK else sha256(secret).digest()).ljust(_BLOCK, b"\0")
     inner, outer = (F.lit(bytes(byte ^ pad for byte in padded)) for pad in (0x36, 0x5C))
     return F.sha2(F.concat(outer, F.unhex(F.sha2(F.concat(inner, F.encode(identifier, "UTF-8")), 256))), 256)
+
+
+def key_of(key: str, source: str) -> str:
+    """A source's own key, made from the secret one: who has the same id elsewhere has another pseudonym there."""
+    return hmac.new(key.encode(), source.encode(), sha256).hexdigest()
 
 
 def pseudonymised(frame: DataFrame, key: str, ids: Collection[str]) -> DataFrame:

@@ -25,6 +25,7 @@ from retail_assets.olist.months_so_far import in_month, mean_of, months_of, numb
 from retail_assets.olist.orders import Orders
 from retail_assets.olist.orders_master import OrdersMaster
 from retail_assets.olist.raw_geolocation import RawGeolocation
+from retail_assets.operations.bronze import sound
 from retail_assets.partitions.cadence import all_of_it, monthly, months_so_far
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -132,7 +133,7 @@ def geographic_metrics(orders: DataFrame, delivered: DataFrame, geolocation: Dat
 def zip_codes(geolocation: DataFrame) -> DataFrame:
     """Where each zip code lies: the mean of its points in Brazil, `latitude` and `longitude` in millionths of a degree,
     whole ones, as these add up to the same in any order."""
-    points = geolocation.filter("malformed_line IS NULL").select(
+    points = sound(geolocation).select(
         F.col("geolocation_zip_code_prefix").alias("customer_zip_code_prefix"),
         written_real("geolocation_lat").alias("latitude"),
         written_real("geolocation_lng").alias("longitude"),

@@ -25,6 +25,7 @@ from retail_assets.olist.raw_category_translation import RawCategoryTranslation
 from retail_assets.olist.raw_order_items import RawOrderItems
 from retail_assets.olist.raw_products import RawProducts
 from retail_assets.olist.raw_sellers import RawSellers
+from retail_assets.operations.bronze import sound
 from retail_assets.partitions.cadence import all_of_it, monthly, same_window
 
 UNCATEGORISED = "uncategorised"
@@ -44,7 +45,7 @@ class OrderItems(Contract):
     )
     product_id: Text = column("Product", origin=(RawOrderItems, "product_id"))
     seller_id: Text = column("Seller", origin=(RawOrderItems, "seller_id"))
-    seller_state: Text = column("State of the seller", nullable=True, origin=(RawSellers, "seller_state"))
+    seller_state: Text = column("State of the seller", origin=(RawSellers, "seller_state"))
     category: Text = column("Category in Portuguese", origin=(RawProducts, "product_category_name"))
     category_english: Text = column(
         "Category in English, where it has a name there",
@@ -76,7 +77,7 @@ def order_items(
     """One row for each of the raw items; of what it refers to and is not there, the columns are NULL."""
     category, english = F.col("product_category_name"), F.col("product_category_name_english")
     return (
-        raw.filter("malformed_line IS NULL")
+        sound(raw)
         .join(orders.select("order_id", "is_delivered", "purchase_date"), "order_id", "left")
         .join(products.select("product_id", "product_category_name"), "product_id", "left")
         .join(translation.select("product_category_name", english), "product_category_name", "left")
@@ -102,7 +103,7 @@ def order_items(
 
 def _landed(audit: Audit) -> DataFrame:
     """Items of each month as they landed, and their money."""
-    raw = audit.inputs["raw"].filter("malformed_line IS NULL")
+    raw = sound(audit.inputs["raw"])
     money = [F.sum(written_amount(name)).alias(name) for name in ("price", "freight_value")]
     return raw.groupBy("purchase_month").agg(F.count("*").alias("order_id"), *money)
 

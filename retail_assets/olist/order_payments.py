@@ -23,6 +23,7 @@ from retail_assets.lakehouse.table import table
 from retail_assets.lakehouse.written_values import written_amount, written_integer
 from retail_assets.olist.orders import Orders
 from retail_assets.olist.raw_order_payments import RawOrderPayments
+from retail_assets.operations.bronze import sound
 from retail_assets.partitions.cadence import monthly, same_window
 
 PAYMENT_TYPES = ["boleto", "credit_card", "debit_card", "not_defined", "voucher"]
@@ -61,10 +62,10 @@ class OrderPayments(Contract):
 
 def order_payments(raw: DataFrame, orders: DataFrame) -> DataFrame:
     """One row for each order, and for each that payments name and that is none."""
-    paid = raw.filter("malformed_line IS NULL").select(
+    paid = sound(raw).select(
         "purchase_month",
         "order_id",
-        "payment_type",
+        F.coalesce("payment_type", F.lit("")).alias("payment_type"),
         written_amount("payment_value").alias("value"),
         written_integer("payment_installments").alias("installments"),
     )
@@ -73,7 +74,7 @@ def order_payments(raw: DataFrame, orders: DataFrame) -> DataFrame:
         F.sum("value").alias("value"),
         F.max("installments").alias("installments"),
     )
-    most = F.min(F.struct((-F.col("value")).alias("order"), "payment_type"))["payment_type"]
+    most = F.min(F.struct((-F.coalesce("value", F.lit(0))).alias("order"), "payment_type"))["payment_type"]
     of_orders = by_type.groupBy("purchase_month", "order_id").agg(
         F.sum("payments").alias("payments"),
         F.array_sort(F.collect_set("payment_type")).alias("payment_types"),
@@ -92,7 +93,7 @@ def order_payments(raw: DataFrame, orders: DataFrame) -> DataFrame:
 
 def _landed(audit: Audit) -> DataFrame:
     """Payments of each month as they landed, readable or not, and their money."""
-    raw = audit.inputs["raw"].filter("malformed_line IS NULL")
+    raw = sound(audit.inputs["raw"])
     value = F.sum(written_amount("payment_value")).alias("payment_value")
     return raw.groupBy("purchase_month").agg(F.count("*").alias("payments"), value)
 

@@ -22,6 +22,7 @@ from retail_assets.lakehouse.table import table
 from retail_assets.lakehouse.written_values import written_integer, written_moment
 from retail_assets.olist.orders import Orders
 from retail_assets.olist.raw_order_reviews import RawOrderReviews
+from retail_assets.operations.bronze import sound
 from retail_assets.partitions.cadence import monthly, same_window
 
 _SCORE: dict[str, Any] = {"in_range": {"min_value": 1, "max_value": 5}, "origin": (RawOrderReviews, "review_score")}
@@ -61,12 +62,12 @@ def order_reviews(raw: DataFrame, orders: DataFrame) -> DataFrame:
     """One row for each order that a raw review names."""
     never = F.lit("1970-01-01").cast("timestamp")
     asked, answered = written_moment("review_creation_date"), written_moment("review_answer_timestamp")
-    reviews = raw.filter("malformed_line IS NULL").select(
+    reviews = sound(raw).select(
         "purchase_month",
         "order_id",
         F.coalesce(asked, never).alias("asked"),
         F.coalesce(answered, never).alias("answered"),
-        "review_id",
+        F.coalesce("review_id", F.lit("")).alias("review_id"),
         F.coalesce(written_integer("review_score"), F.lit(0)).alias("score"),
         "review_comment_title",
         "review_comment_message",
@@ -96,7 +97,7 @@ def order_reviews(raw: DataFrame, orders: DataFrame) -> DataFrame:
 
 
 def _landed(audit: Audit) -> DataFrame:
-    raw = audit.inputs["raw"].filter("malformed_line IS NULL")
+    raw = sound(audit.inputs["raw"])
     return raw.groupBy("purchase_month").agg(F.count("*").alias("reviews"))
 
 

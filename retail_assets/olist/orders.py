@@ -24,6 +24,7 @@ from retail_assets.lakehouse.table import table
 from retail_assets.lakehouse.written_values import written_moment
 from retail_assets.olist.raw_customers import RawCustomers
 from retail_assets.olist.raw_orders import RawOrders
+from retail_assets.operations.bronze import sound
 from retail_assets.partitions.cadence import all_of_it, monthly, same_window
 
 STATUSES = ["created", "approved", "invoiced", "processing", "shipped", "delivered", "unavailable", "canceled"]
@@ -109,7 +110,7 @@ def orders(raw: DataFrame, customers: DataFrame) -> DataFrame:
     delivered = F.col("order_status") == "delivered"
     delivered_on = F.to_date("delivered_at")
     return (
-        raw.filter("malformed_line IS NULL")
+        sound(raw)
         .join(customers.select("customer_id", *_OF_CUSTOMERS), "customer_id", "left")
         .select(
             "order_id",
@@ -134,7 +135,7 @@ def orders(raw: DataFrame, customers: DataFrame) -> DataFrame:
 def _written(audit: Audit) -> DataFrame:
     """Of each month's raw orders: how many there are, and how many have each of the dates."""
     dates = [F.count(landed).alias(name) for name, landed in _MOMENTS.items()]
-    raw = audit.inputs["raw"].filter("malformed_line IS NULL")
+    raw = sound(audit.inputs["raw"])
     return raw.groupBy("purchase_month").agg(F.count("*").alias("order_id"), *dates)
 
 

@@ -42,6 +42,11 @@ def as_landed(description: str) -> Any:
     return column(f"{description}, as landed", nullable=True)
 
 
+def sound(raw: DataFrame) -> DataFrame:
+    """The landed rows without the lines that are none."""
+    return raw.filter(F.col("malformed_line").isNull())
+
+
 def layout_of(contract: type[LandedRows], name: str) -> SourceLayout:
     """The layout of files whose headers are the names of a bronze table's columns."""
     beside = {*LandedRows.to_schema().columns, partition_column(contract)}

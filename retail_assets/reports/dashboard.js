@@ -74,12 +74,14 @@
     return [begin, Math.min(end, begin + (to - from)), back === 1 ? MONTH_BEFORE : YEAR_BEFORE];
   }
 
+  // An order of several countries is one, and one of each of them where that is chosen.
+  const ordersOf = (row) => S.orders[row] + (state.country === ALL ? 0 : S.further[row]);
   function totals([from, to, window]) {
     const found = { revenue: 0, returns: 0, orders: 0, units: 0, customers: 0, fresh: 0 };
     for (let row = 0; row < rows; row++) {
       if (dayOf[row] < from || dayOf[row] >= to || !ofCountry(S.country[row]) || !ofSegment(S.segment[row])) continue;
       found.revenue += S.revenue[row]; found.returns += S.returns[row];
-      found.orders += S.orders[row]; found.units += S.units[row];
+      found.orders += ordersOf(row); found.units += S.units[row];
     }
     for (const b of buyers) {
       if (b.window !== window || b.country !== state.country || !ofSegment(b.segment)) continue;
@@ -305,7 +307,7 @@
     for (let row = 0; row < rows; row++) {
       if (!ofCountry(S.country[row]) || !ofSegment(S.segment[row])) continue;
       perDay.revenue[dayOf[row]] += S.revenue[row];
-      perDay.orders[dayOf[row]] += S.orders[row];
+      perDay.orders[dayOf[row]] += ordersOf(row);
     }
     const series = perDay[state.measure], scale = state.measure === "revenue" ? 1000 : 1;
     const mean = (day, length) => {
@@ -411,7 +413,7 @@
       const country = found[S.country[row]];
       if (!ofSegment(S.segment[row])) continue;
       if (dayOf[row] >= range[0] && dayOf[row] < range[1]) {
-        country.revenue += S.revenue[row]; country.returns += S.returns[row]; country.orders += S.orders[row];
+        country.revenue += S.revenue[row]; country.returns += S.returns[row]; country.orders += S.orders[row] + S.further[row];
       } else if (earlier && dayOf[row] >= earlier[0] && dayOf[row] < earlier[1]) country.before += S.revenue[row];
     }
     for (const b of buyers) if (b.window === range[2] && b.country !== ALL && ofSegment(b.segment)) found[b.country].customers += b.customers;
@@ -566,7 +568,7 @@
     showTable("tables", [columns.text("Table", (t) => t.table), columns.whole("Version", (t) => t.version), columns.text("Written", (t) => t.committed, "moment")], F.tables, {
       decorate: { Table: (t, name) => name.split(/(?<=[._])/).flatMap((part) => [part, element("wbr")]) },
     });
-    $("footer").replaceChildren(element("p", {}, `As of ${dayName(F.as_of)}; data up to ${F.newest_day ? dayName(F.newest_day) : nothing}. Money in ${new Intl.DisplayNames("en-GB", { type: "currency" }).of(F.currency)}; revenue is the value of product lines, before returns. Countries: Natural Earth. This page is one file and asks nothing of any network.`));
+    $("footer").replaceChildren(element("p", {}, `As of ${dayName(F.as_of)}; data up to ${F.newest_day ? dayName(F.newest_day) : nothing}. Money in ${new Intl.DisplayNames("en-GB", { type: "currency" }).of(F.currency)}; revenue is the value of product lines, before returns. ${F.terms ? `Data: ${F.terms}. ` : ""}Shapes of countries: Natural Earth. This page is one file and asks nothing of any network.`));
   }
 
   // Together -------------------------------------------------------------------------------------------------------

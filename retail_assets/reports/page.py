@@ -5,6 +5,7 @@ Its content security policy forbids every request, so that a page that wanted on
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
@@ -47,6 +48,7 @@ def compose(title: str, figures: Mapping[str, Any], charts: Mapping[str, Any]) -
     parts = {
         "TITLE": title.replace("&", "&amp;").replace("<", "&lt;"),
         "STYLE": _source("dashboard.css"),
+        "HEADING": escape(str(figures["title"]), quote=False),
         "PLACE": str(figures["place"]).capitalize(),
         "PLACES": str(figures["places"]).capitalize(),
         "FIGURES": as_json(figures),
@@ -90,7 +92,7 @@ class Pages(ConfigurableResource):
         for path in sorted(Path(self.directory).glob("*-[0-9][0-9][0-9][0-9]-[0-9][0-9].html"), reverse=True):
             by_source.setdefault(path.stem[:-8], []).append(path.stem[-7:])
         listed = "".join(
-            f"<section><h2>{escape(source)}</h2><ul>"
+            f"<section><h2>{self._title(source)}</h2><ul>"
             + "".join(
                 f'<li><a href="{quote(source)}-{month}.html">{date.fromisoformat(f"{month}-01"):%B %Y}</a></li>'
                 for month in months
@@ -100,6 +102,14 @@ class Pages(ConfigurableResource):
         )
         page = _source("index.html").replace("{{STYLE}}", _source("dashboard.css")).replace("{{PAGES}}", listed)
         publish(page.encode(), Path(self.directory) / "index.html")
+
+    def _title(self, source: str) -> str:
+        """What the source is called on its newest page, as markup."""
+        newest = self.newest(source)
+        with (newest or Path(os.devnull)).open(encoding="utf-8") as page:
+            head = page.read(2_000)
+        called = re.search(r"<title>(.*?): ", head)
+        return called[1] if called else escape(source)
 
     def newest(self, source: str) -> Path | None:
         """The page of the latest month that has one."""

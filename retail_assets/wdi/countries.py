@@ -9,6 +9,7 @@ from retail_assets.lakehouse.contracts import Contract, Day, Flag, Text, column,
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.measures import counted
 from retail_assets.lakehouse.table import table
+from retail_assets.operations.bronze import sound
 from retail_assets.partitions.cadence import WHOLE, same_window, whole
 from retail_assets.wdi.raw_countries import RawCountries
 
@@ -52,7 +53,7 @@ def countries(raw: DataFrame) -> DataFrame:
     """One row for each of the raw ones."""
     iso = F.create_map(*(F.lit(code) for pair in ISO_CODES.items() for code in pair))
     alpha_2 = F.try_element_at(iso, F.col("country_code"))
-    return raw.filter("malformed_line IS NULL").select(
+    return sound(raw).select(
         "country_code",
         "country_name",
         F.col("region").isNull().alias("is_aggregate"),
@@ -66,7 +67,7 @@ def countries(raw: DataFrame) -> DataFrame:
 
 
 def _landed(audit: Audit) -> DataFrame:
-    raw = audit.inputs["raw"].filter("malformed_line IS NULL")
+    raw = sound(audit.inputs["raw"])
     return raw.groupBy("snapshot").agg(F.count("*").alias("country_code"))
 
 

@@ -20,6 +20,7 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
 from retail_assets.lakehouse.written_values import written_integer, written_real
+from retail_assets.operations.bronze import sound
 from retail_assets.partitions.cadence import WHOLE, same_window, whole
 from retail_assets.wdi.countries import Countries
 from retail_assets.wdi.indicators import Indicators
@@ -57,7 +58,7 @@ class CountryIndicators(Contract):
 
 def country_indicators(raw: DataFrame, countries: DataFrame) -> DataFrame:
     """One row for each country and year of the raw values; a value that stands there twice counts once."""
-    values = raw.filter("malformed_line IS NULL").select(
+    values = sound(raw).select(
         "snapshot",
         "country_code",
         written_integer("year").alias("year"),
@@ -82,7 +83,7 @@ def country_indicators(raw: DataFrame, countries: DataFrame) -> DataFrame:
 
 
 def _landed(audit: Audit) -> DataFrame:
-    written = audit.inputs["raw"].filter("malformed_line IS NULL AND indicator_value IS NOT NULL")
+    written = sound(audit.inputs["raw"]).filter("indicator_value IS NOT NULL")
     return written.groupBy("snapshot").agg(F.count("*").alias("values"))
 
 

@@ -103,6 +103,8 @@ MAPS.ask(
         F.create_map(F.lit("0"), F.lit("none")), F.size("pairs").cast("string")
     ),
     size=lambda: F.size("pairs"),
+    keys_of_sorted_entries=lambda: F.transform(F.array_sort(F.map_entries("counts")), lambda entry: entry["key"]),
+    values_of_sorted_entries=lambda: F.transform(F.array_sort(F.map_entries("counts")), lambda entry: entry["value"]),
     filtered=lambda: F.map_filter("pairs", lambda _, value: value.isNotNull()),
     filtered_of_made=lambda: F.map_filter(
         F.create_map(F.lit("a"), F.try_element_at("pairs", F.lit("a")), F.lit("b"), F.lit("x")),

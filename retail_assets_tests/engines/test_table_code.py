@@ -25,15 +25,20 @@ ONLY_ON_A_JVM = {
 OF_ITS_OWN_CODE = {"lakehouse/delta_tables.py": {"sql"}}
 """A catalog's tables are declared in SQL there; a path's are not."""
 
-READS_TEXTS = {"invoices/written_values.py"}
+READS_TEXTS = {"invoices/written_values.py", "lakehouse/written_values.py"}
 """Casts what was landed to numbers and dates, each behind a pattern on which engines agree."""
 
 COMPARED = {
     "invoices/product_metrics.py": "a count, and a description that was filtered for being there",
     "invoices/monthly_activity.py": "a count and a sum over at least one line",
+    "olist/dashboard.py": "day, number and state of a delivered order",
     "invoices/bronze_silver_comparison.py": "steps of positive values and their counts",
     "invoices/geo_metrics.py": "a segment and its count; the highest of totals and codes, where NULL never is it",
     "invoices/customer_month_activity.py": "moment, invoice and key of a clean line",
+    "olist/item_sales.py": "categories and states of items, which the contract wants",
+    "olist/order_payments.py": "a value and a means of payment, of which none is missing any more",
+    "olist/order_reviews.py": "moments and a review of which none is missing any more",
+    "wdi/country_indicators.py": "a code and a value, filtered for being there",
 }
 """Modules that put structs in order, and why none of their structs' fields is NULL."""
 

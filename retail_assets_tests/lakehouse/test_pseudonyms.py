@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.contracts import Contract, Day, Text, column, partition
 from retail_assets.lakehouse.layers import GOLD
-from retail_assets.lakehouse.pseudonyms import pseudonym, pseudonymised
+from retail_assets.lakehouse.pseudonyms import key_of, pseudonym, pseudonymised
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import same_window
 from retail_assets.settings import Settings
@@ -19,6 +19,8 @@ from retail_assets_tests.lakehouse.test_table import DAYS, FIRST_DAY, SALES, Sho
 from retail_assets_tests.workbench import Workbench, line
 
 KEY = "a key of more than thirty-two characters"
+SEVEN = hmac.new(key_of(KEY, "shop").encode(), b"7", sha256).hexdigest()
+"""The pseudonym of customer 7 of the shop."""
 
 
 @pytest.mark.parametrize("key", [KEY, "k" * 64, "longer than SHA-256's block, which is 64 bytes " * 3, "schlüssel" * 5])
@@ -35,6 +37,11 @@ def test_no_customer_stays_no_customer_and_other_columns_stay_as_they_are(spark:
     assert len(second.customer_id) == 64
     unconcerned = rows.select("invoice_no")
     assert pseudonymised(unconcerned, KEY, ["customer_id"]) is unconcerned
+
+
+def test_another_source_has_another_key_from_which_neither_follows():
+    assert key_of(KEY, "shop") == hmac.new(KEY.encode(), b"shop", sha256).hexdigest()
+    assert len({key_of(KEY, "shop"), key_of(KEY, "boxes"), key_of("k" * 40, "shop"), KEY}) == 4
 
 
 class Tickets(Contract):
@@ -54,7 +61,7 @@ def tickets(sold: DataFrame) -> DataFrame:
 
 @pytest.mark.parametrize(
     ("groups", "expected"),
-    [(["gold"], hmac.new(KEY.encode(), b"7", sha256).hexdigest()), (["gold", "silver"], "7"), (["ml"], "7")],
+    [(["gold"], SEVEN), (["gold", "silver"], "7"), (["ml"], "7")],
     ids=["gold", "both", "neither"],
 )
 def test_ids_are_swapped_where_a_table_of_the_groups_reads_one_that_is_of_none(
@@ -94,7 +101,8 @@ def test_gold_holds_pseudonyms_only_and_every_check_still_agrees_with_silver(
     assert {row[0] for row in workbench.table("customer_month_activity").select("customer_id").collect()} == set(
         customers
     )
-    expected = {hmac.new(KEY.encode(), customer.encode(), sha256).hexdigest() for customer in customers}
+    own = key_of(KEY, "online_retail")
+    expected = {hmac.new(own.encode(), customer.encode(), sha256).hexdigest() for customer in customers}
     scored = [row[0] for row in workbench.table("customer_rfm").select("customer_id").collect()]
     assert (len(scored), set(scored)) == (2 * len(customers), expected), "both months"
     (newest,) = workbench.table("geo_metrics").filter("snapshot_month = DATE'2011-01-01'").collect()

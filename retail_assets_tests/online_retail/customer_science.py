@@ -11,7 +11,7 @@ from dagster import AssetKey, ExecuteInProcessResult, materialize
 from retail_assets.analytics.rfm import with_rfm_scores, with_value_and_engagement
 from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.lakehouse.asset_metadata import layout
-from retail_assets.lakehouse.contracts import conform, table_name
+from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets_tests.made_shop import SOURCE
 from retail_assets_tests.online_retail.frames import frame
@@ -49,7 +49,7 @@ def keep_rfm(workbench: Workbench, months: Mapping[date, pd.DataFrame]) -> None:
     )
     scored = with_value_and_engagement(with_rfm_scores(measured, "snapshot_month"), "snapshot_month")
     tables = PathTables(workbench.spark, workbench.settings.lakehouse)
-    tables.replace(table_name(CustomerRfm), conform(scored, CustomerRfm), layout(CustomerRfm), list(months))
+    tables.replace(("online_retail", "customer_rfm"), conform(scored, CustomerRfm), layout(CustomerRfm), list(months))
 
 
 def make(workbench: Workbench, tables: Sequence[str], first: str, last: str | None = None) -> ExecuteInProcessResult:

@@ -21,9 +21,8 @@ MONTH, AS_OF = date(2011, 3, 1), date(2011, 3, 11)
 FIRST_DAY = date(2010, 2, 20)
 SEGMENTS = sums.SEGMENTS[:3]
 
-SOLD = {"invoice_date": object, "customer_id": object, "country": object} | dict.fromkeys(
-    ["orders", "units", "revenue", "returns"], "int64"
-)
+SUMMED = ("orders", "further", "units", "revenue", "returns")
+SOLD = {"invoice_date": object, "customer_id": object, "country": object} | dict.fromkeys(SUMMED, "int64")
 RFM = {"customer_id": object, "country": object, "rfm_segment": object} | dict.fromkeys(
     ["recency_days", "frequency", "monetary"], "int64"
 )
@@ -81,8 +80,9 @@ def shops(draw: st.DrawFn) -> Shop:
     )
     sold = []
     for day, customer, country in keys:
-        orders = 0 if customer == "returned only" else draw(st.integers(0, 2))
-        sold.append((day, customer, country, orders, draw(amounts), draw(amounts) if orders else 0, draw(amounts)))
+        orders, further = (0 if customer == "returned only" else draw(st.integers(0, 2)) for _ in range(2))
+        units = 1 + draw(amounts) if orders or further else 0  # what is bought has units, what is returned has none
+        sold.append((day, customer, country, orders, further, units, draw(amounts) if units else 0, draw(amounts)))
     some = [customer for customer in ids if draw(st.booleans())]
     segment, probabilities = st.sampled_from(SEGMENTS), st.sampled_from([0.0, 0.05, 0.1, 0.99995, 1.0])
     frequency = {customer: draw(st.integers(1, 3)) for customer in ids}
@@ -112,14 +112,12 @@ def test_sales_add_up_by_day_country_and_segment(shop: Shop):
     expected = Counter[tuple[int, int, int, str]]()
     for row in records(shop.sold):
         where = ((row.invoice_date - shop.sold["invoice_date"].min()).days, COUNTRIES.index(row.country))
-        for name in ("orders", "units", "revenue", "returns"):
+        for name in SUMMED:
             expected[(*where, segment.get(row.customer_id, sums.NONE), name)] += getattr(row, name)
     found = pd.DataFrame(sums.sales(shop.dated()))
     found["day"] = found["day"].cumsum()
     rows = by_key(found.to_dict("list"), "day", "country", "segment")
-    assert {
-        (*key, name): row[name] for key, row in rows.items() for name in ("orders", "units", "revenue", "returns")
-    } == expected
+    assert {(*key, name): row[name] for key, row in rows.items() for name in SUMMED} == expected
 
 
 @given(shops())
@@ -137,7 +135,7 @@ def test_buyers_are_counted_once_in_every_window_and_choice(shop: Shop):
     this_month, so_far = number(MONTH), AS_OF.day - 1
     month_of = {sums.MONTH_BEFORE: this_month - 1, sums.YEAR_BEFORE: this_month - 12}
     began = dict[str, date]()
-    bought = [row for row in records(dated) if row.orders > 0 and row.segment != sums.NONE]
+    bought = [row for row in records(dated) if row.units > 0 and row.segment != sums.NONE]
     for row in sorted(bought, key=lambda row: row.invoice_date):
         began.setdefault(row.customer_id, row.invoice_date)
     for window, (country, segment) in product([sums.ALL, *month_of, *range(this_month + 1)], choices()):
@@ -188,7 +186,7 @@ def test_cohorts_hold_each_customer_in_each_month_once(shop: Shop):
     dated, people = shop.dated(), shop.people()
     first_month = sums.first_months(dated)
     found = by_key(sums.cohorts(dated, people, first_month), "cohort", "month", "country", "segment")
-    bought = {(r.customer_id, r.month) for r in records(dated) if r.orders > 0 and r.customer_id in people.index}
+    bought = {(r.customer_id, r.month) for r in records(dated) if r.units > 0 and r.customer_id in people.index}
     began = {customer: min(month for who, month in bought if who == customer) for customer, _ in bought}
     expected = Counter(
         (began[customer], month, people.loc[customer, "country"], people.loc[customer, "segment"])

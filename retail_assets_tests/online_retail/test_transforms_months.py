@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.customers.snapshots import of_months
+from retail_assets.dashboards.dashboard_figures import sales
 from retail_assets.invoices.clean_transactions import CleanTransactions
 from retail_assets.invoices.countries import ECONOMIES as ECONOMIES_BY_NAME
 from retail_assets.invoices.countries import ISO_CODES, NO_COUNTRIES
@@ -240,3 +241,26 @@ def test_every_country_of_the_shop_that_has_inhabitants_is_an_economy_of_the_wor
         "IRL", "ZAF", "USA", "CHI", "DEU",
     }  # fmt: skip
     assert not set(NO_COUNTRIES) & set(ECONOMIES_BY_NAME)
+
+
+def test_an_order_of_several_countries_or_customers_is_one_and_one_of_each_country(spark: SparkSession):
+    def sold(invoice: str, customer: str | None, country: str) -> dict[str, Any]:
+        return sale("2011-01-04", invoice, "1.000", customer_id=customer, country=country)
+
+    lines = [
+        sold("500001", "a", "France"),
+        sold("500001", "a", "Germany"),
+        sold("500001", "b", "Germany"),
+        sold("500002", "a", "Germany"),
+        sold("500003", None, "France"),
+        sold("500003", "c", "France"),
+    ]
+    rows = sales(frame(spark, CleanTransactions, lines)).collect()
+    orders = {(row.country, row.customer_id): (row.orders, row.further) for row in rows}
+    assert orders == {
+        ("France", "a"): (1, 0),
+        ("Germany", "a"): (1, 1),
+        ("Germany", "b"): (0, 0),
+        ("France", None): (1, 0),
+        ("France", "c"): (0, 0),
+    }

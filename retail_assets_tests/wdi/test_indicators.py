@@ -52,8 +52,8 @@ class _Session:
 
 def bronze(spark: SparkSession, zone: LandingZone, table: str = "indicators") -> tuple[list[Row], dict[str, list[str]]]:
     """The rows of a bronze table, and what was noted of its drops."""
-    built = TABLES[table].build(landing=zone, pyspark=_Session(spark))
-    return conform(built.frame, TABLES[table].contract).collect(), built.findings["notes"]  # type: ignore[union-attr]
+    built: Any = TABLES[table].build(landing=zone, pyspark=_Session(spark))
+    return conform(built.frame, TABLES[table].contract).collect(), built.findings["notes"]
 
 
 def values(rows: list[Row]) -> set[tuple[str, ...]]:
