@@ -146,7 +146,7 @@ def test_a_table_is_read_as_of_a_version_a_moment_and_beside_itself(priced):
     assert rows(Door(str(priced), When(now)), "SELECT count(*) FROM prices") == [(2,)]
     assert "has no version as old as 2020-01-01" in refused(Door(str(priced), When(long_ago)), "FROM prices")
     assert "retail history shop.prices shows its versions" in refused(Door(str(priced)), 'FROM shop."prices@7"')
-    with pytest.raises(NotAnswered, match="Did you mean shop.prices"):
+    with pytest.raises(NotAnswered, match=r"Did you mean shop\.prices"):
         Door(str(priced), When(versions={"shop.price": 0}))
 
 
