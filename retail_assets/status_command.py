@@ -115,10 +115,9 @@ def _show(source: "SourceStatus", known: bool) -> None:
         click.echo("  no table was made yet: retail run\n")
         return
     grid = _grid("table", "layer", "newest", "written (UTC)", "version>", "rows>")
-    for each in made:
-        grid.add_row(
-            each.table, each.layer, each.newest_partition or "", each.written or "", str(each.version), f"{each.rows:,}"
-        )
+    for table in made:
+        newest, written = table.newest_partition or "", table.written or ""
+        grid.add_row(table.table, table.layer, newest, written, str(table.version), f"{table.rows:,}")
     _console().print(grid)
     click.echo()
 

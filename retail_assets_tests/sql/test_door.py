@@ -222,4 +222,6 @@ def test_the_command_answers_as_csv_json_and_parquet_and_loads_neither_dagster_n
     assert json.loads(ask(question, "--format", "json").stdout)[0] == {"order_id": "a", "order_total_value": 10.01}
     file = tmp_path / "orders.parquet"
     ask(question, "--output", str(file))
-    assert duckdb.sql(f"SELECT sum(order_total_value) FROM '{file}'").fetchall() == [(Decimal("17.515"),)]
+    with duckdb.connect() as connection:
+        summed = connection.execute(f"SELECT sum(order_total_value) FROM '{file}'").fetchall()
+    assert summed == [(Decimal("17.515"),)]

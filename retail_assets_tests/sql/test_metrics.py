@@ -39,6 +39,24 @@ def test_every_metric_by_every_grouping_is_the_same_on_both_sides(sheet, name, d
         assert _comparable(found) == _comparable(wanted)
 
 
+@pytest.mark.long
+@pytest.mark.jvm
+@pytest.mark.parametrize("sheet", metrics.SHEETS, ids=[sheet.table for sheet in metrics.SHEETS])
+def test_metric_views_of_spark_say_the_same(sheet, door, lakehouse, spark):
+    source = next(table.source for table in tables_in(str(lakehouse)) if table.name == sheet.table)
+    spark.sql(f"CREATE TABLE {sheet.table} USING delta LOCATION '{lakehouse / source / sheet.table}'")
+    spark.sql(metrics.metric_view(sheet, f"{sheet.table}_metrics", sheet.table))
+    try:
+        for name, dimensions in sheet.groupings.items():
+            chosen = [*dimensions, *(f"MEASURE({each})" for each in sheet.expressions)]
+            by = f" GROUP BY {', '.join(dimensions)}" if dimensions else ""
+            told = spark.sql(f"SELECT {', '.join(chosen)} FROM {sheet.table}_metrics{by}").collect()
+            assert _comparable(map(tuple, told)) == _comparable(rows(door, f"FROM {source}_metrics.{name}"))
+    finally:
+        spark.sql(f"DROP VIEW {sheet.table}_metrics")
+        spark.sql(f"DROP TABLE {sheet.table}")
+
+
 def _comparable(found: Iterable[tuple[Any, ...]]) -> list[tuple[str, ...]]:
     """Counts and money in full, real numbers to twelve digits: engines add them up in another order."""
     return sorted(tuple(f"{value:.12g}" if isinstance(value, float) else str(value) for value in row) for row in found)
