@@ -189,7 +189,7 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """A view of DuckDB: its schema, its name, what it selects, and from which table, where it is one of the source's."""
+    """A view of DuckDB: its schema, its name, what it selects, and from which table, where it is of one."""
 
     schema: str
     name: str

@@ -1,4 +1,4 @@
-"""SQL over the tables of a lakehouse: DuckDB in this process, over the files themselves; no JVM, no copy, no writing."""
+"""SQL over the tables of a lakehouse: DuckDB in this process, over the files themselves; no copy, no writing."""
 
 import re
 from collections import Counter
@@ -107,7 +107,7 @@ class Door:
             raise NotAnswered(self._explained(problem)) from None
 
     def _prepare(self, query: str) -> None:
-        """Makes the views that the query may read: of every table whose name is in it, or of all where it lists them."""
+        """Makes the views that the query may read: of tables whose name is in it, or of all where it lists them."""
         words = {word.lower() for word in re.findall(r"\w+", query)}
         everything = bool(_LISTS.search(query))
         for table in self.tables:
