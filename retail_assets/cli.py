@@ -26,6 +26,7 @@ from retail_assets import (
     services,
     shop_commands,
     sql_command,
+    status_command,
     table_commands,
 )
 from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
@@ -74,6 +75,7 @@ def program() -> NoReturn:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="retail-assets", prog_name="retail")
 def main() -> None:
     """A retail analytics lakehouse: daily invoice files in, tables that people use out."""
     try:
@@ -166,6 +168,7 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
 )
 @click.option("--generate-if-empty", is_flag=True, help="Make data first if nothing has landed.")
 @click.option("--source", "sources", multiple=True, help="Only this source's tables; may be repeated.")
+@click.option("--dry-run", "only_told", is_flag=True, help="Make nothing: say what would be made, and why.")
 @click.pass_obj
 def run(
     settings: Settings,
@@ -176,6 +179,7 @@ def run(
     months: str,
     generate_if_empty: bool,
     sources: tuple[str, ...],
+    only_told: bool,
 ) -> None:
     """The main job: make what is landed and missing or out of date, then say what was done."""
     if settings.only_cluster_sees_landing:
@@ -183,21 +187,20 @@ def run(
             f"The landing zone {settings.landing} cannot be listed from here, so what is due is not known. Start a "
             "backfill in the UI (retail ui), or run this where the landing zone is an object store's URI."
         )
+
+    def request(keys: "frozenset[AssetKey] | None") -> "Request":
+        from retail_assets.operations.planning import Request
+
+        return Request(_day(first_day), _day(last_day), keys, everything, months == "newest")
+
+    if only_told:
+        _tell_what_is_due(settings, request, Selection(tables, sources))
+        return
     if settings.deployment == "local" and settings.engine == "spark":
         _require_java()
     with _output() as console:
         look = _landed(settings, console, generate_if_empty, sources)
-
-        from retail_assets.operations.planning import Request
-
-        ok = _make_what_is_due(
-            settings,
-            settings,
-            console,
-            lambda keys: Request(_day(first_day), _day(last_day), keys, everything, months == "newest"),
-            Selection(tables, sources),
-            look,
-        )
+        ok = _make_what_is_due(settings, settings, console, request, Selection(tables, sources), look)
     sys.exit(0 if ok else 1)
 
 
@@ -259,6 +262,22 @@ class Selection:
         every = definitions.resolve_asset_graph().get_all_asset_keys()
         known = {(key.path[0], key.path[-1]): key for key in every if _of(self.sources, key.path[0])}
         return frozenset(by_name(table, known) for table in self.tables) if self.tables else frozenset(known.values())
+
+
+def _tell_what_is_due(
+    settings: Settings, request: "Callable[[frozenset[AssetKey] | None], Request]", selection: Selection
+) -> None:
+    from retail_assets.landing.drops import ZoneRefused
+    from retail_assets.operations.stored import TableUnreadable
+    from retail_assets.sources.known import sources_at_work
+
+    try:
+        from retail_assets.definitions import defs
+
+        wanted = [source for source in sources_at_work(settings) if _of(selection.sources, source.name)]
+        status_command.dry_run(settings, request(selection.keys(defs)), wanted)
+    except (TableUnreadable, SettingError, ZoneRefused) as error:
+        raise Refusal(str(error)) from None
 
 
 def _make_what_is_due(
@@ -459,6 +478,7 @@ for command in (
     *table_commands.COMMANDS,
     *inspection.COMMANDS,
     *sql_command.COMMANDS,
+    *status_command.COMMANDS,
     *services.COMMANDS,
 ):
     main.add_command(command)

@@ -189,12 +189,11 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """A view of DuckDB: its schema, its name, what it selects, and from which table, where it is of one."""
+    """A view of DuckDB: its schema, its name, and what it selects."""
 
     schema: str
     name: str
     query: str
-    table: str = ""
 
 
 def views(tables: Iterable[Named]) -> Iterator[View]:
@@ -204,7 +203,7 @@ def views(tables: Iterable[Named]) -> Iterator[View]:
         schema, place = f"{table.source}{SCHEMA}", f'"{table.source}"."{table.name}"'
         for sheet in (sheet for sheet in SHEETS if sheet.table == table.name):
             for name, dimensions in sheet.groupings.items():
-                yield View(schema, name, sheet.query(place, dimensions), f"{table.source}.{table.name}")
+                yield View(schema, name, sheet.query(place, dimensions))
             told.setdefault(schema, []).extend((table.source, sheet, metric) for metric in sheet.metrics)
     for schema, metrics in told.items():
         yield View(schema, DEFINITIONS, _definitions(metrics))

@@ -115,7 +115,7 @@ def history(settings: Settings, table: str, limit: int) -> None:
 
     contract, place = stored(settings, table)
     grid = Grid("version", "when (UTC)", "operation", "partitions", "rows", "run", box=None, header_style="bold")
-    with _instance() as instance, _refusals():
+    with instance_of_home() as instance, _refusals():
         for version in time_travel.history(instance, place, asset_key(contract), limit):
             back = "" if version.restored_from is None else f" (back to {version.restored_from})"
             grid.add_row(
@@ -206,7 +206,7 @@ def restore(
             raise click.UsageError("Say what to go back to: --version or --as-of (retail history shows the versions).")
         time_travel.must_be_there(place, wanted)
     laid_out = layout(contract)
-    with _instance() as instance, _refusals(), alone(instance, Places.of(settings)):
+    with instance_of_home() as instance, _refusals(), alone(instance, Places.of(settings)):
         clear_dead_runs(instance)  # or a main job that was killed would count as one in progress
         tables = PathTables(start(settings, short=True), settings.lakehouse)
         restoration = time_travel.plan_restoration(tables, found.key.path, laid_out, wanted, partitions)
@@ -254,7 +254,7 @@ def maintain(settings: Settings) -> None:
     from retail_assets.operations.maintenance import done_by
 
     local(settings)
-    with _instance() as instance, _refusals(), alone(instance, Places.of(settings)):
+    with instance_of_home() as instance, _refusals(), alone(instance, Places.of(settings)):
         clear_dead_runs(instance)  # or their places in the pools would be waited for
         result = defs.get_job_def("maintenance").execute_in_process(
             instance=instance,
@@ -284,7 +284,8 @@ def _version(place: str, version: int | None, moment: datetime | None) -> int | 
 
 
 @contextmanager
-def _instance() -> Iterator[Any]:
+def instance_of_home() -> Iterator[Any]:
+    """Dagster's instance of DAGSTER_HOME."""
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:

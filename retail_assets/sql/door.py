@@ -1,4 +1,4 @@
-"""SQL over the tables of a lakehouse: DuckDB in this process, over the files themselves; no copy, no writing."""
+"""SQL over the tables of a lakehouse: DuckDB in this process, over the files themselves: no JVM, no copy, read only."""
 
 import re
 from collections import Counter
