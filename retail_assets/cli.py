@@ -354,7 +354,10 @@ def _whole_job() -> "ReconstructableJob":
 )
 @click.pass_obj
 def rehearse(settings: Settings, lines: int, days: int, directory: Path) -> None:
-    """The whole graph on a rehearsal of Databricks on this machine: what ran where, and what it cost."""
+    """The whole graph on a rehearsal of Databricks on this machine: what ran where, and what it cost.
+
+    Of a shop that is made up for it, and of a part of what other sources have landed here.
+    """
     java_for(replace(settings, deployment="local", engine="spark"))
     with _output() as console:
         ok = _rehearse(settings, console, lines, days, project_root() / directory)
@@ -366,8 +369,11 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     from retail_assets.databricks.rehearsal.report import what_ran_where
     from retail_assets.databricks.rehearsal.workspace import Workspace
     from retail_assets.landing.calendar import read_calendar
+    from retail_assets.landing.drops import LandingZone
     from retail_assets.operations.planning import Request
     from retail_assets.partitions.calendar import yesterday
+    from retail_assets.sources.known import sources_at_work
+    from retail_assets.sources.sample import copy_part
 
     if directory.exists():
         if not (directory / REHEARSAL).exists():
@@ -378,12 +384,15 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     with Workspace(directory) as workspace:
         landed_at = replace(settings, landing=str(landing_directory(workspace)), calendars={})
         console.print(generate_drops(landed_at, lines, days, 42, yesterday()), markup=False)
-        calendar = read_calendar(landed_at.landing, MADE_SHOP, {})
+        zone, into = LandingZone(settings.landing, settings.drop_marker), LandingZone(landed_at.landing)
+        others = [source for source in sources_at_work(settings) if source.name != MADE_SHOP]
+        for source in others:
+            console.print(copy_part(source, zone, into), markup=False)
         os.environ |= deployment_environment(workspace)
-        os.environ |= {
-            f"RETAIL_{MADE_SHOP.upper()}_FIRST_DAY": str(calendar.first_day),
-            f"RETAIL_{MADE_SHOP.upper()}_LAST_DAY": str(calendar.last_day or "open"),
-        }
+        for name in (MADE_SHOP, *(source.name for source in others)):
+            calendar = read_calendar(landed_at.landing, name, {})
+            os.environ[f"RETAIL_{name.upper()}_FIRST_DAY"] = str(calendar.first_day)
+            os.environ[f"RETAIL_{name.upper()}_LAST_DAY"] = str(calendar.last_day or "open")
         prepare_dagster_home()
         ok = _make_what_is_due(Settings.read(), landed_at, console, lambda keys: Request(tables=keys))
         what_ran_where(console, workspace)

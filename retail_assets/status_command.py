@@ -115,9 +115,8 @@ def _show(source: "SourceStatus", known: bool) -> None:
         click.echo("  no table was made yet: retail run\n")
         return
     grid = _grid("table", "layer", "newest", "written (UTC)", "version>", "rows>")
-    for table in made:
-        newest, written = table.newest_partition or "", table.written or ""
-        grid.add_row(table.table, table.layer, newest, written, str(table.version), f"{table.rows:,}")
+    for of in made:
+        grid.add_row(of.table, of.layer, of.newest_partition or "", of.written or "", str(of.version), f"{of.rows:,}")
     _console().print(grid)
     click.echo()
 

@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.fitted_models import FittedModels
+from retail_assets.analytics.returning import Returning
 from retail_assets.analytics.threads import one_thread
 from retail_assets.lakehouse.contracts import days_between
 
@@ -236,7 +237,8 @@ class RollingOrigin:
         return self._snapshots[as_of]
 
     def model(self, kind: str, day: date) -> ChurnModel | None:
-        """The model of that kind made on `day`, of the newest `TRAINING_SNAPSHOTS` closed; None without two outcomes.
+        """The model of that kind made on `day`, of the newest `TRAINING_SNAPSHOTS` closed; None without two outcomes,
+        or where hardly anybody came back (`Returning.enough`).
 
         With the outcomes of `day` unknown to it, it scores the snapshot of that day out of time.
         """
@@ -247,7 +249,11 @@ class RollingOrigin:
     def _fit(self, kind: str, training: list[date]) -> ChurnModel | None:
         if not training:
             return None
-        rows = every_so_many(pd.concat(self._snapshots[of] for of in training), MOST_ROWS)
+        every = pd.concat(self._snapshots[of] for of in training)
+        left = int(every["churned"].sum())
+        if not left or not Returning(len(every), len(every) - left).enough:
+            return None
+        rows = every_so_many(every, MOST_ROWS)
         if rows["churned"].nunique() < 2:
             return None
         values, outcome = rows[self.features].astype("float64"), rows["churned"].to_numpy(dtype=int)

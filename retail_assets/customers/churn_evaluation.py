@@ -17,6 +17,7 @@ from retail_assets.analytics.churn import (
     KINDS,
     MONTHS_TO_EVALUATE,
     SEED,
+    TRAINING_SNAPSHOTS,
     WINDOW_DAYS,
     ChurnModel,
     RollingOrigin,
@@ -33,6 +34,7 @@ from retail_assets.analytics.churn_evaluation import (
     to_evaluate,
 )
 from retail_assets.analytics.fitted_models import FittedModels
+from retail_assets.analytics.returning import KnownOutcomes, Returning, outcomes
 from retail_assets.analytics.tracked_run import TrackedRun
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.customers.customer_month_activity import CustomerMonthActivity
@@ -96,7 +98,8 @@ class ChurnEvaluation(Contract):
     calibrated as it would have been then; so the row of the model that scored that month judges the very scores of
     `churn_scores`. The population is all customers, or those with a purchase in the 90 days before. 90 days are not
     three months: a month in which no outcome became known repeats the newest one, and another has two. The first
-    months have no rows: nothing could be foreseen yet that is known by now.
+    months have no rows: nothing could be foreseen yet that is known by now. Nor have months by which hardly any
+    customer came back (fewer than a twentieth): then no model is made, and the checks say so.
     """
 
     as_of_date: Day = column("As-of date of the snapshot: what happened is known up to here")
@@ -220,6 +223,11 @@ def _shown(value: float | None) -> str:
 _NOTHING_YET = "No snapshot whose outcome is known could be foreseen from outcomes known before it"
 
 
+def without_a_model(known: Returning | None, otherwise: Verdict) -> Verdict:
+    """What is said of a month without a model, by the outcomes `known` then: `otherwise`, unless too few came back."""
+    return otherwise if known is None or known.enough else too_few(known.returned, known.needed, known.of_whom)
+
+
 def _figure(name: str, population: str = ALL, model: str | None = None) -> Expression:
     """A figure of the month's row of that population and model; of the model that scores, if none is named."""
 
@@ -238,7 +246,7 @@ def _judged_by(
     def decorate(judge: Callable[[dict[str, Any]], Verdict]) -> TableCheck:
         def judged(month: Evidence) -> Verdict:
             if not month.rows:
-                return nothing_to_judge(_NOTHING_YET)
+                return without_a_model(month.found("returning"), nothing_to_judge(_NOTHING_YET))
             needed = {"customers", *needs}
             lacking = sorted(name for name in needed if month.measures[name] is None)
             if lacking:
@@ -343,14 +351,16 @@ def build(
     fitted_models: FittedModels,
     context: AssetExecutionContext,
 ) -> Built:
-    """Fits on the driver, each snapshot's models once, on features that Spark makes of all at once."""
+    """Fits on the driver, each snapshot's models once, on features that Spark makes of all at once; where too few came
+    back for any model, of none."""
     days = as_of_dates(window, landing, source)
-    history = churn_feature_frame(
-        activity, snapshots_since(activity, window, landing, source, MONTHS_TO_EVALUATE)
-    ).toPandas()
+    since = snapshots_since(activity, window, landing, source, MONTHS_TO_EVALUATE)
+    known_by = KnownOutcomes(outcomes(activity, since, WINDOW_DAYS).toPandas(), WINDOW_DAYS, TRAINING_SNAPSHOTS)
+    history = churn_feature_frame(activity, since if known_by.any_enough else since.limit(0)).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES, known=fitted_models)
     evaluated = cache(lambda as_of: evaluate(origin, as_of))
-    rows, shown = [], {}
+    returning = {str(month): known_by.known(day) for month, day in days.items()}
+    rows, shown = [], {month: known.shown() for month, known in returning.items()}
     with mlflow.run(context, f"{source.name}/churn_evaluation") as tracked:
         for month, day in days.items():
             for as_of in (known := to_evaluate(origin, day, before=month)):
@@ -358,6 +368,6 @@ def build(
                     found = evaluation_rows(evaluation, newest=as_of == known[-1])
                     rows += [row | {"snapshot_month": month, "as_of_date": day} for row in found]
                     if as_of == known[-1]:
-                        shown[str(month)] = _track(tracked, evaluation, found, str(month))
+                        shown[str(month)] |= _track(tracked, evaluation, found, str(month))
     made = [pd.DataFrame(rows, dtype=object)] if rows else []
-    return Built(as_table(activity, ChurnEvaluation, made), metadata=shown)
+    return Built(as_table(activity, ChurnEvaluation, made), findings={"returning": returning}, metadata=shown)

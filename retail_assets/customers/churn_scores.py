@@ -16,6 +16,7 @@ from retail_assets.analytics.churn import (
     KINDS,
     MONTHS_TO_SCORE,
     SEED,
+    TRAINING_SNAPSHOTS,
     WINDOW_DAYS,
     Calibration,
     ChurnModel,
@@ -26,9 +27,10 @@ from retail_assets.analytics.churn import (
 )
 from retail_assets.analytics.churn_evaluation import ALL
 from retail_assets.analytics.fitted_models import FittedModels
+from retail_assets.analytics.returning import KnownOutcomes, outcomes
 from retail_assets.analytics.tracked_run import TrackedRun
 from retail_assets.analytics.tracking import MlflowTracking
-from retail_assets.customers.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation
+from retail_assets.customers.churn_evaluation import MONTHS_OF_HISTORY, ChurnEvaluation, without_a_model
 from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.customers.snapshots import Dated, as_of_dates, snapshots_since
 from retail_assets.lakehouse.checks import (
@@ -72,7 +74,8 @@ class ChurnScores(Contract):
 
     The model that `churn_evaluation` chose for the month, trained on the newest snapshots whose 90 days were over at
     the month's as-of date, and calibrated. Features come from before the as-of date of their snapshot, outcomes from
-    after it. Months with too little history to train on have no partition.
+    after it. Months with too little history to train on have no partition; months by which hardly any customer came
+    back (fewer than a twentieth within 90 days) have no rows, as there is no leaving to foresee.
     """
 
     customer_id: Text = column("Customer", origin=(CustomerMonthActivity, "customer_id"))
@@ -153,13 +156,17 @@ def _track(tracked: TrackedRun, scored: Scored, month: str, registered_as: str) 
     }
 
 
-@check("There was enough history to learn from", family=MODEL_QUALITY, severity=WARN)
+@check(
+    "There was enough history to learn from, if customers come back at all",
+    family=MODEL_QUALITY,
+    severity=WARN,
+)
 def model_made(month: Evidence) -> Verdict:
     """What the month's model was trained on, if there is one."""
     learnt_from = month.found("training_rows") or 0
     if not learnt_from:
         told = "0 customers to learn from: no snapshot had a known outcome, or all customers had the same one"
-        return Verdict.within(0, told, lower=1)
+        return without_a_model(month.found("returning"), Verdict.within(0, told, lower=1))
     return Verdict.within(learnt_from, f"Learnt from {learnt_from} outcomes of customers", lower=1)
 
 
@@ -215,21 +222,23 @@ def build(
         row["snapshot_month"]: (row["model"], row["calibration_slope"])
         for row in evaluation.filter(F.col("scores") & (F.col("population") == ALL)).collect()
     }
-    history = churn_feature_frame(
-        activity, snapshots_since(activity, window, landing, source, MONTHS_TO_SCORE)
-    ).toPandas()
+    since = snapshots_since(activity, window, landing, source, MONTHS_TO_SCORE)
+    known_by = KnownOutcomes(outcomes(activity, since, WINDOW_DAYS).toPandas(), WINDOW_DAYS, TRAINING_SNAPSHOTS)
+    history = churn_feature_frame(activity, since if known_by.any_enough else since.limit(0)).toPandas()
     origin = RollingOrigin(history, CHURN_FEATURES, known=fitted_models)
     by_month = by_partition(history.sort_values("customer_id", kind="stable"), "snapshot_month")
-    parts, shown, learnt_from = [], {}, {}
+    returning = {str(month): known_by.known(day) for month, day in wanted.items()}
+    parts, learnt_from, shown = [], {}, {month: known.shown() for month, known in returning.items()}
     with mlflow.run(context, f"{source.name}/churn_scores") as tracked:
         for month, day in wanted.items():
             kind, slope = chosen.get(month, (FOREST, 1.0))
             scored = score(origin, by_month[month], day, kind, slope) if month in by_month else None
             if scored is not None:
-                shown[str(month)] = _track(tracked, scored, str(month), f"{source.name}.churn_scores")
+                shown[str(month)] |= _track(tracked, scored, str(month), f"{source.name}.churn_scores")
                 parts.append(scored.rows)
                 learnt_from[str(month)] = scored.model.training_rows
-    return Built(churn_scores(spark, parts), findings={"training_rows": learnt_from}, metadata=shown)
+    findings = {"training_rows": learnt_from, "returning": returning}
+    return Built(churn_scores(spark, parts), findings=findings, metadata=shown)
 
 
 def churn_scores(spark: SparkSession, scored: list[pd.DataFrame]) -> DataFrame:

@@ -477,7 +477,7 @@
     const of = (rows, name) => sum(rows.map((r) => r[name])), atHigh = (rows) => of(rows.filter((r) => r.risk === 0), "customers");
     $("churn-lead").textContent = hasChurn
       ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. ${soManyCustomers(of(chosen, "customers"))}, of whom ${whole.format(atHigh(chosen))} at high risk; ${amounts.format(money(of(chosen, "at_risk")))} of last year's spending is at risk (spent in 365 days, less returns, × probability).`
-      : "There is no score for this month: two windows of 90 days must have closed before the first one.";
+      : "There is no score for this month: two windows of 90 days must have closed before the first one, and where hardly anybody comes back within one, there is none: then churn cannot be learned.";
     $("churn-caution").hidden = !hasChurn || !F.churn_note;
     $("churn-caution").textContent = F.churn_note || "";
     const bins = Array.from({ length: 10 }, (_, bin) => RISKS.map((risk, order) => ({ bin: `${bin * 10}–${bin * 10 + 10}`, risk, order: -order, customers: 0, number: bin }))).flat();

@@ -14,7 +14,7 @@ A question ends with a semicolon, and may go over several lines.
   .tables [SOURCE]   the tables; _current beside a table of snapshots is its newest
   .schema TABLE      its columns, types and what they mean
   .quit              or Ctrl-D
-A table as it was at a version: SELECT * FROM online_retail."customer_rfm@3"
+A table as it was at a version: SELECT * FROM myshop."customer_rfm@3"
 The figures of the trade, each defined once: FROM online_retail_metrics.definitions"""
 
 

@@ -615,7 +615,7 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
         "days": days,
     }
     findings |= {"economies": dict.fromkeys(map(str, keys), True)}
-    findings |= {"differences": {}, "customers": {str(key): ENOUGH_FOR_MODELS for key in keys}}
+    findings |= {"differences": {}, "returning": {}, "customers": {str(key): ENOUGH_FOR_MODELS for key in keys}}
     return [
         Sample(
             str(key),
@@ -779,10 +779,8 @@ def test_every_check_stores_what_it_saw_and_why_it_fails_in_figures(judged: Judg
 @pytest.mark.parametrize("name", BY_NAME)
 def test_of_a_partition_without_rows_every_check_says_what_it_saw(name: str):
     table = BY_NAME[name]
-    findings: dict[str, Any] = {
-        name: {}
-        for name in ("refused", "notes", "training_rows", "problems", "days", "differences", "customers", "economies")
-    }
+    found = ("refused", "notes", "training_rows", "problems", "days", "differences", "customers", "economies")
+    findings: dict[str, Any] = {name: {} for name in (*found, "returning")}
     for check in table.checks:
         verdict = check.judge(
             Evidence("2011-01-04", PartitionEvaluation(), dict.fromkeys(check.measures), (), findings, table.source)
