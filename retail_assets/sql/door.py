@@ -165,5 +165,6 @@ def _must_only_read(statement: Any) -> None:
 
 
 def _told(problem: duckdb.Error) -> str:
-    """DuckDB's words, without the query under them, whose place it points to in a line of its own."""
-    return str(problem).split("\n\nLINE ")[0].strip()
+    """DuckDB's words; with the place in the query where that is no SQL, else without, as it may be one in a view."""
+    text = str(problem).strip()
+    return text if isinstance(problem, duckdb.ParserException) else text.split("\n\nLINE ")[0]

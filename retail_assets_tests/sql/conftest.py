@@ -29,7 +29,7 @@ def lakehouse(tmp_path_factory, spark) -> Path:
 def _marketplace(directory: Path) -> None:
     """Three rows each of delivered orders, churn scores and lifetime values; and of a table of the shop's name."""
     month = pa.array(MONTHS, pa.date32())
-    money = pa.array([Decimal("10.010"), Decimal("0.005"), Decimal("7.500")], pa.decimal128(18, 3))
+    money = pa.array([Decimal("0.998"), Decimal("0.005"), Decimal("7.500")], pa.decimal128(18, 3))
     orders = {
         "order_id": ["a", "b", "c"],
         "customer_unique_id": ["x", "x", "y"],
