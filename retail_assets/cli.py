@@ -30,8 +30,9 @@ from retail_assets import (
     table_commands,
 )
 from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
+from retail_assets.setting_names import misspelt
 from retail_assets.settings import SettingError, Settings, project_root
-from retail_assets.table_commands import SOURCE, Refusal, by_name, one_source, stored
+from retail_assets.table_commands import SOURCE, Refusal, by_name, java_for, one_source, stored
 
 if TYPE_CHECKING:
     from dagster import AssetKey, Definitions
@@ -78,6 +79,8 @@ def program() -> NoReturn:
 @click.version_option(package_name="retail-assets", prog_name="retail")
 def main() -> None:
     """A retail analytics lakehouse: daily invoice files in, tables that people use out."""
+    for name, meant in misspelt(os.environ).items():
+        raise Refusal(f"There is no setting {name}. Did you mean {meant}? Correct or unset it.")
     try:
         settings = Settings.read()
     except SettingError as error:
@@ -92,7 +95,12 @@ def main() -> None:
 def prepare_dagster_home() -> Path:
     """Dagster's home, with the project's dagster.yaml in it; DAGSTER_HOME if set, else .dagster_home."""
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(project_root() / ".dagster_home")))
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Refusal(
+            f"DAGSTER_HOME={str(home)!r} cannot be made ({problem.strerror}). Set it to a directory that can."
+        ) from None
     # Planned events and materializations are written in batches; our event log makes each batch one transaction.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     config = home / "dagster.yaml"
@@ -141,7 +149,12 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
         raise Refusal(
             f"{directory} holds drops that were landed. Generated data would mix with them: make clean first."
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Refusal(
+            f"{directory} cannot be made ({problem.strerror}). Set RETAIL_LANDING to a directory that can."
+        ) from None
     left = marker.read_text() if marker.exists() else None
     marker.write_text(json.dumps({"lines": lines, "days": days, "seed": seed, "last_day": str(last_day)}) + "\n")
     try:
@@ -196,21 +209,11 @@ def run(
     if only_told:
         _tell_what_is_due(settings, request, Selection(tables, sources))
         return
-    if settings.deployment == "local" and settings.engine == "spark":
-        _require_java()
+    java_for(settings)
     with _output() as console:
         look = _landed(settings, console, generate_if_empty, sources)
         ok = _make_what_is_due(settings, settings, console, request, Selection(tables, sources), look)
     sys.exit(0 if ok else 1)
-
-
-def _require_java() -> None:
-    from retail_assets.lakehouse.engines.java import JavaMissing, require_java
-
-    try:
-        require_java()
-    except JavaMissing as missing:
-        raise Refusal(str(missing)) from None
 
 
 def _landed(settings: Settings, console: Console, generate_if_empty: bool, sources: Sequence[str]) -> "Look":
@@ -351,8 +354,11 @@ def _whole_job() -> "ReconstructableJob":
 )
 @click.pass_obj
 def rehearse(settings: Settings, lines: int, days: int, directory: Path) -> None:
-    """The whole graph on a rehearsal of Databricks on this machine: what ran where, and what it cost."""
-    _require_java()
+    """The whole graph on a rehearsal of Databricks on this machine: what ran where, and what it cost.
+
+    Of a shop that is made up for it, and of a part of what other sources have landed here.
+    """
+    java_for(replace(settings, deployment="local", engine="spark"))
     with _output() as console:
         ok = _rehearse(settings, console, lines, days, project_root() / directory)
     sys.exit(0 if ok else 1)
@@ -363,8 +369,11 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     from retail_assets.databricks.rehearsal.report import what_ran_where
     from retail_assets.databricks.rehearsal.workspace import Workspace
     from retail_assets.landing.calendar import read_calendar
+    from retail_assets.landing.drops import LandingZone
     from retail_assets.operations.planning import Request
     from retail_assets.partitions.calendar import yesterday
+    from retail_assets.sources.known import sources_at_work
+    from retail_assets.sources.sample import copy_part
 
     if directory.exists():
         if not (directory / REHEARSAL).exists():
@@ -375,12 +384,15 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     with Workspace(directory) as workspace:
         landed_at = replace(settings, landing=str(landing_directory(workspace)), calendars={})
         console.print(generate_drops(landed_at, lines, days, 42, yesterday()), markup=False)
-        calendar = read_calendar(landed_at.landing, MADE_SHOP, {})
+        zone, into = LandingZone(settings.landing, settings.drop_marker), LandingZone(landed_at.landing)
+        others = [source for source in sources_at_work(settings) if source.name != MADE_SHOP]
+        for source in others:
+            console.print(copy_part(source, zone, into), markup=False)
         os.environ |= deployment_environment(workspace)
-        os.environ |= {
-            f"RETAIL_{MADE_SHOP.upper()}_FIRST_DAY": str(calendar.first_day),
-            f"RETAIL_{MADE_SHOP.upper()}_LAST_DAY": str(calendar.last_day or "open"),
-        }
+        for name in (MADE_SHOP, *(source.name for source in others)):
+            calendar = read_calendar(landed_at.landing, name, {})
+            os.environ[f"RETAIL_{name.upper()}_FIRST_DAY"] = str(calendar.first_day)
+            os.environ[f"RETAIL_{name.upper()}_LAST_DAY"] = str(calendar.last_day or "open")
         prepare_dagster_home()
         ok = _make_what_is_due(Settings.read(), landed_at, console, lambda keys: Request(tables=keys))
         what_ran_where(console, workspace)
@@ -427,10 +439,13 @@ def drops(settings: Settings, day: datetime | None, source: str | None) -> None:
     from retail_assets.lakehouse.provenance import origins
 
     _, place = stored(settings, f"{one_source(settings, source).name}.raw_invoices")
+    ingested = sorted(origins(place), key=lambda origin: (origin.version, origin.partition), reverse=True)
+    found = [origin for origin in ingested if not day or origin.partition == str(day.date())]
+    if day and not found:
+        days = [origin.partition for origin in ingested]
+        raise Refusal(f"No drop of {day.date()} was ingested. There are drops of {min(days)} to {max(days)}.")
     click.echo("day         version  ingested at (UTC)       rows       bytes  content       drop")
-    for origin in origins(place):
-        if day and origin.partition != str(day.date()):
-            continue
+    for origin in found:
         for drop in origin.says:
             click.echo(
                 f"{origin.partition}  {origin.version:>7}  {origin.written_at:%Y-%m-%d %H:%M:%S}  {drop['rows']:>9,}  "

@@ -103,6 +103,10 @@ def landings(settings: Settings, day: datetime | None, source: str | None) -> No
     with _refusals():
         zone, directories = LandingZone(settings.landing), one_source(settings, source).arrives.values()
         found = sorted((one for each in directories for one in kept_landings(zone, each)), key=_number, reverse=True)
+    days = {content.day for landing in found for content in landing.taken.values()}
+    if day and str(day.date()) not in days:
+        replaced = f" They replaced drops of {min(days)} to {max(days)}." if days else ""
+        raise Refusal(f"No landing that is kept replaced a drop of {day.date()}.{replaced}")
     click.echo("landing          begun                    day              rows  replaced drop")
     for landing in found:
         for name, content in sorted(landing.taken.items(), key=lambda item: (item[1].day, item[0])):

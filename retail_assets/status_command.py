@@ -115,10 +115,8 @@ def _show(source: "SourceStatus", known: bool) -> None:
         click.echo("  no table was made yet: retail run\n")
         return
     grid = _grid("table", "layer", "newest", "written (UTC)", "version>", "rows>")
-    for each in made:
-        grid.add_row(
-            each.table, each.layer, each.newest_partition or "", each.written or "", str(each.version), f"{each.rows:,}"
-        )
+    for of in made:
+        grid.add_row(of.table, of.layer, of.newest_partition or "", of.written or "", str(of.version), f"{of.rows:,}")
     _console().print(grid)
     click.echo()
 

@@ -86,6 +86,17 @@ def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
     return contract, made[table_name(contract)]
 
 
+def java_for(settings: Settings) -> None:
+    """Refuses where tables are made by Spark on this machine, and there is no Java for it."""
+    from retail_assets.lakehouse.engines.java import JavaMissing, require_java
+
+    if settings.deployment == "local" and settings.engine == "spark":
+        try:
+            require_java()
+        except JavaMissing as missing:
+            raise Refusal(str(missing)) from None
+
+
 def local(settings: Settings) -> None:
     """Refuses where the tables are in a catalog."""
     if settings.catalog:
@@ -195,6 +206,7 @@ def restore(
     from retail_assets.operations.main_job_lock import alone
     from retail_assets.sources.known import known_sources
 
+    java_for(settings)
     contract, place = stored(settings, table)
     own = (known for source in known_sources(settings).values() for known in source.tables)
     found = next((known for known in own if known.contract is contract), None)

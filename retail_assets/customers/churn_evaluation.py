@@ -224,7 +224,7 @@ _NOTHING_YET = "No snapshot whose outcome is known could be foreseen from outcom
 
 
 def without_a_model(known: Returning | None, otherwise: Verdict) -> Verdict:
-    """What is said of a month that has no model, by the outcomes `known` then: `otherwise`, unless too few came back."""
+    """What is said of a month without a model, by the outcomes `known` then: `otherwise`, unless too few came back."""
     return otherwise if known is None or known.enough else too_few(known.returned, known.needed, known.of_whom)
 
 

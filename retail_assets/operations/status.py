@@ -155,11 +155,10 @@ def not_passed(settings: Settings, source: str, due: Sequence[Due] | None) -> li
     rows: list[Any] = answer.fetchall() if answer else []
     still = None if due is None else {(each.table, partition) for each in due for partition in each.partitions}
     found = []
-    for *rule, kept_back, partitions, explanation in rows:
-        table = rule[1]
+    for severity, table, check, rule, kept_back, partitions, explanation in rows:
         left = [each for each in partitions if not kept_back or still is None or (table, each) in still]
         if left:
-            found.append(NotPassed(*rule, kept_back, left, explanation))
+            found.append(NotPassed(severity, table, check, rule, kept_back, left, explanation))
     return found
 
 
