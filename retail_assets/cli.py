@@ -75,7 +75,18 @@ def program() -> NoReturn:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class WholeHelp(click.Group):
+    """A group that lists its commands with the whole first sentence of each: click's own cuts it off at a line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(limit=1000)) for name, command in commands if command]
+            )
+
+
+@click.group(cls=WholeHelp, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="retail-assets", prog_name="retail")
 def main() -> None:
     """A retail analytics lakehouse: daily invoice files in, tables that people use out."""

@@ -5,6 +5,7 @@ gold tables say the same, to the penny; a test holds them to it. Every sheet of 
 groupings, in a schema beside the source's: `online_retail_metrics.by_day`.
 """
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,6 +54,19 @@ class Sheet:
         chosen += [f"{expression} AS {name}" for name, expression in self.expressions.items()]
         by = f" GROUP BY {', '.join(str(place + 1) for place in range(len(dimensions)))}" if dimensions else ""
         return f"SELECT {', '.join(chosen)} FROM {table}{by}"
+
+
+def metric_view(sheet: Sheet, name: str, table: str) -> str:
+    """The statement that makes the sheet a metric view of a catalog, on Spark from 4.2 on and on Databricks: asked as
+    `SELECT month, MEASURE(revenue) FROM name GROUP BY month`. `table` is the sheet's table in the catalog."""
+    told = {
+        "version": "0.1",
+        "source": table,
+        "dimensions": [{"name": each, "expr": expression} for each, expression in sheet.dimensions.items()],
+        "measures": [{"name": each, "expr": expression} for each, expression in sheet.expressions.items()],
+    }
+    # What is JSON is YAML.
+    return f"CREATE VIEW {name} WITH METRICS LANGUAGE YAML AS\n$$\n{json.dumps(told, indent=2)}\n$$"
 
 
 def _sum(value: str, condition: str | None = None) -> str:

@@ -110,6 +110,24 @@ def export_duckdb(settings: Settings, file: Path, data: bool, replace: bool) -> 
     click.echo(f"{file}: {count} tables, {holds}.")
 
 
+@export.command("metric-views")
+@click.option("--catalog", help="The catalog in which the tables are, where it is not the session's own.")
+@click.pass_obj
+def export_metric_views(settings: Settings, catalog: str | None) -> None:
+    """Print the statements that make the metrics metric views where the tables are in a catalog: of Spark from 4.2 on,
+    and of Databricks. Views of the same name must be dropped first."""
+    from retail_assets import metrics
+    from retail_assets.sources.known import sources_at_work
+
+    named = catalog or settings.catalog
+    for source in sources_at_work(settings):
+        tables = {table.key.path[-1] for table in source.tables}
+        place = f"{named}.{source.name}" if named else source.name
+        for sheet in (sheet for sheet in metrics.SHEETS if sheet.table in tables):
+            table = f"{place}.{sheet.table}"
+            click.echo(f"{metrics.metric_view(sheet, f'{table}{metrics.SCHEMA}', table)};\n")
+
+
 @contextmanager
 def _refusals() -> Iterator[None]:
     from retail_assets.sql.door import NotAnswered

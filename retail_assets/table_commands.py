@@ -32,7 +32,9 @@ def by_name(table: str, known: Mapping[tuple[str, str], _Known]) -> _Known:
     name, source = table.replace("/", ".").split(".")[-1], table.replace("/", ".").rpartition(".")[0]
     found = {key: value for key, value in known.items() if key[1] == name and source in ("", key[0])}
     if not found:
-        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted({key[1] for key in known}))}.")
+        near = get_close_matches(name, {key[1] for key in known}, 1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise Refusal(f"No table is called {table}.{meant} There are: {', '.join(sorted({key[1] for key in known}))}.")
     if len(found) > 1:
         raise Refusal(f"Several sources have a table {name}: say which, {' or '.join('.'.join(key) for key in found)}.")
     return next(iter(found.values()))
