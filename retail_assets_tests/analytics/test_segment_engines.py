@@ -120,7 +120,7 @@ def test_the_published_three_segments_of_the_second_year_are_found(real_data):
 def test_of_more_customers_than_it_learns_from_the_same_segments_are_found_by_a_part(monkeypatch: pytest.MonkeyPatch):
     customers = made_customers(600)
     by_all = search(OnDriver(customers), range(3, 6))
-    monkeypatch.setattr("retail_assets.analytics.segment_engines.SAMPLE_ON_DRIVER", 400)
+    monkeypatch.setattr("retail_assets.analytics.segment_engines.LEARNT_FROM", 400)
     by_part = search(OnDriver(customers.sample(frac=1, random_state=5)), range(3, 6))
     assert by_part.chosen is not None
     assert by_all.chosen is not None
