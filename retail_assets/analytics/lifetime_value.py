@@ -51,6 +51,10 @@ class NotFitted(Exception):
     """No maximum of the likelihood was found; the message says why."""
 
 
+class TooFewCameBack(NotFitted):
+    """Fewer customers than `FEWEST_REPEATERS`: none was looked for."""
+
+
 @dataclass(frozen=True)
 class BgNbd:
     """A fitted BG/NBD: purchase rates ~ Gamma(r, alpha), chances of leaving after a purchase ~ Beta(a, b).
@@ -160,7 +164,8 @@ def bg_nbd_log_likelihood(
     parameters: tuple[float, float, float, float], frequency: ArrayLike, recency: ArrayLike, age: ArrayLike
 ) -> float:
     """The log-likelihood of all customers at r, alpha, a, b."""
-    return float(_bg_nbd(np.asarray(parameters, dtype=float), *_floats(frequency, recency, age))[0])
+    x, t_x, ages = _floats(frequency, recency, age)
+    return float(_bg_nbd(np.asarray(parameters, dtype=float), x, t_x, ages, np.ones(len(x)))[0])
 
 
 def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> BgNbd:
@@ -177,21 +182,21 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> BgNb
             "only if frequency is 0"
         )
     _enough(x)
-    order = np.lexsort((age, t_x, x))
-    x, t_x, age = x[order], t_x[order], age[order]
-    unit = float(age.max())
+    customers, unit = len(x), float(age.max())
+    # Customers of one history are one row: where most buy once, a hundredth of the rows. And rows are in order.
+    (x, t_x, age), times, _ = _alike(x, t_x, age)
 
     def negative(logarithms: Numbers) -> tuple[float, Numbers]:
         parameters = np.exp(logarithms)
-        value, slope = _bg_nbd(parameters, x, t_x / unit, age / unit)
-        return -value / len(x), -slope * parameters / len(x)
+        value, slope = _bg_nbd(parameters, x, t_x / unit, age / unit, times)
+        return -value / customers, -slope * parameters / customers
 
-    rate = x.sum() / (age / unit).sum()
+    rate = (times * x).sum() / (times * age / unit).sum()
     starts = [np.log([r, r / rate, a, b]) for r, a, b in ((0.5, 0.5, 2.0), (2.0, 1.0, 5.0))]
     bounds = {"r": _ALIKE, "alpha": _FURTHEST, "a": _ALIKE, "b": _FURTHEST}
     (r, alpha, a, b), at_bounds = _maximum("BG/NBD", bounds, negative, starts)
     found = (r, alpha * unit, a, b)
-    return BgNbd(*found, bg_nbd_log_likelihood(found, x, t_x, age), len(x), at_bounds)
+    return BgNbd(*found, _bg_nbd(np.array(found), x, t_x, age, times)[0], customers, at_bounds)
 
 
 def fit_gamma_gamma(frequency: ArrayLike, mean_value: ArrayLike) -> GammaGamma:
@@ -206,18 +211,18 @@ def fit_gamma_gamma(frequency: ArrayLike, mean_value: ArrayLike) -> GammaGamma:
     informative = (x > 0) & (mean > 0)
     x, mean = x[informative], mean[informative]
     _enough(x)
-    order = np.lexsort((mean, x))
-    x, mean = x[order], mean[order]
-    unit = float(mean.mean())
+    (x, mean), times, _ = _alike(x, mean)
+    customers, unit = int(times.sum()), float((times * mean).sum() / times.sum())
 
     def negative(logarithms: Numbers) -> tuple[float, Numbers]:
         parameters = np.exp(logarithms)
-        value, slope = _gamma_gamma(parameters, x, mean / unit)
-        return -value / len(x), -slope * parameters / len(x)
+        value, slope = _gamma_gamma(parameters, x, mean / unit, times)
+        return -value / customers, -slope * parameters / customers
 
     starts = [np.log([p, q, (q - 1) / p]) for p, q in ((1.0, 2.0), (5.0, 4.0))]
     (p, q, v), at_bounds = _maximum("Gamma-Gamma", dict.fromkeys("pqv", _FURTHEST), negative, starts)
-    return GammaGamma(p, q, v * unit, _gamma_gamma(np.array([p, q, v * unit]), x, mean)[0], len(x), at_bounds)
+    likelihood = _gamma_gamma(np.array([p, q, v * unit]), x, mean, times)[0]
+    return GammaGamma(p, q, v * unit, likelihood, customers, at_bounds)
 
 
 def purchase_summaries(activity: DataFrame, snapshots: DataFrame) -> DataFrame:
@@ -267,7 +272,9 @@ class LifetimeModel:
     def expected_purchases(self, customers: pd.DataFrame, ends: ArrayLike) -> Numbers:
         """Purchases expected up to each of the `ends`, in days after the as-of date: customers × ends."""
         until = np.asarray(ends, dtype=np.float64)[None, :]
-        return self.purchases.expected_purchases(until, *(part[:, None] for part in _history(customers)))
+        # The special functions in it cost the most: each history once.
+        histories, _, which = _alike(*_history(customers))
+        return self.purchases.expected_purchases(until, *(part[:, None] for part in histories))[which]
 
     def expected_value(self, customers: pd.DataFrame) -> Numbers:
         """The expected value of each customer's purchases to come, the mean of one."""
@@ -306,6 +313,17 @@ def _history(customers: pd.DataFrame) -> list[Numbers]:
     return [customers[name].to_numpy(dtype=np.float64) for name in ("frequency", "recency", "age")]
 
 
+def _alike(*columns: Numbers) -> tuple[list[Numbers], Numbers, NDArray[np.int64]]:
+    """The different rows of these columns in order, how many times each occurs, and which of them each row is."""
+    order = np.lexsort(columns[::-1])
+    rows = np.stack(columns)[:, order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (rows[:, 1:] != rows[:, :-1]).any(axis=0)
+    which = np.empty(len(order), dtype=np.int64)
+    which[order] = np.cumsum(new) - 1
+    return list(rows[:, new]), np.bincount(which).astype(np.float64), which
+
+
 def _floats(*values: ArrayLike) -> tuple[Numbers, ...]:
     return tuple(np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in values)))
 
@@ -313,11 +331,11 @@ def _floats(*values: ArrayLike) -> tuple[Numbers, ...]:
 def _enough(x: Numbers) -> None:
     repeaters = int((x > 0).sum())
     if repeaters < FEWEST_REPEATERS:
-        raise NotFitted(f"{repeaters} customers to learn from, fewer than {FEWEST_REPEATERS}")
+        raise TooFewCameBack(f"{repeaters} customers to learn from, fewer than {FEWEST_REPEATERS}")
 
 
-def _bg_nbd(parameters: Numbers, x: Numbers, t_x: Numbers, age: Numbers) -> tuple[float, Numbers]:
-    """The log-likelihood, and its slopes by r, alpha, a, b."""
+def _bg_nbd(parameters: Numbers, x: Numbers, t_x: Numbers, age: Numbers, times: Numbers) -> tuple[float, Numbers]:
+    """The log-likelihood of rows that occur so many `times`, and its slopes by r, alpha, a, b."""
     from scipy.special import betaln, digamma, gammaln
 
     r, alpha, a, b = parameters
@@ -340,23 +358,26 @@ def _bg_nbd(parameters: Numbers, x: Numbers, t_x: Numbers, age: Numbers) -> tupl
         of_both[which] + gone / a,
         (of_both + digamma(b + n) - digamma(b))[which] - gone / before_last,
     ]
-    return float(value.sum()), np.array([slope.sum() for slope in slopes])
+    return float((times * value).sum()), np.array([(times * slope).sum() for slope in slopes])
 
 
-def _gamma_gamma(parameters: Numbers, x: Numbers, mean: Numbers) -> tuple[float, Numbers]:
-    """The log-likelihood, and its slopes by p, q, v."""
+def _gamma_gamma(parameters: Numbers, x: Numbers, mean: Numbers, times: Numbers) -> tuple[float, Numbers]:
+    """The log-likelihood of rows that occur so many `times`, and its slopes by p, q, v."""
     from scipy.special import betaln, digamma
 
     p, q, v = parameters
     shape, total = p * x, v + x * mean
-    share = np.log(x) + np.log(mean) - np.log(total)
-    value = -betaln(shape, q) + q * (np.log(v) - np.log(total)) + shape * share - np.log(mean)
+    log_total = np.log(total)
+    share = np.log(x) + np.log(mean) - log_total
+    n, which = np.unique(x, return_inverse=True)
+    of_both = digamma(p * n + q)
+    value = -betaln(p * n, q)[which] + q * (np.log(v) - log_total) + shape * share - np.log(mean)
     slopes = [
-        x * (digamma(shape + q) - digamma(shape) + share),
-        digamma(shape + q) - digamma(q) + np.log(v) - np.log(total),
+        x * ((of_both - digamma(p * n))[which] + share),
+        (of_both - digamma(q))[which] + np.log(v) - log_total,
         q / v - (shape + q) / total,
     ]
-    return float(value.sum()), np.array([slope.sum() for slope in slopes])
+    return float((times * value).sum()), np.array([(times * slope).sum() for slope in slopes])
 
 
 def _maximum(

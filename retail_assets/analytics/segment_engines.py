@@ -17,6 +17,7 @@ from retail_assets.analytics.segmentation import (
     CLUSTERS_SEARCHED,
     FEATURES,
     SEED,
+    SMALLEST_SHARE,
     WINSORISED_AT,
     Fitted,
     Scaling,
@@ -29,6 +30,10 @@ STARTS, RESAMPLE_STARTS = 10, 2
 STARTS_ON_SPARK = 3  # k-means|| starts well, and each start is a series of jobs
 ROWS_PER_PARTITION = 250_000
 SAMPLE_ON_DRIVER = 20_000
+LEARNT_FROM = 6_000
+"""Customers that scikit-learn searches: all, or so many by the hash of their id; then all are counted. Online Retail II
+has at most 5,853. Of Olist's 13,856 to 93,358 they find as many clusters as all do, with an adjusted Rand index of 0.94
+to 0.99 to theirs."""
 ROUNDED_TO = 9
 """Decimals of MLlib's centres. Its sums are added as tasks finish, and so differ in the last of sixteen digits."""
 
@@ -62,7 +67,7 @@ def segment_on_spark(customers: DataFrame, transform: Transform = "log") -> Segm
 
 
 class OnDriver:
-    """scikit-learn, with all customers in memory; of more than SAMPLE_ON_DRIVER it learns from a fixed sample."""
+    """scikit-learn, with all customers in memory, searching at most `LEARNT_FROM` of them."""
 
     name = "scikit-learn"
 
@@ -70,6 +75,8 @@ class OnDriver:
         ordered = customers.sort_values("customer_id", kind="stable")
         values = ordered[FEATURES].to_numpy("float64")
         floor, cap = _no_bounds() if transform == "log" else np.quantile(values, WINSORISED_AT, axis=0)
+        middle = np.median(values, axis=0)
+        floor, cap = _held(floor, cap, middle, (values != middle).mean(axis=0))
         plain = Scaling(transform, tuple(floor.tolist()), tuple(cap.tolist()), (0.0,) * 3, (1.0,) * 3)
         transformed = plain.scaled(values)
         deviation = transformed.std(axis=0)
@@ -78,9 +85,10 @@ class OnDriver:
         self.scaling = Scaling(
             transform, plain.floor, plain.cap, tuple(transformed.mean(axis=0).tolist()), tuple(deviation.tolist())
         )
-        self._everyone = self.scaling.scaled(values)
-        self.sample = _fixed_sample(self._everyone)
-        self.customers = len(values)
+        self._scaled, self.customers = self.scaling.scaled(values), len(values)
+        # The lowest hashes: of a month and the next mostly the same customers, in the order of their ids.
+        hashed = pd.util.hash_array(ordered["customer_id"].to_numpy(dtype=object))
+        self.sample = self._scaled[np.sort(np.argsort(hashed, kind="stable")[:LEARNT_FROM])]
         self.distinct = len(np.unique(self.sample, axis=0))
 
     def fit(self, clusters: int, seed: int = SEED, resampled: bool = False) -> Fitted:
@@ -102,13 +110,7 @@ class OnDriver:
 
     def sizes(self, centres: np.ndarray) -> np.ndarray:
         """How many customers are nearest to each centre."""
-        return np.bincount(nearest(centres, self._everyone), minlength=len(centres))
-
-
-def _fixed_sample(rows: np.ndarray) -> np.ndarray:
-    """All rows, or as many of them as are learned from, always the same."""
-    chosen = np.random.default_rng(SEED).permutation(len(rows))[:SAMPLE_ON_DRIVER]
-    return rows if len(rows) <= SAMPLE_ON_DRIVER else rows[np.sort(chosen)]
+        return np.bincount(nearest(centres, self._scaled), minlength=len(centres))
 
 
 @contextmanager
@@ -135,7 +137,9 @@ class OnSpark:
         rows = customers.repartition(1 + self.customers // ROWS_PER_PARTITION, "customer_id").sortWithinPartitions(
             "customer_id"
         )
-        floor, cap = _no_bounds() if transform == "log" else _quantiles(rows)
+        floor, cap = _no_bounds() if transform == "log" else _quantiles(rows, WINSORISED_AT)
+        (middle,) = _quantiles(rows, (0.5,))
+        floor, cap = _held(floor, cap, middle, _differing(rows, middle))
         transformed = rows.select(
             "customer_id",
             *(
@@ -197,11 +201,31 @@ def _no_bounds() -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(len(FEATURES)), np.full(len(FEATURES), np.inf)
 
 
-def _quantiles(rows: DataFrame) -> np.ndarray:
+def _held(floor: np.ndarray, cap: np.ndarray, middle: np.ndarray, differing: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The bounds, both at the median where the share of customers `differing` from it is smaller than any segment's.
+
+    Such a measure can part off nobody but them, and standardised it is all that is seen of any customer: where 97 of
+    100 bought once, frequency is, and neither recency nor value.
+    """
+    alike = differing < SMALLEST_SHARE
+    return np.where(alike, middle, floor), np.where(alike, middle, cap)
+
+
+def _quantiles(rows: DataFrame, at: tuple[float, ...]) -> np.ndarray:
     found = rows.agg(
-        *(F.percentile_approx(F.col(name).cast("double"), list(WINSORISED_AT), 100_000) for name in FEATURES)
+        *(F.percentile_approx(F.col(name).cast("double"), list(at), 100_000) for name in FEATURES)
     ).collect()[0]
     return np.array(list(found)).T
+
+
+def _differing(rows: DataFrame, middle: np.ndarray) -> np.ndarray:
+    others = rows.agg(
+        *(
+            F.avg((F.col(name).cast("double") != F.lit(value)).cast("double"))
+            for name, value in zip(FEATURES, middle.tolist(), strict=True)
+        )
+    ).collect()[0]
+    return np.array(list(others))
 
 
 def _transformed(measure: Column, transform: str, floor: float, cap: float) -> Column:

@@ -56,6 +56,9 @@ LABELS = {
     "Fading light buyers": (0.1, -0.8),
 }
 
+HABITS = ("Steady buyers", "Lapsing regulars")
+"""Names of those who came again and again: not given where frequency tells no customers apart."""
+
 LABEL_ACTIONS = {
     "Best customers": "Reward them: early access, a named contact, no discounts they do not need",
     "Steady buyers": "Widen what they buy: related products, volume prices",
@@ -175,7 +178,7 @@ class Engine(Protocol):
     distinct: int
     """Different customers by their features; counted no further than the search needs."""
     sample: np.ndarray
-    """Scaled features that candidates are measured on: of all customers, or of a fixed sample."""
+    """Scaled features that candidates are measured on: of all customers, or of the same sample every time."""
 
     def fit(self, clusters: int, seed: int = SEED, resampled: bool = False) -> Fitted:
         """k-means over all customers, or a fixed sample, or over a bootstrap sample of these drawn with the seed."""
@@ -294,12 +297,15 @@ def labels(centres: np.ndarray, taken: Iterable[str] = ()) -> list[str]:
     """A name of `LABELS` for each centre (scaled: recency, frequency, monetary), no name twice, none that is taken.
 
     Names go to centres so that the total squared distance to the places of the names is least: what a name means
-    is fixed, so the same kind of customer has the same name in every month, whatever the clusters' numbers.
+    is fixed, so the same kind of customer has the same name in every month, whatever the clusters' numbers. Where all
+    centres are of one frequency, value is monetary alone, and no name tells of a habit.
     """
     from scipy.optimize import linear_sum_assignment
 
-    positions = np.column_stack([centres[:, 0], centres[:, 1:].mean(axis=1)])
-    free = {label: place for label, place in LABELS.items() if label not in set(taken)}
+    frequent = not np.allclose(centres[:, 1], 0.0)
+    positions = np.column_stack([centres[:, 0], centres[:, 1:].mean(axis=1) if frequent else centres[:, 2]])
+    refused = {*taken, *(() if frequent else HABITS)}
+    free = {label: place for label, place in LABELS.items() if label not in refused}
     distances = ((positions[:, None, :] - np.array(list(free.values()))[None, :, :]) ** 2).sum(axis=2)
     _, assigned = linear_sum_assignment(distances)
     return [list(free)[number] for number in assigned]
@@ -333,6 +339,6 @@ def _measure(engine: Engine, fitted: Fitted, sample: _Sample) -> Candidate:
         calinski_harabasz=float(calinski_harabasz_score(scaled, found)) if visible else 0.0,
         davies_bouldin=float(davies_bouldin_score(scaled, found)) if visible else float("inf"),
         inertia=fitted.inertia,
-        smallest_share=float(fitted.sizes.min() / engine.customers),
+        smallest_share=float(fitted.sizes.min() / fitted.sizes.sum()),
         stability=float(np.mean(agreements)),
     )

@@ -10,7 +10,14 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.lifetime_holdout import DECILES, Holdout, holdout_rows
-from retail_assets.analytics.lifetime_value import LifetimeModel, NotFitted, fit_lifetime, purchase_summaries
+from retail_assets.analytics.lifetime_value import (
+    LifetimeModel,
+    NotFitted,
+    TooFewCameBack,
+    fit_lifetime,
+    purchase_summaries,
+)
+from retail_assets.analytics.returning import Returning
 from retail_assets.analytics.tracked_run import TrackedRun
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.customers.customer_clv import MONTHS_OF_HISTORY, MONTHS_TO_FIT, model_figures, models_fitted
@@ -170,7 +177,7 @@ def _figure(value: float | None) -> str:
 
 def _whole_windows() -> Column:
     """The rows for all customers."""
-    names = ("horizon_months", *_FIGURES)
+    names = ("horizon_months", "customers", *_FIGURES)
     return F.collect_list(F.when(F.col("slice") == "all", F.struct(*names)))
 
 
@@ -204,7 +211,8 @@ def _total_of(window: Row) -> RuleResult:
 
 @check(
     "Customers are ranked by what they came to spend better than the naive projection ranks them, and the total of a "
-    "whole year is nearer (a shorter window judges its season more than the model)",
+    "whole year is nearer (a shorter window judges its season more than the model). Ranks are judged where there was a "
+    "purchase for every twentieth customer",
     measures={"windows": _whole_windows},
     family=MODEL_QUALITY,
     severity=WARN,
@@ -218,7 +226,11 @@ def better_than_naive(month: Evidence) -> Verdict:
 def _against_naive(window: Row) -> Iterator[RuleResult]:
     months, came = window["horizon_months"], float(window["actual_value"])
     ranked, ranked_naively = window["rank_correlation"], window["naive_rank_correlation"]
-    if ranked is not None and ranked_naively is not None:
+    bought = Returning(window["customers"], window["actual_purchases"])
+    if not bought.enough:  # nearly all have spent the same, nothing: which order is better is chance
+        of = f"purchases of {bought.customers:,} customers in {months} months"
+        yield RuleResult.too_few(bought.returned, bought.needed, of)
+    elif ranked is not None and ranked_naively is not None:
         told = f"{months} months: rank correlation {ranked:.3f}, naive {ranked_naively:.3f}"
         yield RuleResult(f"ranks_of_{months}_months", ranked > ranked_naively, ranked, ranked_naively, None, told)
     foreseen, naive = window["predicted_value"], window["naive_value"]
@@ -291,6 +303,7 @@ def build(
     rows: list[pd.DataFrame] = []
     shown: dict[str, dict[str, Any]] = {}
     problems: dict[str, list[str]] = {}
+    too_few: dict[str, list[str]] = {}
     with mlflow.run(context, f"{source.name}/clv_holdout") as tracked:
         for month, found in planned.items():
             windows: list[dict[str, Any]] = []
@@ -299,13 +312,15 @@ def build(
                     customers = known[holdout.as_of]
                     model = models[holdout.as_of] = models.get(holdout.as_of) or _fitted(customers)
                     if isinstance(model, NotFitted):
-                        problems.setdefault(str(month), []).append(f"as of {holdout.as_of}: {model}")
+                        noted = too_few if isinstance(model, TooFewCameBack) else problems
+                        noted.setdefault(str(month), []).append(f"as of {holdout.as_of}: {model}")
                         continue
                     lasting = later["activity_month"].between(holdout.as_of, month)
                     rows.append(clv_holdout(holdout, month, customers, later[lasting], model))
                     windows.append(_track(tracked, rows[-1], model))
             shown[str(month)] = _shown(windows)
-    return Built(as_table(activity, ClvHoldout, rows), findings={"problems": problems}, metadata=shown)
+    findings = {"problems": problems, "too_few": too_few}
+    return Built(as_table(activity, ClvHoldout, rows), findings=findings, metadata=shown)
 
 
 def _fitted(customers: pd.DataFrame) -> LifetimeModel | NotFitted:

@@ -13,6 +13,7 @@ from retail_assets.analytics.lifetime_value import (
     Discounting,
     LifetimeModel,
     NotFitted,
+    TooFewCameBack,
     discounted,
     fit_lifetime,
     month_ends,
@@ -32,6 +33,7 @@ from retail_assets.lakehouse.checks import (
     Verdict,
     all_known,
     check,
+    nothing_to_judge,
     reconciles,
 )
 from retail_assets.lakehouse.contracts import (
@@ -167,7 +169,8 @@ def _track(
 
 
 def models_fitted(of: str) -> TableCheck:
-    """That the models `of` a partition were found; the step's finding `problems` says which were not, and why."""
+    """That the models `of` a partition were found; the step's finding `problems` says which were not, and why; and
+    `too_few` which were not looked for."""
 
     @check(
         f"BG/NBD and Gamma-Gamma of {of} have a maximum of likelihood, which was found",
@@ -177,6 +180,8 @@ def models_fitted(of: str) -> TableCheck:
     )
     def fitted(month: Evidence) -> Verdict:
         problems: list[str] = month.found("problems") or []
+        if not problems and (too_few := month.found("too_few")):
+            return nothing_to_judge("; ".join(too_few))
         told = f"{len(problems)} could not be fitted: {'; '.join(problems)}" if problems else ""
         return Verdict.within(len(problems), told, upper=0, metadata={"problems": problems} if problems else {})
 
@@ -223,15 +228,18 @@ def build(
     """Fits on the driver, month by month, to purchase summaries that Spark makes of all the window's months at once."""
     spark, rate = activity.sparkSession, discounting.yearly_rate
     summaries = purchase_summaries(activity, snapshots(spark, window, landing, source)).toPandas()
-    rows, shown, problems = [], {}, {}
+    rows, shown, problems, too_few = [], {}, {}, {}
     with mlflow.run(context, f"{source.name}/customer_clv") as tracked:
         # In order: Spark's own changes from run to run, and so would sums.
         for month, customers in summaries.sort_values(["snapshot_month", "customer_id"]).groupby("snapshot_month"):
             model = None
             try:
                 model = fit_lifetime(customers)
+            except TooFewCameBack as few:
+                too_few[str(month)] = [str(few)]
             except NotFitted as problem:
                 problems[str(month)] = [str(problem)]
             rows.append(customer_clv(customers, model, rate))
             shown[str(month)] = _track(tracked, rows[-1], model, rate, str(month))
-    return Built(as_table(activity, CustomerClv, rows), findings={"problems": problems}, metadata=shown)
+    findings = {"problems": problems, "too_few": too_few}
+    return Built(as_table(activity, CustomerClv, rows), findings=findings, metadata=shown)

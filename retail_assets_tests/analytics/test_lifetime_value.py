@@ -1,5 +1,6 @@
 """BG/NBD and Gamma-Gamma against the literature (CDNOW), against integration, and where they cannot be fitted."""
 
+from collections.abc import Callable
 from dataclasses import astuple
 from datetime import date
 from decimal import Decimal
@@ -12,6 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 from scipy.special import betaln, log_expit
 
+from retail_assets.analytics import lifetime_value
 from retail_assets.analytics.lifetime_value import (
     BgNbd,
     GammaGamma,
@@ -21,6 +23,7 @@ from retail_assets.analytics.lifetime_value import (
     discounted,
     fit_bg_nbd,
     fit_gamma_gamma,
+    fit_lifetime,
     month_ends,
     naive_value,
     purchase_summaries,
@@ -235,6 +238,33 @@ def test_a_year_of_months_adds_up_and_discounting_takes_off_what_a_middle_of_the
 def test_what_is_no_history_is_refused(frequency: list, recency: list, age: list):
     with pytest.raises(ValueError, match="1 of 1 customers have no possible history"):
         fit_bg_nbd(frequency, recency, age)
+
+
+def test_customers_of_one_history_are_worked_out_once(cdnow: pd.DataFrame, monkeypatch: pytest.MonkeyPatch):
+    """A hundred thousand who bought once on one of some hundred days cost as little as these days."""
+    seen: list[int] = []
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def count(parameters: Any, *rows: Any) -> Any:
+            seen.append(len(rows[0]))
+            return function(parameters, *rows)
+
+        return count
+
+    for name in ("_bg_nbd", "_gamma_gamma"):
+        monkeypatch.setattr(lifetime_value, name, counted(getattr(lifetime_value, name)))
+    customers = pd.DataFrame(
+        {"frequency": [0] * 900 + [1, 2] * 50, "recency": [0] * 900 + [7, 20] * 50, "age": [30, 60] * 500}
+    ).assign(mean_value=[10.0, 40.0, 20.0, 40.0] * 250)
+    model = fit_lifetime(customers)
+    assert max(seen) == 6
+    assert (model.purchases.customers, model.values.customers) == (1_000, 1_000)
+    history = [customers[name] for name in ("frequency", "recency", "age")]
+    of_each = model.purchases.expected_purchases(90, *history)
+    assert model.expected_purchases(customers, [30, 90])[:, 1].tolist() == of_each.tolist()
+    p = model.purchases
+    likelihood = bg_nbd_log_likelihood((p.r, p.alpha, p.a, p.b), *history)
+    assert p.log_likelihood == pytest.approx(likelihood, rel=1e-12)
 
 
 def test_with_too_few_who_came_back_nothing_is_fitted():

@@ -12,6 +12,7 @@ from retail_assets.analytics.churn import BOOSTING, RollingOrigin, churn_feature
 from retail_assets.analytics.returning import KnownOutcomes, Returning, outcomes
 from retail_assets.customers.churn_evaluation import better_than_recency, calibrated, out_of_time_auc, without_a_model
 from retail_assets.customers.churn_scores import model_made
+from retail_assets.customers.clv_holdout import better_than_naive
 from retail_assets.lakehouse.checks import ENOUGH, Evidence, TableCheck, nothing_to_judge
 from retail_assets.lakehouse.evaluation import PartitionEvaluation
 from retail_assets_tests.analytics.test_churn import ACTIVITY, FEATURES, made_history
@@ -100,3 +101,20 @@ def test_every_check_of_a_model_says_that_there_was_nothing_to_learn(check: Tabl
     verdict = check.judge(Evidence("2018-01-01", PartitionEvaluation(), dict.fromkeys(check.measures), (), findings))
     told = "Too few of 1,000 known outcomes are another purchase in time to tell: 9 of at least 50"
     assert (verdict.passed, verdict.explanation) == (True, told)
+
+
+@pytest.mark.parametrize(
+    ("purchases", "passed", "told"),
+    [
+        (249, True, "Too few purchases of 5,000 customers in 3 months to tell: 249 of at least 250"),
+        (250, False, "3 months: rank correlation 0.010, naive 0.020"),
+    ],
+)
+def test_customers_of_whom_nearly_all_spent_nothing_are_not_judged_by_their_order(purchases, passed, told):
+    window = {
+        "horizon_months": 3, "customers": 5_000, "actual_purchases": purchases, "rank_correlation": 0.01,
+        "naive_rank_correlation": 0.02, "predicted_value": 1.0, "naive_value": 1.0, "actual_value": Decimal(1),
+    }  # fmt: skip
+    seen = Evidence("2018-01-01", PartitionEvaluation(rows=14), {"windows": [window]}, (), {})
+    verdict = better_than_naive.judge(seen)
+    assert (verdict.passed, verdict.explanation) == (passed, told)

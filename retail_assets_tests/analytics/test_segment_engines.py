@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from retail_assets.analytics.segment_engines import OnDriver, SegmentTraining, on_spark
 from retail_assets.analytics.segmentation import FEATURES, Segmentation, search
-from retail_assets_tests.analytics.test_segmentation import made_customers
+from retail_assets_tests.analytics.test_segmentation import made_buyers, made_customers
 
 
 @pytest.fixture(scope="module", params=["log", "winsorised"])
@@ -64,6 +64,16 @@ def test_mllib_finds_the_same_bit_for_bit_whatever_the_order_of_the_rows(spark: 
     assert found[0] == found[1]
 
 
+@pytest.mark.jvm
+def test_both_engines_hold_a_measure_in_which_hardly_any_differ(spark: SparkSession):
+    customers = made_buyers(500, 24)
+    with on_spark(spark.createDataFrame(customers)) as engine:
+        assert (engine.scaling.floor, engine.scaling.cap) == ((0.0, 1.0, 0.0), (np.inf, 1.0, np.inf))
+        assert engine.scaling.cap == OnDriver(customers).scaling.cap
+    with on_spark(spark.createDataFrame(made_buyers(500, 25))) as engine:
+        assert engine.scaling.cap == (np.inf,) * 3
+
+
 @pytest.mark.parametrize(
     ("engine", "customers", "expected"),
     [
@@ -110,7 +120,7 @@ def test_the_published_three_segments_of_the_second_year_are_found(real_data):
 def test_of_more_customers_than_it_learns_from_the_same_segments_are_found_by_a_part(monkeypatch: pytest.MonkeyPatch):
     customers = made_customers(600)
     by_all = search(OnDriver(customers), range(3, 6))
-    monkeypatch.setattr("retail_assets.analytics.segment_engines.SAMPLE_ON_DRIVER", 400)
+    monkeypatch.setattr("retail_assets.analytics.segment_engines.LEARNT_FROM", 400)
     by_part = search(OnDriver(customers.sample(frac=1, random_state=5)), range(3, 6))
     assert by_part.chosen is not None
     assert by_all.chosen is not None

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from retail_assets.analytics import segment_engines
 from retail_assets.analytics.segment_assignment import nearest_cluster
-from retail_assets.analytics.segment_engines import segment
+from retail_assets.analytics.segment_engines import OnDriver, segment
 from retail_assets.analytics.segmentation import (
     FEATURES,
+    HABITS,
     LABEL_ACTIONS,
     LABELS,
     Candidate,
@@ -122,6 +124,46 @@ def test_a_handful_of_outliers_does_not_become_a_segment():
     assert found.candidates[0].clusters == 2
     # What the rule refuses was there to be had.
     assert any(one.smallest_share < 0.05 for one in found.candidates)
+
+
+def made_buyers(count: int, came_again: int) -> pd.DataFrame:
+    """Customers who bought once, of three kinds by recency and value, and so many of them five times."""
+    customers = made_customers(count, ["recent", "lapsing", "dormant"])
+    return customers.assign(frequency=np.where(np.arange(count) < came_again, 5.0, 1.0))
+
+
+def test_a_measure_in_which_fewer_differ_than_make_a_segment_is_held_and_the_others_tell_customers_apart():
+    once = segment(made_buyers(1_000, 49))
+    assert (once.scaling.floor, once.scaling.cap) == ((0.0, 1.0, 0.0), (np.inf, 1.0, np.inf))
+    assert [(one.label, one.customers) for one in once.clusters] == [
+        ("Recent light buyers", 334), ("Lapsed big spenders", 333), ("Dormant", 333)
+    ]  # fmt: skip
+    assert [one.frequency for one in once.clusters] == pytest.approx([1.0, 1.0, 1.0])
+    enough = segment(made_buyers(1_000, 50))
+    assert enough.scaling.cap == (np.inf, np.inf, np.inf)
+
+
+def test_no_name_tells_of_a_habit_where_frequency_tells_nobody_apart():
+    lapsed = np.array([[0.4, 0.0, 0.4], [0.0, 0.0, 0.0]])
+    assert labels(lapsed + np.array([0.0, 0.4, 0.0]))[0] == "Lapsing regulars"
+    assert not set(labels(lapsed)) & set(HABITS)
+    # Value is then monetary alone, not the mean of it and of nothing.
+    assert labels(np.array([[0.7, 0.0, 1.4], [-0.2, 0.0, 0.1]])) == ["Lapsed big spenders", "Occasional buyers"]
+
+
+def test_of_many_customers_the_same_are_learnt_from_and_all_are_counted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(segment_engines, "LEARNT_FROM", 300)
+    customers = made_customers(1_200)
+    engine = OnDriver(customers)
+    again = OnDriver(customers.sample(frac=1, random_state=3))
+    assert engine.sample.shape == (300, 3)
+    assert engine.sample.tobytes() == again.sample.tobytes()
+    found = segment(customers)
+    assert [cluster.customers for cluster in found.clusters] == [300] * 4
+    assert found.chosen is not None
+    assert found.chosen.smallest_share == pytest.approx(0.25, abs=0.06)  # of those it was learnt from
+    monkeypatch.undo()
+    assert OnDriver(customers).sample.shape == (1_200, 3)
 
 
 def test_no_customers_give_no_clusters():

@@ -123,6 +123,7 @@ PAIRS.ask_rows(
     quintile=lambda rows: rows.select(
         "row", F.least(F.lit(5), F.lit(1) + F.floor(F.percent_rank().over(_ranked()) * 5)).cast("int")
     ),
+    lead=lambda rows: rows.select("row", F.lead("number").over(Window.partitionBy("key").orderBy("row"))),
     running_sum=lambda rows: rows.select("row", F.sum("number").over(_ranked()), F.sum("number").over(_within())),
     running_sum_by_rows=lambda rows: rows.select(
         "row",

@@ -615,7 +615,12 @@ def samples_of(table: Table, made: Made) -> list[Sample]:
         "days": days,
     }
     findings |= {"economies": dict.fromkeys(map(str, keys), True)}
-    findings |= {"differences": {}, "returning": {}, "customers": {str(key): ENOUGH_FOR_MODELS for key in keys}}
+    findings |= {
+        "differences": {},
+        "returning": {},
+        "too_few": {},
+        "customers": {str(key): ENOUGH_FOR_MODELS for key in keys},
+    }
     return [
         Sample(
             str(key),
@@ -780,7 +785,7 @@ def test_every_check_stores_what_it_saw_and_why_it_fails_in_figures(judged: Judg
 def test_of_a_partition_without_rows_every_check_says_what_it_saw(name: str):
     table = BY_NAME[name]
     found = ("refused", "notes", "training_rows", "problems", "days", "differences", "customers", "economies")
-    findings: dict[str, Any] = {name: {} for name in (*found, "returning")}
+    findings: dict[str, Any] = {name: {} for name in (*found, "returning", "too_few")}
     for check in table.checks:
         verdict = check.judge(
             Evidence("2011-01-04", PartitionEvaluation(), dict.fromkeys(check.measures), (), findings, table.source)
