@@ -50,6 +50,8 @@ def sql(
     from retail_assets.sql import answers, shell
     from retail_assets.sql.door import Door, When
 
+    if output and not output.parent.is_dir():
+        raise Refusal(f"There is no directory {output.parent} to write {output.name} to.")
     with _refusals():
         at = moment.replace(tzinfo=UTC) if moment else None
         door = Door(settings.lakehouse, When(at, dict(map(_numbered, versions))), source)
@@ -99,6 +101,8 @@ def export() -> None:
 def export_duckdb(settings: Settings, file: Path, data: bool, replace: bool) -> None:
     """Make FILE, a database of DuckDB with a schema per source: for Power BI, Tableau, Superset, Metabase, Evidence."""
     local(settings)
+    if not file.parent.is_dir():
+        raise Refusal(f"There is no directory {file.parent} to make {file.name} in.")
     if file.exists() and not replace:
         raise Refusal(f"{file} is there: name another file, or make it anew with --replace.")
     from retail_assets.sql.door import Door

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retail_assets.sql.door import told
 from retail_assets.sql.tables import literal
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ _OPTIONS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY", "parquet"
 def show(answer: "duckdb.DuckDBPyRelation") -> None:
     """Prints it as a table, as wide as the terminal, or in full where nobody looks on."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    answer.show(max_rows=MOST_SHOWN, max_width=width, max_col_width=max(width, 1000))
+    with told():
+        answer.show(max_rows=MOST_SHOWN, max_width=width, max_col_width=max(width, 1000))
 
 
 def write(answer: "duckdb.DuckDBPyRelation", form: str, output: Path | None) -> None:
     """Writes all of it, decimals in full, to a file, or to standard output. The file is there whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=output.parent if output else None, prefix=".retail-sql-") as directory:
+    with told(), tempfile.TemporaryDirectory(dir=output and output.parent, prefix=".retail-sql-") as directory:
         written = Path(directory) / "answer"
         answer.query("answer", f"COPY (FROM answer) TO {literal(str(written))} ({_OPTIONS[form]})")
         if output:

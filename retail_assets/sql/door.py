@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
@@ -162,6 +163,15 @@ def _must_only_read(statement: Any) -> None:
             f"{kind} is not done here: tables are only read. To keep an answer: --format csv, json or parquet with "
             "--output FILE; to have all tables in a file of DuckDB: retail export duckdb FILE."
         )
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What goes wrong only as rows are fetched, such as a value that is no number, is told as any other problem."""
+    try:
+        yield
+    except duckdb.Error as problem:
+        raise NotAnswered(_told(problem)) from None
 
 
 def _told(problem: duckdb.Error) -> str:

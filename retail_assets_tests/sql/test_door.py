@@ -170,7 +170,8 @@ def test_without_a_lakehouse_it_says_how_to_make_one(tmp_path):
 
 
 def test_the_prompt_answers_over_several_lines_and_goes_on_after_an_error(door, capfd):
-    lines = iter([".tables olist", ".schema orders_master", "SELECT 41", "  + 1 AS answer", ";", "FROM nix;", ".quit"])
+    asked = [".tables olist", ".schema orders_master", "SELECT 41", "  + 1 AS answer", ";", "FROM nix;"]
+    lines = iter([*asked, "SELECT CAST(order_id AS INTEGER) FROM orders_master WHERE order_id = 'a';", ".quit"])
     converse(door, lambda _: next(lines))
     said = capfd.readouterr()
     assert "olist.orders_master" in said.out
@@ -178,6 +179,7 @@ def test_the_prompt_answers_over_several_lines_and_goes_on_after_an_error(door, 
     assert "order_total_value                DECIMAL(18,3)" in said.out
     assert "42" in said.out
     assert "No table is called nix." in said.err
+    assert "Could not convert string 'a' to INT32" in said.err
 
 
 @pytest.mark.parametrize("data", [False, True], ids=["views", "data"])
