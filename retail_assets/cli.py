@@ -469,10 +469,10 @@ def drops(settings: Settings, day: datetime | None, source: str | None) -> None:
 @SOURCE
 @click.pass_obj
 def dashboard(settings: Settings, no_open: bool, source: str | None) -> None:
-    """Open the newest page of the dashboard in the browser, and print its path."""
+    """Open the newest page of the dashboard in the browser, and print its path; of several sources, their index."""
     from retail_assets.reports.page import Pages
 
-    page = Pages(directory=settings.dashboards).newest(one_source(settings, source).name)
+    page = Pages(directory=settings.dashboards).to_open(source)
     if page is None:
         raise Refusal(
             f"There is no page in {settings.dashboards} yet. Make one: retail run --select dashboard (or retail run). "

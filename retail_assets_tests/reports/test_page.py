@@ -81,6 +81,10 @@ def test_the_index_lists_the_months_of_every_source_newest_first_and_links_them(
         ("shop-2010-12.html", "December 2010"),
     ]
     assert all((tmp_path / link).is_file() for link, _ in links)
+    assert pages.to_open(None) == tmp_path / "index.html"
+    assert pages.to_open("shop") == tmp_path / "shop-2011-02.html"
+    (tmp_path / "other_shop-2012-01.html").unlink()
+    assert pages.to_open(None) == pages.to_open("shop")
 
 
 def test_a_picture_is_drawn_of_a_chart():
