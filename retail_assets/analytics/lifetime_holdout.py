@@ -42,7 +42,8 @@ def holdout_rows(holdout: Holdout, customers: pd.DataFrame, later: pd.DataFrame,
     as-of date to the end of so many months: cumulative tracking). Rank correlations with actual spend over the
     customers are of `all` only, and None where everyone is alike.
     """
-    customers = customers.sort_values("customer_id", ignore_index=True)
+    # Of rows in order already, as both tables have them, a stable sort only makes sure.
+    customers = customers.sort_values("customer_id", ignore_index=True, kind="stable")
     worth = model.expected_value(customers)[:, None]
     purchases = model.expected_purchases(customers, holdout.days)
     naive = np.column_stack([naive_value(customers, days) for days in holdout.days])

@@ -47,7 +47,7 @@ from retail_assets.lakehouse.contracts import (
     partition,
     row_rule,
 )
-from retail_assets.lakehouse.driver_rows import as_table
+from retail_assets.lakehouse.driver_rows import as_table, by_partition
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
@@ -331,11 +331,11 @@ def _fitted(customers: pd.DataFrame) -> LifetimeModel | NotFitted:
 
 
 def _summaries(activity: DataFrame, as_of_dates: set[date]) -> dict[date, pd.DataFrame]:
-    """As-of date (the first day of a month) -> the customers as they were then."""
+    """As-of date (the first day of a month) -> the customers as they were then, by id."""
     days = [((day - pd.DateOffset(months=1)).date(), day) for day in sorted(as_of_dates)]
     of = activity.sparkSession.createDataFrame(days, "snapshot_month date, as_of_date date")
-    summaries = purchase_summaries(activity, of).toPandas()
-    return {day: summaries[summaries["as_of_date"] == day] for _, day in days}
+    summaries = by_partition(purchase_summaries(activity, of).orderBy("customer_id").toPandas(), "as_of_date")
+    return {day: summaries[day] for _, day in days}
 
 
 def _later(activity: DataFrame, first: date) -> pd.DataFrame:

@@ -48,7 +48,7 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
     spark_schema,
 )
-from retail_assets.lakehouse.driver_rows import as_table
+from retail_assets.lakehouse.driver_rows import as_table, by_partition
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
@@ -121,7 +121,7 @@ class CustomerClv(Contract):
 
 def customer_clv(customers: pd.DataFrame, model: LifetimeModel | None, yearly_rate: float) -> pd.DataFrame:
     """The rows of one month, from its purchase summaries; `yearly_rate` is what later money is discounted by."""
-    rows = customers.assign(naive_clv_12m=naive_value(customers, DAYS_PER_YEAR), **dict.fromkeys(MODELLED))
+    rows = customers.assign(naive_clv_12m=naive_value(customers, DAYS_PER_YEAR), **dict.fromkeys(MODELLED, np.nan))
     if model is not None:
         until = model.expected_purchases(customers, month_ends())
         value = model.expected_value(customers)
@@ -227,11 +227,13 @@ def build(
 ) -> Built:
     """Fits on the driver, month by month, to purchase summaries that Spark makes of all the window's months at once."""
     spark, rate = activity.sparkSession, discounting.yearly_rate
-    summaries = purchase_summaries(activity, snapshots(spark, window, landing, source)).toPandas()
+    # In order: Spark's own changes from run to run, and so would sums.
+    summaries = (
+        purchase_summaries(activity, snapshots(spark, window, landing, source)).orderBy("customer_id").toPandas()
+    )
     rows, shown, problems, too_few = [], {}, {}, {}
     with mlflow.run(context, f"{source.name}/customer_clv") as tracked:
-        # In order: Spark's own changes from run to run, and so would sums.
-        for month, customers in summaries.sort_values(["snapshot_month", "customer_id"]).groupby("snapshot_month"):
+        for month, customers in by_partition(summaries, "snapshot_month").items():
             model = None
             try:
                 model = fit_lifetime(customers)
@@ -242,4 +244,10 @@ def build(
             rows.append(customer_clv(customers, model, rate))
             shown[str(month)] = _track(tracked, rows[-1], model, rate, str(month))
     findings = {"problems": problems, "too_few": too_few}
-    return Built(as_table(activity, CustomerClv, rows), findings=findings, metadata=shown)
+    # By columns: so many rows one by one take a while.
+    made = (
+        spark.createDataFrame(pd.concat(rows), spark_schema(CustomerClv))
+        if rows
+        else as_table(activity, CustomerClv, [])
+    )
+    return Built(made, findings=findings, metadata=shown)
