@@ -19,10 +19,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from retail_assets import calendar_command, inspection, landing_commands, services, shop_commands, table_commands
+from retail_assets import (
+    calendar_command,
+    inspection,
+    landing_commands,
+    services,
+    shop_commands,
+    sql_command,
+    status_command,
+    table_commands,
+)
 from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
+from retail_assets.setting_names import misspelt
 from retail_assets.settings import SettingError, Settings, project_root
-from retail_assets.table_commands import SOURCE, Refusal, by_name, one_source, stored
+from retail_assets.table_commands import SOURCE, Refusal, by_name, java_for, one_source, stored
 
 if TYPE_CHECKING:
     from dagster import AssetKey, Definitions
@@ -65,9 +75,23 @@ def program() -> NoReturn:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class WholeHelp(click.Group):
+    """A group that lists its commands with the whole first sentence of each: click's own cuts it off at a line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(limit=1000)) for name, command in commands if command]
+            )
+
+
+@click.group(cls=WholeHelp, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="retail-assets", prog_name="retail")
 def main() -> None:
     """A retail analytics lakehouse: daily invoice files in, tables that people use out."""
+    for name, meant in misspelt(os.environ).items():
+        raise Refusal(f"There is no setting {name}. Did you mean {meant}? Correct or unset it.")
     try:
         settings = Settings.read()
     except SettingError as error:
@@ -82,7 +106,12 @@ def main() -> None:
 def prepare_dagster_home() -> Path:
     """Dagster's home, with the project's dagster.yaml in it; DAGSTER_HOME if set, else .dagster_home."""
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(project_root() / ".dagster_home")))
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Refusal(
+            f"DAGSTER_HOME={str(home)!r} cannot be made ({problem.strerror}). Set it to a directory that can."
+        ) from None
     # Planned events and materializations are written in batches; our event log makes each batch one transaction.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     config = home / "dagster.yaml"
@@ -131,7 +160,12 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
         raise Refusal(
             f"{directory} holds drops that were landed. Generated data would mix with them: make clean first."
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Refusal(
+            f"{directory} cannot be made ({problem.strerror}). Set RETAIL_LANDING to a directory that can."
+        ) from None
     left = marker.read_text() if marker.exists() else None
     marker.write_text(json.dumps({"lines": lines, "days": days, "seed": seed, "last_day": str(last_day)}) + "\n")
     try:
@@ -158,6 +192,7 @@ def generate_drops(settings: Settings, lines: int, days: int, seed: int, last_da
 )
 @click.option("--generate-if-empty", is_flag=True, help="Make data first if nothing has landed.")
 @click.option("--source", "sources", multiple=True, help="Only this source's tables; may be repeated.")
+@click.option("--dry-run", "only_told", is_flag=True, help="Make nothing: say what would be made, and why.")
 @click.pass_obj
 def run(
     settings: Settings,
@@ -168,6 +203,7 @@ def run(
     months: str,
     generate_if_empty: bool,
     sources: tuple[str, ...],
+    only_told: bool,
 ) -> None:
     """The main job: make what is landed and missing or out of date, then say what was done."""
     if settings.only_cluster_sees_landing:
@@ -175,31 +211,20 @@ def run(
             f"The landing zone {settings.landing} cannot be listed from here, so what is due is not known. Start a "
             "backfill in the UI (retail ui), or run this where the landing zone is an object store's URI."
         )
-    if settings.deployment == "local" and settings.engine == "spark":
-        _require_java()
-    with _output() as console:
-        look = _landed(settings, console, generate_if_empty, sources)
 
+    def request(keys: "frozenset[AssetKey] | None") -> "Request":
         from retail_assets.operations.planning import Request
 
-        ok = _make_what_is_due(
-            settings,
-            settings,
-            console,
-            lambda keys: Request(_day(first_day), _day(last_day), keys, everything, months == "newest"),
-            Selection(tables, sources),
-            look,
-        )
+        return Request(_day(first_day), _day(last_day), keys, everything, months == "newest")
+
+    if only_told:
+        _tell_what_is_due(settings, request, Selection(tables, sources))
+        return
+    java_for(settings)
+    with _output() as console:
+        look = _landed(settings, console, generate_if_empty, sources)
+        ok = _make_what_is_due(settings, settings, console, request, Selection(tables, sources), look)
     sys.exit(0 if ok else 1)
-
-
-def _require_java() -> None:
-    from retail_assets.lakehouse.engines.java import JavaMissing, require_java
-
-    try:
-        require_java()
-    except JavaMissing as missing:
-        raise Refusal(str(missing)) from None
 
 
 def _landed(settings: Settings, console: Console, generate_if_empty: bool, sources: Sequence[str]) -> "Look":
@@ -251,6 +276,22 @@ class Selection:
         every = definitions.resolve_asset_graph().get_all_asset_keys()
         known = {(key.path[0], key.path[-1]): key for key in every if _of(self.sources, key.path[0])}
         return frozenset(by_name(table, known) for table in self.tables) if self.tables else frozenset(known.values())
+
+
+def _tell_what_is_due(
+    settings: Settings, request: "Callable[[frozenset[AssetKey] | None], Request]", selection: Selection
+) -> None:
+    from retail_assets.landing.drops import ZoneRefused
+    from retail_assets.operations.stored import TableUnreadable
+    from retail_assets.sources.known import sources_at_work
+
+    try:
+        from retail_assets.definitions import defs
+
+        wanted = [source for source in sources_at_work(settings) if _of(selection.sources, source.name)]
+        status_command.dry_run(settings, request(selection.keys(defs)), wanted)
+    except (TableUnreadable, SettingError, ZoneRefused) as error:
+        raise Refusal(str(error)) from None
 
 
 def _make_what_is_due(
@@ -324,8 +365,11 @@ def _whole_job() -> "ReconstructableJob":
 )
 @click.pass_obj
 def rehearse(settings: Settings, lines: int, days: int, directory: Path) -> None:
-    """The whole graph on a rehearsal of Databricks on this machine: what ran where, and what it cost."""
-    _require_java()
+    """The whole graph on a rehearsal of Databricks on this machine: what ran where, and what it cost.
+
+    Of a shop that is made up for it, and of a part of what other sources have landed here.
+    """
+    java_for(replace(settings, deployment="local", engine="spark"))
     with _output() as console:
         ok = _rehearse(settings, console, lines, days, project_root() / directory)
     sys.exit(0 if ok else 1)
@@ -336,8 +380,11 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     from retail_assets.databricks.rehearsal.report import what_ran_where
     from retail_assets.databricks.rehearsal.workspace import Workspace
     from retail_assets.landing.calendar import read_calendar
+    from retail_assets.landing.drops import LandingZone
     from retail_assets.operations.planning import Request
     from retail_assets.partitions.calendar import yesterday
+    from retail_assets.sources.known import sources_at_work
+    from retail_assets.sources.sample import copy_part
 
     if directory.exists():
         if not (directory / REHEARSAL).exists():
@@ -348,12 +395,15 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     with Workspace(directory) as workspace:
         landed_at = replace(settings, landing=str(landing_directory(workspace)), calendars={})
         console.print(generate_drops(landed_at, lines, days, 42, yesterday()), markup=False)
-        calendar = read_calendar(landed_at.landing, MADE_SHOP, {})
+        zone, into = LandingZone(settings.landing, settings.drop_marker), LandingZone(landed_at.landing)
+        others = [source for source in sources_at_work(settings) if source.name != MADE_SHOP]
+        for source in others:
+            console.print(copy_part(source, zone, into), markup=False)
         os.environ |= deployment_environment(workspace)
-        os.environ |= {
-            f"RETAIL_{MADE_SHOP.upper()}_FIRST_DAY": str(calendar.first_day),
-            f"RETAIL_{MADE_SHOP.upper()}_LAST_DAY": str(calendar.last_day or "open"),
-        }
+        for name in (MADE_SHOP, *(source.name for source in others)):
+            calendar = read_calendar(landed_at.landing, name, {})
+            os.environ[f"RETAIL_{name.upper()}_FIRST_DAY"] = str(calendar.first_day)
+            os.environ[f"RETAIL_{name.upper()}_LAST_DAY"] = str(calendar.last_day or "open")
         prepare_dagster_home()
         ok = _make_what_is_due(Settings.read(), landed_at, console, lambda keys: Request(tables=keys))
         what_ran_where(console, workspace)
@@ -400,10 +450,13 @@ def drops(settings: Settings, day: datetime | None, source: str | None) -> None:
     from retail_assets.lakehouse.provenance import origins
 
     _, place = stored(settings, f"{one_source(settings, source).name}.raw_invoices")
+    ingested = sorted(origins(place), key=lambda origin: (origin.version, origin.partition), reverse=True)
+    found = [origin for origin in ingested if not day or origin.partition == str(day.date())]
+    if day and not found:
+        days = [origin.partition for origin in ingested]
+        raise Refusal(f"No drop of {day.date()} was ingested. There are drops of {min(days)} to {max(days)}.")
     click.echo("day         version  ingested at (UTC)       rows       bytes  content       drop")
-    for origin in origins(place):
-        if day and origin.partition != str(day.date()):
-            continue
+    for origin in found:
         for drop in origin.says:
             click.echo(
                 f"{origin.partition}  {origin.version:>7}  {origin.written_at:%Y-%m-%d %H:%M:%S}  {drop['rows']:>9,}  "
@@ -416,10 +469,10 @@ def drops(settings: Settings, day: datetime | None, source: str | None) -> None:
 @SOURCE
 @click.pass_obj
 def dashboard(settings: Settings, no_open: bool, source: str | None) -> None:
-    """Open the newest page of the dashboard in the browser, and print its path."""
+    """Open the newest page of the dashboard in the browser, and print its path; of several sources, their index."""
     from retail_assets.reports.page import Pages
 
-    page = Pages(directory=settings.dashboards).newest(one_source(settings, source).name)
+    page = Pages(directory=settings.dashboards).to_open(source)
     if page is None:
         raise Refusal(
             f"There is no page in {settings.dashboards} yet. Make one: retail run --select dashboard (or retail run). "
@@ -450,6 +503,8 @@ for command in (
     *calendar_command.COMMANDS,
     *table_commands.COMMANDS,
     *inspection.COMMANDS,
+    *sql_command.COMMANDS,
+    *status_command.COMMANDS,
     *services.COMMANDS,
 ):
     main.add_command(command)

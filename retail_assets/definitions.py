@@ -42,6 +42,7 @@ from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
 from retail_assets.settings import Settings
+from retail_assets.shops.description import to_carry
 from retail_assets.sources.known import sources_at_work
 from retail_assets.sources.source import Source
 
@@ -134,7 +135,7 @@ def step_launcher(settings: Settings) -> ResourceDefinition:
     def databricks_step_launcher(_context: InitResourceContext) -> Any:
         from retail_assets.databricks.launcher import make_launcher  # needs the SDK, and answers of the workspace
 
-        return make_launcher(settings)
+        return make_launcher(settings, to_carry(Path(settings.shops)))
 
     return databricks_step_launcher
 

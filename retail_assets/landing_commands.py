@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from retail_assets.landing.consent import Question
     from retail_assets.landing.drops import Drop
+    from retail_assets.landing.exchange import Exchange
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -100,7 +101,12 @@ def landings(settings: Settings, day: datetime | None, source: str | None) -> No
     from retail_assets.landing.drops import LandingZone
 
     with _refusals():
-        found = kept_landings(LandingZone(settings.landing), one_source(settings, source).name)
+        zone, directories = LandingZone(settings.landing), one_source(settings, source).arrives.values()
+        found = sorted((one for each in directories for one in kept_landings(zone, each)), key=_number, reverse=True)
+    days = {content.day for landing in found for content in landing.taken.values()}
+    if day and str(day.date()) not in days:
+        replaced = f" They replaced drops of {min(days)} to {max(days)}." if days else ""
+        raise Refusal(f"No landing that is kept replaced a drop of {day.date()}.{replaced}")
     click.echo("landing          begun                    day              rows  replaced drop")
     for landing in found:
         for name, content in sorted(landing.taken.items(), key=lambda item: (item[1].day, item[0])):
@@ -118,22 +124,34 @@ def landings(settings: Settings, day: datetime | None, source: str | None) -> No
 def bring_back(settings: Settings, landing: str, days: tuple[datetime, ...], yes: bool, source: str | None) -> None:
     """Put back the drops that LANDING replaced, or undo a landing that was interrupted (retail landings lists them)."""
     from retail_assets.landing.bring_back import bring_back as bring_back_drops
+    from retail_assets.landing.bring_back import landings as kept_landings
     from retail_assets.landing.consent import listed
     from retail_assets.landing.drops import LandingZone
+    from retail_assets.landing.layout import SourceLayout
 
     shop = one_source(settings, source)
     if not yes:
         click.confirm(f"Put back what landing {landing} replaced?", abort=True)
     with _refusals():
         zone = LandingZone(settings.landing, settings.drop_marker)
-        done = bring_back_drops(zone, shop.owner.layout, landing, [day.date() for day in days])
-    if not done.put and not done.taken:
+        # Of a source of several tables, each has its landings: those that it has by this number.
+        directories = [
+            each for each in shop.arrives.values() if landing in map(_number, kept_landings(zone, each))
+        ] or list(shop.arrives.values())[:1]
+        # A shop's says how its files are written; to count the rows of others no column need be known.
+        layout = getattr(shop.owner, "layout", None)
+        layouts = [layout or SourceLayout(each, {}, "") for each in directories]
+        done = [bring_back_drops(zone, layout, landing, [day.date() for day in days]) for layout in layouts]
+    put, taken = sorted(name for one in done for name in one.put), sorted(name for one in done for name in one.taken)
+    if not put and not taken:
         click.echo("The same rows lie there already: nothing was changed.")
         return
-    click.echo(
-        f"Put back: {listed(sorted(done.put)) or 'nothing'}. Taken away: {listed(sorted(done.taken)) or 'nothing'}."
-    )
+    click.echo(f"Put back: {listed(put) or 'nothing'}. Taken away: {listed(taken) or 'nothing'}.")
     click.echo("Next: make run (or: retail run)")
+
+
+def _number(landing: "Exchange") -> str:
+    return landing.landing
 
 
 def _asking(status: "Status") -> "Callable[[Question], str | None]":

@@ -10,13 +10,15 @@ from typing import NoReturn
 import click
 
 from retail_assets.settings import Settings, project_root
-from retail_assets.table_commands import Refusal
+from retail_assets.table_commands import Refusal, java_for
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def ui(arguments: tuple[str, ...]) -> None:
+@click.pass_obj
+def ui(settings: Settings, arguments: tuple[str, ...]) -> None:
     """The Dagster UI with its daemon; further arguments go to `dagster dev`."""
+    java_for(settings)
     os.chdir(project_root())
     _become("dagster", "dev", "--workspace", str(project_root() / "workspace.yaml"), *arguments)
 
@@ -49,6 +51,8 @@ def serve(settings: Settings, service: str, arguments: tuple[str, ...]) -> None:
 def _become(name: str, *arguments: str) -> NoReturn:
     """Goes on as one of Dagster's own programs."""
     program = str(Path(sys.executable).parent / name)
+    if not os.access(program, os.X_OK):
+        raise Refusal(f"{program} is missing: install the project's packages anew (make setup, or pip install).")
     os.execv(program, [program, *arguments])
 
 

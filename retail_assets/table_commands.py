@@ -32,7 +32,9 @@ def by_name(table: str, known: Mapping[tuple[str, str], _Known]) -> _Known:
     name, source = table.replace("/", ".").split(".")[-1], table.replace("/", ".").rpartition(".")[0]
     found = {key: value for key, value in known.items() if key[1] == name and source in ("", key[0])}
     if not found:
-        raise Refusal(f"No table is called {table}. There are: {', '.join(sorted({key[1] for key in known}))}.")
+        near = get_close_matches(name, {key[1] for key in known}, 1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise Refusal(f"No table is called {table}.{meant} There are: {', '.join(sorted({key[1] for key in known}))}.")
     if len(found) > 1:
         raise Refusal(f"Several sources have a table {name}: say which, {' or '.join('.'.join(key) for key in found)}.")
     return next(iter(found.values()))
@@ -72,7 +74,7 @@ def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
     from retail_assets.operations.pipeline_metrics import PipelineMetrics
     from retail_assets.sources.known import known_sources
 
-    _local(settings)
+    local(settings)
     sources = known_sources(settings).values()
     known: list[type[Contract]] = [*(found.contract for source in sources for found in source.stored), PipelineMetrics]
     places = {table_name(found): "/".join([settings.lakehouse.rstrip("/"), *table_name(found)]) for found in known}
@@ -86,7 +88,19 @@ def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
     return contract, made[table_name(contract)]
 
 
-def _local(settings: Settings) -> None:
+def java_for(settings: Settings) -> None:
+    """Refuses where tables are made by Spark on this machine, and there is no Java for it."""
+    from retail_assets.lakehouse.engines.java import JavaMissing, require_java
+
+    if settings.deployment == "local" and settings.engine == "spark":
+        try:
+            require_java()
+        except JavaMissing as missing:
+            raise Refusal(str(missing)) from None
+
+
+def local(settings: Settings) -> None:
+    """Refuses where the tables are in a catalog."""
     if settings.catalog:
         raise Refusal(
             f"The tables are in the catalog {settings.catalog}, out of reach from here: use its SELECT, DESCRIBE "
@@ -114,7 +128,7 @@ def history(settings: Settings, table: str, limit: int) -> None:
 
     contract, place = stored(settings, table)
     grid = Grid("version", "when (UTC)", "operation", "partitions", "rows", "run", box=None, header_style="bold")
-    with _instance() as instance, _refusals():
+    with instance_of_home() as instance, _refusals():
         for version in time_travel.history(instance, place, asset_key(contract), limit):
             back = "" if version.restored_from is None else f" (back to {version.restored_from})"
             grid.add_row(
@@ -194,6 +208,7 @@ def restore(
     from retail_assets.operations.main_job_lock import alone
     from retail_assets.sources.known import known_sources
 
+    java_for(settings)
     contract, place = stored(settings, table)
     own = (known for source in known_sources(settings).values() for known in source.tables)
     found = next((known for known in own if known.contract is contract), None)
@@ -205,7 +220,7 @@ def restore(
             raise click.UsageError("Say what to go back to: --version or --as-of (retail history shows the versions).")
         time_travel.must_be_there(place, wanted)
     laid_out = layout(contract)
-    with _instance() as instance, _refusals(), alone(instance, Places.of(settings)):
+    with instance_of_home() as instance, _refusals(), alone(instance, Places.of(settings)):
         clear_dead_runs(instance)  # or a main job that was killed would count as one in progress
         tables = PathTables(start(settings, short=True), settings.lakehouse)
         restoration = time_travel.plan_restoration(tables, found.key.path, laid_out, wanted, partitions)
@@ -252,8 +267,8 @@ def maintain(settings: Settings) -> None:
     from retail_assets.operations.main_job_lock import alone
     from retail_assets.operations.maintenance import done_by
 
-    _local(settings)
-    with _instance() as instance, _refusals(), alone(instance, Places.of(settings)):
+    local(settings)
+    with instance_of_home() as instance, _refusals(), alone(instance, Places.of(settings)):
         clear_dead_runs(instance)  # or their places in the pools would be waited for
         result = defs.get_job_def("maintenance").execute_in_process(
             instance=instance,
@@ -283,7 +298,8 @@ def _version(place: str, version: int | None, moment: datetime | None) -> int | 
 
 
 @contextmanager
-def _instance() -> Iterator[Any]:
+def instance_of_home() -> Iterator[Any]:
+    """Dagster's instance of DAGSTER_HOME."""
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:

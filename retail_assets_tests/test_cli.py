@@ -17,6 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from retail_assets.landing.calendar import CALENDAR_FILE
 from retail_assets.landing.drops import MANIFEST, MARK
 from retail_assets.landing_commands import GENERATING
+from retail_assets.setting_names import SETTINGS, misspelt
 from retail_assets.settings import project_root
 from retail_assets_tests.made_shop import TABLES
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY
@@ -118,6 +119,44 @@ def test_java_from_java_home_is_enough(retail, without_java):
     assert "Nothing has landed" in refusal(retail("run", PATH=without_java, JAVA_HOME=home, RETAIL_ENGINE="spark"))
 
 
+@pytest.mark.parametrize("command", [("restore", "raw_invoices", "--version", "0"), ("ui",)], ids=["restore", "ui"])
+def test_what_needs_java_for_spark_says_so_before_it_does_anything(retail, without_java, command):
+    said = refusal(retail(*command, PATH=without_java, JAVA_HOME=None, RETAIL_ENGINE="spark"))
+    assert "Java is missing" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("RETAIL_TIK_SECONDS", "RETAIL_TICK_SECONDS"), ("RETAIL_DATABRICKS_WORKER", "RETAIL_DATABRICKS_WORKERS")],
+)
+def test_a_setting_that_is_none_is_told_with_the_nearest(retail, name, meant):
+    assert f"There is no setting {name}. Did you mean {meant}?" in refusal(retail("drops", **{name: "1"}))
+
+
+def test_variables_of_others_and_calendars_of_any_source_are_no_slips():
+    assert misspelt(["RETAIL_SHOPIFY_TOKEN", "RETAIL_MY_SHOP_FIRST_DAY", "RETAIL_ENGINE", "HOME"]) == {}
+
+
+def test_every_setting_that_the_code_reads_is_known_by_name():
+    package = project_root() / "retail_assets"
+    quoted = {
+        name for file in package.rglob("*.py") for name in re.findall(r'"(RETAIL_[A-Z_]*[A-Z])"', file.read_text())
+    }
+    assert "RETAIL_TICK_SECONDS" in quoted
+    assert quoted - set(SETTINGS) == set()
+
+
+@pytest.mark.parametrize("command", ["drops", "run", "sql"])
+def test_a_dagster_home_that_cannot_be_made_is_named(retail, command):
+    assert "DAGSTER_HOME='/dev/null/home' cannot be made" in refusal(retail(command, DAGSTER_HOME="/dev/null/home"))
+
+
+def test_generating_into_a_place_that_cannot_be_made_is_refused(retail):
+    said = refusal(retail(*SMALL, RETAIL_LANDING="/proc/landing"))
+    assert "/proc/landing/online_retail cannot be made" in said
+    assert "RETAIL_LANDING" in said
+
+
 def test_without_python_make_says_so_before_anything_else(tmp_path):
     # In a copy: should the check not come first, nothing of the real environment is touched.
     shutil.copy(project_root() / "Makefile", tmp_path)
@@ -141,12 +180,17 @@ def test_without_python_make_says_so_before_anything_else(tmp_path):
 def test_an_unknown_table_is_named_with_those_there_are(retail):
     retail.drop("2011-01-04", [line()])
     said = refusal(retail("run", "--select", "customer_rfn"))
-    assert "No table is called customer_rfn" in said
-    assert "customer_rfm" in said
+    assert "No table is called customer_rfn. Did you mean customer_rfm? There are: " in said
 
 
 def test_a_day_that_is_none_is_refused(retail):
     assert "2011-02-30" in refusal(retail("run", "--from", "2011-02-30"))
+
+
+def test_no_line_of_the_help_is_cut(retail):
+    said = output(retail("--help", COLUMNS="80"))
+    assert not any(text.endswith("...") for text in said.splitlines()[1:])  # the first is the usage
+    assert "What has landed, what is due and why, what failed or warned and where" in " ".join(said.split())
 
 
 # Landing -------------------------------------------------------------------------------------------------------------
@@ -215,6 +259,7 @@ def test_a_stray_day_at_the_end_of_a_file_replaces_nothing_unasked_and_can_be_br
     listed = output(retail("landings", "--day", "2011-03-01")).splitlines()
     assert [row.split()[0] for row in listed[1:]] == [number]
     assert listed[1].endswith("online_retail_2011-03-01.csv")
+    assert "They replaced drops of 2011-03-01 to 2011-03-01." in refusal(retail("landings", "--day", "2011-02-01"))
     assert refusal(retail("bring-back", number, "--day", "2011-02-01", "--yes"))
     said = output(retail("bring-back", number, "--yes"))
     assert "Put back: online_retail_2011-03-01.csv." in said
@@ -464,6 +509,9 @@ def test_the_main_job_ends_with_a_summary_and_then_finds_nothing_to_do(retail, m
 
     listed = output(retail("drops")).splitlines()
     assert len(listed) == 1 + len(drops(retail))
+    days = [row.split()[0] for row in listed[1:]]
+    assert days == sorted(days, reverse=True)
+    assert f"There are drops of {days[-1]} to {days[0]}." in refusal(retail("drops", "--day", "1999-01-01"))
     one_day = output(retail("drops", "--day", manifest["last_drop"])).splitlines()[1:]
     assert [row.split()[0] for row in one_day] == [manifest["last_drop"]]
     assert str(retail.zone) in one_day[0]

@@ -41,6 +41,10 @@ KINDS: dict[str, dict[str, Any]] = {
 # with 6, 0.801 with all; and with fewer the level of the probabilities follows the season sooner.
 TRAINING_SNAPSHOTS = 3
 
+MOST_ROWS = 30_000
+"""Rows that a model learns from, at the most; of more it is every so-many-th customer. A shop of ten thousand customers
+has no more in its snapshots."""
+
 WINDOWS_MONTHS = (1, 3, 6)
 """Features of what was ordered lately: in so many months up to the snapshot's own."""
 
@@ -245,9 +249,12 @@ class RollingOrigin:
     def _fit(self, kind: str, training: list[date]) -> ChurnModel | None:
         if not training:
             return None
-        rows = pd.concat(self._snapshots[of] for of in training)
-        left = int(rows["churned"].sum())
-        if not left or not Returning(len(rows), len(rows) - left).enough:
+        every = pd.concat(self._snapshots[of] for of in training)
+        left = int(every["churned"].sum())
+        if not left or not Returning(len(every), len(every) - left).enough:
+            return None
+        rows = every_so_many(every, MOST_ROWS)
+        if rows["churned"].nunique() < 2:
             return None
         values, outcome = rows[self.features].astype("float64"), rows["churned"].to_numpy(dtype=int)
         with one_thread():
@@ -268,6 +275,11 @@ class RollingOrigin:
         """How the probabilities of the model made on `day` are calibrated; give the `slope` where it is known."""
         rate = float(self.snapshot(self.closed(day)[-1])["churned"].mean())
         return Calibration(self.slope(kind, day) if slope is None else slope, rate)
+
+
+def every_so_many(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The rows, or every second, third … of them, so that they are at most so many."""
+    return rows.iloc[:: -(-len(rows) // most)] if len(rows) > most else rows
 
 
 def calibration_slope(churned: np.ndarray, probability: np.ndarray) -> float:

@@ -164,8 +164,8 @@ def bg_nbd_log_likelihood(
     parameters: tuple[float, float, float, float], frequency: ArrayLike, recency: ArrayLike, age: ArrayLike
 ) -> float:
     """The log-likelihood of all customers at r, alpha, a, b."""
-    histories = _floats(frequency, recency, age)
-    return float(_bg_nbd(np.asarray(parameters, dtype=float), *histories, np.ones(len(histories[0])))[0])
+    x, t_x, ages = _floats(frequency, recency, age)
+    return float(_bg_nbd(np.asarray(parameters, dtype=float), x, t_x, ages, np.ones(len(x)))[0])
 
 
 def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> BgNbd:

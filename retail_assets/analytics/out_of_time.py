@@ -82,8 +82,9 @@ def resampled_roc_auc(happened: np.ndarray, ranking: np.ndarray, drawn: np.ndarr
     """
     order = np.argsort(ranking, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(ranking[order]) > 0])
-    did = np.add.reduceat(drawn[:, order] * happened[order], starts, axis=1)
-    did_not = np.add.reduceat(drawn[:, order] * ~happened[order], starts, axis=1)
+    draws = drawn[:, order]
+    did = np.add.reduceat(draws * happened[order], starts, axis=1)
+    did_not = np.add.reduceat(draws, starts, axis=1) - did
     below = np.cumsum(did_not, axis=1) - did_not
     pairs = 2 * did.sum(axis=1) * did_not.sum(axis=1)
     in_order: np.ndarray = (did * (2 * below + did_not)).sum(axis=1)

@@ -103,7 +103,10 @@ class OnDriver:
             # A resample of few customers can have fewer distinct ones than clusters: that is its (in)stability.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model = KMeans(clusters, n_init=RESAMPLE_STARTS if resampled else STARTS, random_state=seed).fit(scaled)
-        return Fitted(model.cluster_centers_, float(model.inertia_), np.bincount(model.labels_, minlength=clusters))
+        if len(self.sample) == self.customers:
+            return Fitted(model.cluster_centers_, float(model.inertia_), np.bincount(model.labels_, minlength=clusters))
+        of_all = float(model.inertia_) * self.customers / len(self.sample)
+        return Fitted(model.cluster_centers_, of_all, self.sizes(model.cluster_centers_))
 
     def sizes(self, centres: np.ndarray) -> np.ndarray:
         """How many customers are nearest to each centre."""

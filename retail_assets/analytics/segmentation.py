@@ -181,7 +181,7 @@ class Engine(Protocol):
     """Scaled features that candidates are measured on: of all customers, or of the same sample every time."""
 
     def fit(self, clusters: int, seed: int = SEED, resampled: bool = False) -> Fitted:
-        """k-means over all customers, or over a bootstrap sample of them drawn with the seed."""
+        """k-means over all customers, or a fixed sample, or over a bootstrap sample of these drawn with the seed."""
 
     def sizes(self, centres: np.ndarray) -> np.ndarray:
         """How many customers are nearest to each centre."""

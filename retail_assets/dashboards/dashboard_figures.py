@@ -162,8 +162,8 @@ def _churn_note(sold: pd.DataFrame, as_of: date) -> str:
     """How far the probabilities of churn can be trusted; said beside them, as the season is not theirs to know."""
     seasonal = (
         "Trust the order of the customers more than the probabilities. Who is more likely to leave than whom held in "
-        "every season; how many leave is foreseen only once a model has seen that season. On the data of Online Retail "
-        "II the probabilities were off by up to 0.25 in the first winter, and by at most 0.10 from the next spring on."
+        "every season; how many leave is foreseen only once a model has seen that season. In two years of a gift "
+        "shop they were off by up to 0.25 in the first winter, and by at most 0.10 from the next spring on."
     )
     young = len(sold) and (as_of - sold["invoice_date"].min()).days < DAYS_OF_ALL_SEASONS
     return f"There is not yet a year of outcomes to learn from. {seasonal}" if young else seasonal

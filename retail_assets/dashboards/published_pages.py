@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
@@ -78,8 +78,8 @@ def differences(shown: Mapping[str, Any], gold: Mapping[str, pd.DataFrame], mont
         ),
         ("customer_rfm", _segments_shown(shown), gold["rfm"].set_index("segment")),
     ):
-        both = ours.join(theirs, how="outer", lsuffix=" shown").fillna(0)
-        for column_name in ours.columns:
+        both = ours.add_suffix(" shown").join(theirs, how="outer").fillna(0)
+        for column_name in (name for name in ours.columns if name in theirs.columns):
             wrong = both[both[f"{column_name} shown"] != both[column_name]]
             for key, row in wrong.head(3).iterrows():
                 yield f"{name} {key} {column_name}: {row[f'{column_name} shown']:.0f}, not {row[column_name]:.0f}"
@@ -119,7 +119,7 @@ def figures_are_the_tables(month: Evidence) -> Verdict:
 @dataclass(frozen=True)
 class Shown:
     """What pages are made of. `asked`: rows of all months, by name as `Sources` has them. `by_day` and `by_country`:
-    gold's orders, units, revenue and returns, of every day and of the window's months."""
+    gold's orders, units, revenue and returns, of every day and of the window's months, as far as gold has them."""
 
     asked: Mapping[str, DataFrame]
     by_day: DataFrame
@@ -162,7 +162,7 @@ def published(shown: Shown, as_of: Mapping[date, date], window: PartitionWindow,
         sources = Sources(**{name: rows_of[name] for name in shown.asked})
         pictured = {}
         for key, month in zip(window.keys, window.days, strict=True):
-            told = {"currency": page.currency, "tables": page.tables, "place": page.place, "places": page.places}
+            told = {name: value for name, value in asdict(page).items() if name != "source"}
             composed = compose(
                 f"{page.title}: customers and sales, {month:%B %Y}", figures(sources, month, as_of[month], told), drawn
             )
@@ -183,7 +183,7 @@ def published(shown: Shown, as_of: Mapping[date, date], window: PartitionWindow,
 @dataclass(frozen=True)
 class About:
     """What a page says of where its figures are from. `tables`: name, version and moment of writing. `place`, `places`:
-    what its customers are told apart by."""
+    what its customers are told apart by. `terms`: under which the data may be used, where that must be told."""
 
     source: str
     title: str
@@ -191,6 +191,7 @@ class About:
     tables: list[dict[str, Any]]
     place: str = "country"
     places: str = "countries"
+    terms: str | None = None
 
 
 def _charting() -> dict[str, dict[str, Any]]:

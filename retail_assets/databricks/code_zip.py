@@ -2,27 +2,32 @@
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
 _STAGED_SUFFIXES = {".py", ".sql", ".properties", ".html", ".css", ".js", ".topojson", ".toml"}
-_COMMANDS = "calendar_command", "cli", "inspection", "landing_commands", "services", "shop_commands", "table_commands"
+_COMMANDS = (
+    *("calendar_command", "cli", "inspection", "landing_commands", "services", "shop_commands", "sql_command"),
+    *("status_command", "table_commands"),
+)
 COMMANDS = {f"{name}.py" for name in _COMMANDS}
-NOT_STAGED = {"rehearsal", "__pycache__", "sail.py", "run_libraries.py", "postgres_event_log.py", *COMMANDS}
+_OF_THE_HOST = {"sail.py", "run_libraries.py", "postgres_event_log.py", "status.py", "sql", "generator"}
+NOT_STAGED = {"rehearsal", "__pycache__", *_OF_THE_HOST, *COMMANDS}
 """What no cluster needs: the rehearsal workspace, which stands in for the cluster's own side; the embedded engine; what
-only the host's runs and storage are made of; the `retail` command."""
+only the host's runs and storage are made of; the `retail` command, with SQL and the made shop."""
 
 
-def package_zip(package: Path, carried: Iterable[str] = ()) -> bytes:
+def package_zip(package: Path, carried: Iterable[str] = (), besides: Mapping[str, Path] | None = None) -> bytes:
     """The package's source as a zip, importable once unpacked, and that of the distributions in `carried`, installed
-    here. The same source gives the same bytes.
+    here; and files `besides`, by their path within the package. The same source gives the same bytes.
 
     Only Python files and package data: what else lies in the folder (data, notebooks, keys, caches) stays behind.
     """
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
-        for name, path in sorted({**dict(_own(package)), **dict(_carried(carried))}.items()):
+        added = {f"{package.name}/{name}": path for name, path in (besides or {}).items()}
+        for name, path in sorted({**dict(_own(package)), **dict(_carried(carried)), **added}.items()):
             entry = zipfile.ZipInfo(name)  # dated 1980, as every entry
             entry.external_attr = 0o644 << 16
             entry.create_system = 3  # the same on every host

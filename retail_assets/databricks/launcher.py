@@ -59,7 +59,8 @@ class RetailStepLauncher(StepLauncher):
     `credentials` are those of the SDK's Config, `run_fields` what every run's request says beside its task. `staging`
     is `/Volumes/…` or `dbfs:/…`. `environment` is handed to the cluster as it is and must hold no secret; `secrets`
     name secrets by scope and key, which the cluster reads itself. `package` is the folder of the one package that is
-    staged, `libraries` what it imports, and `carried` the libraries that travel with its code.
+    staged, `libraries` what it imports, `carried` the libraries that travel with its code, and `besides` other files
+    that do, by their path in the package.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class RetailStepLauncher(StepLauncher):
         package: Path | None = None,
         libraries: Sequence[str] = LIBRARIES,
         carried: Sequence[str] = CARRIED,
+        besides: Mapping[str, Path] | None = None,
         lock: Path | None = None,
     ) -> None:
         self.package = package or project_root() / "retail_assets"
@@ -87,7 +89,7 @@ class RetailStepLauncher(StepLauncher):
         self._run_fields = dict(run_fields or {})
         self._poll_seconds = poll_seconds
         self._timeout_seconds = timeout_seconds
-        self._carried = carried
+        self._carried, self._besides = carried, dict(besides or {})
         self._named, self._lock = libraries, lock or project_root() / "requirements" / "requirements.lock"
         self._swept = False
 
@@ -207,7 +209,7 @@ class RetailStepLauncher(StepLauncher):
 
     @cached_property
     def _code(self) -> bytes:
-        return package_zip(self.package, self._carried)
+        return package_zip(self.package, self._carried, self._besides)
 
     def _libraries(self, staging: StagingArea) -> list[dict[str, Any]]:
         """The libraries as a task names them. In a volume they are a file named after what it says, and stay there: a
@@ -232,8 +234,8 @@ class RetailStepLauncher(StepLauncher):
         }
 
 
-def make_launcher(settings: "Settings") -> RetailStepLauncher:
-    """The launcher that the settings describe."""
+def make_launcher(settings: "Settings", besides: Mapping[str, Path]) -> RetailStepLauncher:
+    """The launcher that the settings describe. `besides`: files that travel in the package, by their path there."""
     databricks = settings.databricks
     assert databricks is not None, "made on the host of the databricks deployment only"
     return RetailStepLauncher(
@@ -246,6 +248,7 @@ def make_launcher(settings: "Settings") -> RetailStepLauncher:
         secrets=databricks.secrets,
         poll_seconds=databricks.poll_seconds,
         timeout_seconds=databricks.timeout_seconds,
+        besides=besides,
     )
 
 

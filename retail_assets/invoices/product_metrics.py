@@ -5,6 +5,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.abc_classes import with_abc_class
 from retail_assets.analytics.categories import CATEGORIES, category
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.invoices.invoice_rules import is_product
@@ -29,10 +30,6 @@ from retail_assets.partitions.cadence import monthly, preceding
 from retail_assets.partitions.keys import PartitionWindow
 from retail_assets.shops.rules import InvoiceRules
 from retail_assets.shops.shop import Shop
-
-A_SHARE = 0.80
-B_SHARE = 0.95
-"""ABC classes by cumulative revenue (after Pareto's rule): A the first 80 %, B the next 15 %, C the rest."""
 
 _CODES = (CleanTransactions, "stock_code")
 _TOTALS = [(CleanTransactions, "line_total", "line_type")]
@@ -90,36 +87,21 @@ def product_metrics(transactions: DataFrame, rules: InvoiceRules) -> DataFrame:
         F.add_months("snapshot_month", 1).alias("snapshot_month"), "stock_code", F.col("revenue").alias("before")
     )
     described = sums.join(_descriptions(lines), keys, "left").withColumn("category", category(F.col("description")))
-    # In this order every row has a rank of its own, so that the same rows always get the same ranks.
-    by_revenue = Window.partitionBy("snapshot_month").orderBy(F.desc("revenue"), "stock_code")
     within_category = Window.partitionBy("snapshot_month", "category").orderBy(F.desc("revenue"), "stock_code")
-    so_far = F.sum("revenue").over(by_revenue.rowsBetween(Window.unboundedPreceding, Window.currentRow))
-    revenue, whole_month = F.col("revenue"), F.col("whole_month")
-    # Of what comes before a product: the one that reaches 80 % is still A.
-    before_it = so_far - revenue
-    abc = (
-        F.when(revenue <= 0, "C")
-        .when(before_it < whole_month * F.lit(A_SHARE).cast("decimal(3,2)"), "A")
-        .when(before_it < whole_month * F.lit(B_SHARE).cast("decimal(3,2)"), "B")
-        .otherwise("C")
-    )
+    revenue = F.col("revenue")
     return (
-        described.join(earlier, keys, "left")
-        .withColumn("whole_month", F.sum("revenue").over(Window.partitionBy("snapshot_month")))
+        with_abc_class(described.join(earlier, keys, "left"), "snapshot_month", "stock_code")
         .withColumns(
             {
                 "return_rate": F.when(revenue > 0, ratio(F.col("returns_value"), revenue)),
                 "average_price": F.when(F.col("units") > 0, money(revenue / F.col("units"))),
-                "revenue_share": F.when(whole_month > 0, ratio(revenue, whole_month)),
-                "revenue_rank": F.row_number().over(by_revenue),
                 "category_rank": F.row_number().over(within_category),
-                "abc_class": abc,
                 "month_over_month_growth": F.when(
                     F.col("before") > 0, ratio(revenue - F.col("before"), F.col("before"))
                 ),
             }
         )
-        .drop("before", "whole_month")
+        .drop("before")
     )
 
 

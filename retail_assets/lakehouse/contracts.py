@@ -4,7 +4,7 @@ A contract says what each column is called, holds, means and comes from, and whi
 the schema that is written, Delta's column comments and NOT NULL constraints, the column schema and column lineage in
 the Dagster UI, the checks, and the data dictionary. A contract lives in the module named after its table, which gives
 the table its name; the source that has such a table gives it the other half of it (`of_source`): the contract of
-`retail_assets.customers.customer_rfm` is that of table `online_retail.customer_rfm`, and of another shop's.
+`retail_assets.customers.customer_rfm` is that of table `<source>.customer_rfm` of every source that has customers.
 """
 
 import types

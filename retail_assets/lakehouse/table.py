@@ -137,6 +137,11 @@ class Table:
         keys = [asset_key(self.reads[name][0]).to_user_string() for name in sorted(kept)]
         return {HISTORY: keys} if keys else {}
 
+    def _terms(self) -> dict[str, Any]:
+        """Under which its data may be used, where that must be told."""
+        terms = getattr(self.source, "terms", None)
+        return {"terms": terms} if terms else {}
+
     def _of_others(self) -> set[str]:
         """What it reads of other sources, where these are at work."""
         return {name for name, (upstream, _) in self.reads.items() if asset_key(upstream).path[0] != self.key.path[0]}
@@ -175,7 +180,7 @@ class Table:
                 for check in self.checks
             ],
             required_resource_keys=resources | {"io_manager", "step_launcher"},
-            metadata=definition_metadata(self.contract, self.build) | self._history(),
+            metadata=definition_metadata(self.contract, self.build) | self._history() | self._terms(),
             pool=pool_of(self.key),
             retry_policy=ONE_MORE_TRY,
         )

@@ -24,6 +24,7 @@ from retail_assets.landing.exchange import (
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.landing.placing import Lying
 from retail_assets.landing.staging import staging
+from retail_assets.partitions.cadence import WHOLE
 
 KEPT_DAYS = 30
 """As long as the versions of tables: a month to notice a mistake."""
@@ -91,13 +92,15 @@ def _exchanged(
     directory = lying.directory
     put = {name: content for name, content in put.items() if name not in same}
     done = Exchange.begin(directory, (f"what landing {record.landing} replaced",), put, taken)
+    # The calendar is that of the source, whichever of its tables these are; what is one whole has no days.
+    source, dated = layout.name.partition("/")[0], [day for day in days if day != WHOLE]
     exchange(
         directory,
         done,
         files,
         {},
         zone.marker,
-        lambda: keep_calendar(zone.root, layout.name, days[0], last_day_of(days[-1], today)),
+        lambda: dated and keep_calendar(zone.root, source, dated[0], last_day_of(dated[-1], today)),
     )
     return done
 

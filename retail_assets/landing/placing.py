@@ -115,7 +115,7 @@ def _adopted(before: dict[str, Content], drops: Sequence[StagedDrop], source: st
 
 
 def _names(source: str, day: date) -> Iterator[str]:
-    # A source of several tables has a directory for each: olist/orders.
+    # A source of several tables has a directory for each.
     stem = f"{source.replace('/', '_')}_{day}"
     yield f"{stem}.csv"
     yield from (f"{stem}_{number}.csv" for number in count(2))

@@ -66,6 +66,8 @@ class TableSummary:
     warned: int = 0
     failed: int = 0
     seconds: float = 0.0
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    """Check -> the partitions that it warned of."""
 
 
 @dataclass
@@ -249,6 +251,7 @@ def _account(event: DagsterEvent, key: AssetKey, table: TableSummary, made: set[
             table.passed += 1
         elif evaluation.severity == AssetCheckSeverity.WARN:
             table.warned += 1
+            table.warnings.setdefault(evaluation.check_name, []).append(evaluation.partition or "")
         else:
             table.failed += 1
 

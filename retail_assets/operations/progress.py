@@ -12,6 +12,9 @@ from retail_assets.operations.main_job import Observer, Summary, TableSummary
 from retail_assets.operations.planned_runs import PlannedRun
 from retail_assets.settings import Settings
 
+DASHBOARD = "dashboard"
+"""The table of pages."""
+
 
 class Progress(Observer):
     """Prints a line as each table is done, and what is being made meanwhile."""
@@ -64,6 +67,7 @@ def report(console: Console, summary: Summary, settings: Settings) -> None:
         console.width = max(console.width, 120)
         console.print(grid)
         console.print(f"\n{summary.seconds:.1f} s in all. Passed, warned and failed count checks, one per partition.")
+    _tell_warnings(console, summary)
     for failure in summary.failures:
         console.print(f"\n[red]{escape(failure)}[/]")
     if summary.waiting:
@@ -73,3 +77,17 @@ def report(console: Console, summary: Summary, settings: Settings) -> None:
         )
     console.print(f"\nThe lakehouse: {settings.catalog or settings.lakehouse}")
     console.print("Next: make ui, then open http://localhost:3000")
+    if any(key.path[-1] == DASHBOARD and table.partitions for key, table in summary.tables.items()):
+        console.print("The page of the newest month: retail dashboard")
+
+
+def _tell_warnings(console: Console, summary: Summary) -> None:
+    """Which checks warned, and of which partitions; in the order of the tables."""
+    warnings = [(key, check, of) for key, table in summary.tables.items() for check, of in table.warnings.items()]
+    if not warnings:
+        return
+    console.print("\n[yellow]Warned[/], which keeps nothing back; retail status says what was found:")
+    for key, check, partitions in warnings:
+        first, last = min(partitions), max(partitions)
+        span = first if first == last else f"{first} … {last} ({len(partitions):,})"
+        console.print(f"  {'.'.join(key.path)}, {check}: {span}", markup=False)

@@ -568,7 +568,7 @@
     showTable("tables", [columns.text("Table", (t) => t.table), columns.whole("Version", (t) => t.version), columns.text("Written", (t) => t.committed, "moment")], F.tables, {
       decorate: { Table: (t, name) => name.split(/(?<=[._])/).flatMap((part) => [part, element("wbr")]) },
     });
-    $("footer").replaceChildren(element("p", {}, `As of ${dayName(F.as_of)}; data up to ${F.newest_day ? dayName(F.newest_day) : nothing}. Money in ${new Intl.DisplayNames("en-GB", { type: "currency" }).of(F.currency)}; revenue is the value of product lines, before returns. Countries: Natural Earth. This page is one file and asks nothing of any network.`));
+    $("footer").replaceChildren(element("p", {}, `As of ${dayName(F.as_of)}; data up to ${F.newest_day ? dayName(F.newest_day) : nothing}. Money in ${new Intl.DisplayNames("en-GB", { type: "currency" }).of(F.currency)}; revenue is the value of product lines, before returns. ${F.terms ? `Data: ${F.terms}. ` : ""}Shapes of countries: Natural Earth. This page is one file and asks nothing of any network.`));
   }
 
   // Together -------------------------------------------------------------------------------------------------------

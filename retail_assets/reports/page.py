@@ -5,6 +5,7 @@ Its content security policy forbids every request, so that a page that wanted on
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
@@ -47,6 +48,7 @@ def compose(title: str, figures: Mapping[str, Any], charts: Mapping[str, Any]) -
     parts = {
         "TITLE": title.replace("&", "&amp;").replace("<", "&lt;"),
         "STYLE": _source("dashboard.css"),
+        "HEADING": escape(str(figures["title"]), quote=False),
         "PLACE": str(figures["place"]).capitalize(),
         "PLACES": str(figures["places"]).capitalize(),
         "FIGURES": as_json(figures),
@@ -86,20 +88,37 @@ class Pages(ConfigurableResource):
 
     def index(self) -> None:
         """Writes `index.html` anew: the sources, and the months of each that have a page, newest first."""
-        by_source: dict[str, list[str]] = {}
-        for path in sorted(Path(self.directory).glob("*-[0-9][0-9][0-9][0-9]-[0-9][0-9].html"), reverse=True):
-            by_source.setdefault(path.stem[:-8], []).append(path.stem[-7:])
         listed = "".join(
-            f"<section><h2>{escape(source)}</h2><ul>"
+            f"<section><h2>{self._title(source)}</h2><ul>"
             + "".join(
                 f'<li><a href="{quote(source)}-{month}.html">{date.fromisoformat(f"{month}-01"):%B %Y}</a></li>'
                 for month in months
             )
             + "</ul></section>"
-            for source, months in sorted(by_source.items())
+            for source, months in sorted(self._months().items())
         )
         page = _source("index.html").replace("{{STYLE}}", _source("dashboard.css")).replace("{{PAGES}}", listed)
         publish(page.encode(), Path(self.directory) / "index.html")
+
+    def _months(self) -> dict[str, list[str]]:
+        """Source -> the months that have a page, newest first."""
+        by_source: dict[str, list[str]] = {}
+        for path in sorted(Path(self.directory).glob("[!.]*-[0-9][0-9][0-9][0-9]-[0-9][0-9].html"), reverse=True):
+            by_source.setdefault(path.stem[:-8], []).append(path.stem[-7:])
+        return by_source
+
+    def to_open(self, source: str | None) -> Path | None:
+        """The newest page of the source; of the only one there is, or else the index, where none is named."""
+        known = [source] if source else list(self._months())
+        return self.newest(known[0]) if len(known) == 1 else Path(self.directory) / "index.html" if known else None
+
+    def _title(self, source: str) -> str:
+        """What the source is called on its newest page, as markup."""
+        newest = self.newest(source)
+        with (newest or Path(os.devnull)).open(encoding="utf-8") as page:
+            head = page.read(2_000)
+        called = re.search(r"<title>(.*?): ", head)
+        return called[1] if called else escape(source)
 
     def newest(self, source: str) -> Path | None:
         """The page of the latest month that has one."""

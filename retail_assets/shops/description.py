@@ -7,6 +7,8 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date
+from importlib.abc import Traversable
+from importlib.resources import files
 from pathlib import Path
 
 from retail_assets.landing.dialect import EMPTY_WORDS, DateForm, Dialect, DialectError
@@ -18,6 +20,11 @@ from retail_assets.shops.shop import INVOICE_COLUMNS, Shop
 
 BUILT_IN = Path(__file__).parent
 """Where the descriptions lie that come with the package: Online Retail II, and what usual shop systems export."""
+
+_IN_PACKAGE = files(__package__)
+
+CARRIED = "carried"
+"""In the package as it travels to a cluster: the descriptions of the user's shops."""
 
 PRESETS = ("online_retail", "shopify", "woocommerce", "magento")
 
@@ -50,12 +57,27 @@ _UNSAFE = re.compile(r"\\[A-Za-z]|\(\?|[$^]|[a-z]|[*+?}][+?]")
 
 def built_in(name: str) -> Shop:
     """A shop that comes with the package."""
-    return described(BUILT_IN / f"{name}.toml")
+    return _packed(_IN_PACKAGE.joinpath(f"{name}.toml"), BUILT_IN / f"{name}.toml")
+
+
+def _packed(file: Traversable, path: Path) -> Shop:
+    """As `described`, of a file that may lie in a zip, as on a cluster."""
+    return described_by(file.read_text(encoding="utf-8"), path)
 
 
 def shops_in(directory: Path) -> list[str]:
-    """The names of the shops that are described there."""
-    return sorted(path.stem for path in directory.glob("*.toml")) if directory.is_dir() else []
+    """The names of the shops that are described there; on a cluster, of those that were described where it was sent
+    from."""
+    carried = _IN_PACKAGE.joinpath(CARRIED)
+    packed = {file.name.removesuffix(".toml") for file in carried.iterdir()} if carried.is_dir() else set()
+    return sorted(packed | {path.stem for path in directory.glob("*.toml")} if directory.is_dir() else packed)
+
+
+def to_carry(directory: Path) -> dict[str, Path]:
+    """The user's descriptions, by the path in the package at which a cluster finds them."""
+    return {
+        f"shops/{CARRIED}/{name}.toml": path for name in shops_in(directory) if (path := directory / f"{name}.toml")
+    }
 
 
 def find(name: str, directory: Path) -> Shop:
@@ -63,6 +85,9 @@ def find(name: str, directory: Path) -> Shop:
     path = directory / f"{name}.toml"
     if path.is_file():
         return described(path)
+    carried = _IN_PACKAGE.joinpath(CARRIED, f"{name}.toml")
+    if carried.is_file():
+        return _packed(carried, path)
     if name == "online_retail":
         return built_in(name)
     known = ", ".join(sorted({*shops_in(directory), "online_retail"}))

@@ -152,3 +152,22 @@ def test_boosting_scores_only_where_it_is_better_beyond_chance(june: Evaluation)
     assert added is not None
     assert added.of(BOOSTING).judgements[ALL].roc_auc > added.of(FOREST).judgements[ALL].roc_auc
     assert added.chosen == BOOSTING
+
+
+def test_of_very_many_customers_a_part_is_learned_from_and_all_are_judged(monkeypatch: pytest.MonkeyPatch):
+    of_all = evaluate(RollingOrigin(made_history(), FEATURES), MONTHS[5])
+    assert of_all is not None
+    monkeypatch.setattr("retail_assets.analytics.churn.MOST_ROWS", 500)
+    monkeypatch.setattr("retail_assets.analytics.churn_evaluation.MOST_WEIGHED", 150)
+    origin = RollingOrigin(made_history(), FEATURES)
+    model, by_part = origin.model(FOREST, MONTHS[5]), evaluate(origin, MONTHS[5])
+    assert model is not None
+    assert model.training_rows == 400  # every third of three snapshots of 400
+    assert by_part is not None
+    for ours, theirs in zip(by_part.foreseen, of_all.foreseen, strict=True):
+        assert ours.judgements[ALL].customers == theirs.judgements[ALL].customers == 400
+        assert ours.judgements[ALL].roc_auc == pytest.approx(theirs.judgements[ALL].roc_auc, abs=0.05)
+    importance = by_part.of(FOREST).importance
+    assert importance is not None
+    assert set(importance) == {ALL, ACTIVE}
+    assert set(importance[ALL]) == set(FEATURES)

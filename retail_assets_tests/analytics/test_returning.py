@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ def of_whom(returned: int, customers: int = 1_000) -> pd.DataFrame:
     """Two snapshots of customers of whom the first so many buy again within the window."""
     history = made_history(2, customers)
     back = [FIRST + timedelta(days=60) if number < returned else None for number in range(customers)]
-    return history.assign(next_purchase_date=back * 2)
+    return history.assign(next_purchase_date=pd.Series(back * 2, index=history.index, dtype=object))
 
 
 @pytest.mark.parametrize(("returned", "made"), [(0, False), (49, False), (50, True), (1_000, False)])
@@ -43,7 +44,7 @@ def test_how_many_came_back_is_what_the_features_outcomes_say(spark: SparkSessio
         ("often", ["2025-01-05", "2025-02-01", "2025-03-09", "2025-04-01"]),
         ("newcomer", ["2025-03-03"]),
     ]
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (customer, (at := date.fromisoformat(day)).replace(day=1), 1, Decimal(9), Decimal(0), at, at, 1)
         for customer, days in bought
         for day in days

@@ -115,3 +115,18 @@ def test_the_published_three_segments_of_the_second_year_are_found(real_data):
     assert np.sort(found.sizes) / len(customers) * 100 == pytest.approx([20.1, 23.5, 56.4], abs=0.7)
     nearest = ((engine.sample[:, None, :] - found.centres) ** 2).sum(axis=2).argmin(axis=1)
     assert silhouette_score(engine.sample, nearest) == pytest.approx(0.425, abs=0.002)
+
+
+def test_of_more_customers_than_it_learns_from_the_same_segments_are_found_by_a_part(monkeypatch: pytest.MonkeyPatch):
+    customers = made_customers(600)
+    by_all = search(OnDriver(customers), range(3, 6))
+    monkeypatch.setattr("retail_assets.analytics.segment_engines.LEARNT_FROM", 400)
+    by_part = search(OnDriver(customers.sample(frac=1, random_state=5)), range(3, 6))
+    assert by_part.chosen is not None
+    assert by_all.chosen is not None
+    assert by_part.chosen.clusters == by_all.chosen.clusters
+    assert sum(cluster.customers for cluster in by_part.clusters) == len(customers)
+    assert [cluster.label for cluster in by_part.clusters] == [cluster.label for cluster in by_all.clusters]
+    for ours, theirs in zip(by_part.clusters, by_all.clusters, strict=True):
+        assert ours.share == pytest.approx(theirs.share, abs=0.02)
+    assert by_part.chosen.inertia == pytest.approx(by_all.chosen.inertia, rel=0.1)

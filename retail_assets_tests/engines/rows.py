@@ -117,13 +117,13 @@ PAIRS.ask_rows(
         "row", F.row_number().over(Window.partitionBy("key").orderBy("number", "row"))
     ),
     row_number_descending=lambda rows: rows.select("row", F.row_number().over(Window.orderBy(F.desc("number"), "row"))),
-    lead=lambda rows: rows.select("row", F.lead("number").over(Window.partitionBy("key").orderBy("row"))),
     rank=lambda rows: rows.select("row", F.rank().over(_ranked()), F.rank().over(_within())),
     rank_descending=lambda rows: rows.select("row", F.rank().over(Window.orderBy(F.desc("number"))) - 1),
     percent_rank=lambda rows: rows.select("row", F.percent_rank().over(_ranked()), F.percent_rank().over(_within())),
     quintile=lambda rows: rows.select(
         "row", F.least(F.lit(5), F.lit(1) + F.floor(F.percent_rank().over(_ranked()) * 5)).cast("int")
     ),
+    lead=lambda rows: rows.select("row", F.lead("number").over(Window.partitionBy("key").orderBy("row"))),
     running_sum=lambda rows: rows.select("row", F.sum("number").over(_ranked()), F.sum("number").over(_within())),
     running_sum_by_rows=lambda rows: rows.select(
         "row",

@@ -31,6 +31,7 @@ READS_TEXTS = {"invoices/written_values.py", "lakehouse/written_values.py"}
 COMPARED = {
     "invoices/product_metrics.py": "a count, and a description that was filtered for being there",
     "invoices/monthly_activity.py": "a count and a sum over at least one line",
+    "olist/dashboard.py": "day, number and state of a delivered order",
     "invoices/bronze_silver_comparison.py": "steps of positive values and their counts",
     "invoices/geo_metrics.py": "a segment and its count; the highest of totals and codes, where NULL never is it",
     "invoices/customer_month_activity.py": "moment, invoice and key of a clean line",

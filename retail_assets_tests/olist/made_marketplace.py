@@ -21,7 +21,8 @@ Rows = dict[str, list[dict[str, Any]]]
 """Raw table -> its rows."""
 
 TABLES = {table.key.path[-1]: table for table in tables_in(olist)}
-MADE = {name: table for name, table in TABLES.items() if not name.startswith("raw_")}
+MADE = {name: table for name, table in TABLES.items() if not name.startswith("raw_") and name != "dashboard"}
+"""What is made of raw rows by these tables alone; a dashboard shows customers' tables, too."""
 
 REFERENCES: Rows = {
     "raw_products": [

@@ -9,7 +9,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from retail_assets.cli import main
 from retail_assets.landing.consent import Consent
 from retail_assets.landing.drop_reader import DropRefused, read_drop
 from retail_assets.landing.drops import LandingZone
@@ -205,3 +207,26 @@ def test_months_that_would_lose_most_of_their_rows_are_asked_about(zone: Zone, t
     assert zone.files() == before
     zone.land(items, consent=Consent(fewer_rows="replace"))
     assert len(zone.rows("order_items", "order_id")["olist_order_items_2017-01-01.csv"]) == 1
+
+
+def test_what_a_landing_replaced_can_be_brought_back(zone: Zone, tmp_path: Path):
+    zone.land(delivered(tmp_path / "files", "2017-01", "2017-02"))
+    calendar = (zone.directory / "_calendar.json").read_text()
+    before = zone.rows("order_reviews", "review_score"), zone.rows("sellers", "seller_id")
+    changed = delivered(tmp_path / "changed", "2017-02", review_score="3")
+    sellers = changed / "olist_sellers_dataset.csv"
+    sellers.write_text(sellers.read_text().replace("ana", "eva"))
+    reviews = changed / "olist_order_reviews_dataset.csv"
+    landed = zone.land(reviews, sellers)
+    assert zone.rows("sellers", "seller_id") == {"olist_sellers_2000-01-01.csv": ["eva", "rui"]}
+    environment = {"RETAIL_LANDING": str(zone.directory.parent)}
+    numbers = {str(landed.tables[table].landing) for table in ("order_reviews", "sellers")}
+    runner = CliRunner(env=environment)
+    told = runner.invoke(main, ["landings", "--source", "olist"]).output
+    assert all(number in told for number in numbers)
+    assert "olist_sellers_2000-01-01.csv" in told
+    for number in numbers:
+        done = runner.invoke(main, ["bring-back", "--source", "olist", number, "--yes"])
+        assert done.exit_code == 0, done.output
+    assert (zone.rows("order_reviews", "review_score"), zone.rows("sellers", "seller_id")) == before
+    assert (zone.directory / "_calendar.json").read_text() == calendar

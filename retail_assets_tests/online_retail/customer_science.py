@@ -49,7 +49,7 @@ def keep_rfm(workbench: Workbench, months: Mapping[date, pd.DataFrame]) -> None:
     )
     scored = with_value_and_engagement(with_rfm_scores(measured, "snapshot_month"), "snapshot_month")
     tables = PathTables(workbench.spark, workbench.settings.lakehouse)
-    tables.replace((SOURCE.name, "customer_rfm"), conform(scored, CustomerRfm), layout(CustomerRfm), list(months))
+    tables.replace(("online_retail", "customer_rfm"), conform(scored, CustomerRfm), layout(CustomerRfm), list(months))
 
 
 def make(workbench: Workbench, tables: Sequence[str], first: str, last: str | None = None) -> ExecuteInProcessResult:

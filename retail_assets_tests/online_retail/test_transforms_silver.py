@@ -1,5 +1,6 @@
 """What a landed row becomes: a clean line, one copy of a clean line, or a row in quarantine with its reasons."""
 
+import os
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -238,6 +239,7 @@ def test_every_form_of_a_date_that_lands_is_read(spark: SparkSession, tmp_path: 
     for number, (forms, clock) in enumerate(files):
         path, zone = tmp_path / f"{number}.csv", LandingZone(str(tmp_path / f"zone {number}"))
         path.write_text(header + "".join(f"{invoice},,,,{form}{clock},,,\n" for invoice, form in enumerate(forms)))
+        os.utime(path, (0, 0))  # a file written just now is waited for
         land([path], zone, INVOICES)
         for drop, form, day in zip(zone.drops("online_retail"), forms, days, strict=True):
             rows.append(landed(str(drop.day), invoice_ts=f"{form}{clock}"))

@@ -153,8 +153,8 @@ def test_the_history_says_when_what_and_by_which_run(retail, place, tmp_path):
     ("arguments", "says"),
     [
         (["read", "nonsense"], "No table is called nonsense"),
-        (["read", "customer_rfm"], "There is no table"),
-        (["history", "customer_rfm"], "There is no table"),
+        (["read", "online_retail.customer_rfm"], "There is no table"),
+        (["history", "online_retail.customer_rfm"], "There is no table"),
         (["read", ACTIVITY, "--where", "colour = 'red'"], "cannot be answered"),
         (["read", ACTIVITY, "--version", "9"], "Its log goes from version 0 to 2"),
         (["read", ACTIVITY, "--version", "1", "--as-of", "2024-01-01"], "exclude each other"),

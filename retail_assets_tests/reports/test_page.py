@@ -12,6 +12,7 @@ from retail_assets.reports.page import PageRefused, Pages, compose, embedded, pu
 from retail_assets_tests.operations.command import RetailCommand
 
 FIGURES = {
+    "title": "Shop",
     "place": "country",
     "places": "countries",
     "name": "</script><script>alert(1)</script>{{STYLE}}",
@@ -69,9 +70,10 @@ def test_the_index_lists_the_months_of_every_source_newest_first_and_links_them(
     pages = Pages(directory=str(tmp_path))
     for name in ("shop-2010-12.html", "shop-2011-02.html", "other_shop-2012-01.html", "note.html"):
         (tmp_path / name).touch()
+    (tmp_path / "shop-2011-02.html").write_text("<title>A &amp; B: customers and sales, February 2011</title>")
     pages.index()
     index = (tmp_path / "index.html").read_text()
-    assert re.findall(r"<h2>(.*?)</h2>", index) == ["other_shop", "shop"]
+    assert re.findall(r"<h2>(.*?)</h2>", index) == ["other_shop", "A &amp; B"]
     links = re.findall(r'<a href="(.*?)">(.*?)</a>', index)
     assert links == [
         ("other_shop-2012-01.html", "January 2012"),
@@ -79,6 +81,10 @@ def test_the_index_lists_the_months_of_every_source_newest_first_and_links_them(
         ("shop-2010-12.html", "December 2010"),
     ]
     assert all((tmp_path / link).is_file() for link, _ in links)
+    assert pages.to_open(None) == tmp_path / "index.html"
+    assert pages.to_open("shop") == tmp_path / "shop-2011-02.html"
+    (tmp_path / "other_shop-2012-01.html").unlink()
+    assert pages.to_open(None) == pages.to_open("shop")
 
 
 def test_a_picture_is_drawn_of_a_chart():

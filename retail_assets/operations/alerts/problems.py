@@ -46,7 +46,7 @@ class Subject:
 
     kind: Kind
     assets: tuple[str, ...]
-    """Keys such as online_retail/raw_invoices; empty for a job that makes none."""
+    """Keys such as myshop/raw_invoices; empty for a job that makes none."""
     name: str = ""
     partition: str | None = None
     """A key, or `first...last` for a range."""

@@ -1,0 +1,29 @@
+"""A part of what a source has landed: enough to try its tables somewhere else."""
+
+import shutil
+from pathlib import Path
+
+from retail_assets.landing.calendar import keep_calendar
+from retail_assets.landing.drops import Drop, LandingZone
+from retail_assets.partitions.cadence import WHOLE
+from retail_assets.sources.source import Source
+
+NEWEST = 4
+"""So many of the newest days, or months, that there are drops of; what has no history goes along whole."""
+
+
+def copy_part(source: Source, zone: LandingZone, into: LandingZone) -> str:
+    """Copies drops of both kinds, and keeps their calendar; says what was copied."""
+    drops = {directory: zone.drops(directory) for directory in source.arrives.values()}
+    days = sorted({drop.day for of in drops.values() for drop in of} - {WHOLE})[-NEWEST:]
+    wanted = [(Path(into.directory(of)), drop) for of in drops for drop in drops[of] if drop.day in (*days, WHOLE)]
+    for directory, drop in wanted:
+        _copy(drop, directory)
+    if wanted:
+        keep_calendar(into.root, source.name, *((days[0], days[-1]) if days else (WHOLE, WHOLE)))
+    return f"Took {len(wanted)} drops of {source.name} along" + (f", {days[0]} to {days[-1]}" if days else "")
+
+
+def _copy(drop: Drop, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(drop.path, directory / drop.name)
