@@ -20,6 +20,7 @@ def both(request: pytest.FixtureRequest, spark: SparkSession) -> tuple[pd.DataFr
         return customers, search(OnDriver(customers, request.param), range(3, 6)), search(engine, range(3, 6))
 
 
+@pytest.mark.long
 @pytest.mark.jvm
 def test_both_engines_choose_the_same_segments_and_place_every_customer_alike(both):
     customers, by_driver, by_spark = both
@@ -37,6 +38,7 @@ def test_both_engines_choose_the_same_segments_and_place_every_customer_alike(bo
         assert centres[0] == pytest.approx(centres[1], rel=0.02)
 
 
+@pytest.mark.long
 @pytest.mark.jvm
 def test_both_engines_measure_candidates_alike(both):
     _, by_driver, by_spark = both

@@ -62,13 +62,14 @@ class Together:
         row = f"500001;85123A;BOX;2;{day} 10:00:00;{price};13085;Germany"
         (zone / f"boxes_{day}.csv").write_text(f"{header}\n{row}\n")
 
-    def run(self) -> Summary:
-        """The main job, of tables of all three."""
-        wanted = {"online_retail": CUSTOMERS, "boxes": CUSTOMERS, "olist": ORDERS}
+    def run(self, *sources: str, everything: bool = False) -> Summary:
+        """The main job, of tables of these sources, or of all three."""
+        every = {"online_retail": CUSTOMERS, "boxes": CUSTOMERS, "olist": ORDERS}
+        wanted = {source: tables for source, tables in every.items() if source in (sources or every)}
         keys = frozenset(AssetKey([source, table]) for source, tables in wanted.items() for table in tables)
         arrived = arrivals(self.settings, self.bench.instance, sources_at_work(self.settings))
         definitions = build_definitions(self.settings)
-        request = Request(tables=keys)
+        request = Request(tables=keys, everything=everything)
         return run_main_job(
             definitions, self.bench.instance, arrived.landed, request, Observer(), places=arrived.places
         )
@@ -142,6 +143,13 @@ def test_a_broken_drop_of_one_holds_up_no_other_and_a_corrected_one_makes_only_i
     summary = together.run()
     assert summary.failures == []
     assert made(summary) == {"boxes": len(CUSTOMERS)}
+
+
+def test_a_backfill_of_one_makes_its_tables_anew_and_leaves_nothing_of_the_others_to_do(together: Together):
+    before = {source: together.table(f"{source}/customer_rfm").version() for source in ("online_retail", "olist")}
+    assert made(together.run("boxes", everything=True)) == {"boxes": len(CUSTOMERS)}
+    assert made(together.run()) == {}
+    assert {source: together.table(f"{source}/customer_rfm").version() for source in before} == before
 
 
 def test_jobs_sensors_and_upkeep_name_the_tables_of_all(together: Together):
