@@ -6,6 +6,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -14,6 +15,7 @@ from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS
 from retail_assets.customers.segment_summary import RFM
 from retail_assets.dashboards import dashboard_sums as sums
 from retail_assets.invoices.countries import ISO_CODES
+from retail_assets.lakehouse.driver_rows import by_partition
 from retail_assets.reports.page import shapes
 
 TOP_PRODUCTS = 100
@@ -34,20 +36,50 @@ _SHAPE_NAMES = {
 }  # fmt: skip
 
 
+class Months:
+    """Rows of all months, each page takes its own: told apart once, not page by page."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self._none, self._by_month = rows.iloc[:0], by_partition(rows, "snapshot_month")
+
+    def of(self, month: date) -> pd.DataFrame:
+        """Those of a month."""
+        return self._by_month.get(month, self._none)
+
+
 @dataclass(frozen=True)
 class Sources:
-    """What pages are made of, as the driver holds it: rows of all months, each page takes its own."""
+    """What pages are made of, as the driver holds it."""
 
     sales: pd.DataFrame
-    rfm: pd.DataFrame
-    summary: pd.DataFrame
-    churn: pd.DataFrame
-    clv: pd.DataFrame
-    products: pd.DataFrame
-    categories: pd.DataFrame
-    affinities: pd.DataFrame
+    rfm: Months
+    summary: Months
+    churn: Months
+    clv: Months
+    products: Months
+    categories: Months
+    affinities: Months
     quality: pd.DataFrame
     reasons: pd.DataFrame
+    ids: np.ndarray
+    """Whose customers' numbers these are: the customer ids are numbers here, -1 where there is none."""
+
+
+_AS_A_WHOLE = ("sales", "quality", "reasons")
+
+
+def numbered(asked: Mapping[str, pd.DataFrame]) -> Sources:
+    """The rows with numbers in place of customer ids, in their order: what is grouped and joined by them, page after
+    page, is then no text."""
+    of_customers = {name: asked[name] for name in ("sales", "rfm", "churn", "clv")}
+    every = pd.concat([rows["customer_id"] for rows in of_customers.values()])
+    numbers, ids = pd.factorize(every, sort=True)
+    ends = np.cumsum([len(rows) for rows in of_customers.values()])[:-1]
+    own = dict(zip(of_customers, np.split(numbers, ends), strict=True))
+    rows = {**asked, **{name: asked[name].assign(customer_id=own[name]) for name in own}}
+    rows["sales"] = rows["sales"].assign(invoice_date=pd.to_datetime(rows["sales"]["invoice_date"]))
+    parts: dict[str, Any] = {name: of if name in _AS_A_WHOLE else Months(of) for name, of in rows.items()}
+    return Sources(**parts, ids=np.asarray(ids))
 
 
 def thousandths(amount: str | Column) -> Column:
@@ -107,19 +139,20 @@ def reasons(quarantined: DataFrame) -> DataFrame:
 
 def figures(sources: Sources, month: date, as_of: date, told: Mapping[str, Any]) -> dict[str, Any]:
     """All that the page of a month shows, and nothing of later days; `told` besides: its currency and its tables."""
-    sold, rfm = sources.sales[sources.sales["invoice_date"] < as_of], _of(sources.rfm, month)
+    sold, rfm = sources.sales[sources.sales["invoice_date"] < pd.Timestamp(as_of)], sources.rfm.of(month)
     countries = sorted({*sold["country"], *rfm["country"]})
-    before = _of(sources.rfm, _month_before(month))
-    people = sums.customers(rfm, before, _of(sources.churn, month), _of(sources.clv, month), countries)
+    before = sources.rfm.of(_month_before(month))
+    people = sums.customers(rfm, before, sources.churn.of(month), sources.clv.of(month), countries)
     dated = sums.dated(sold, people, countries)
     first_month, at_risk = sums.first_months(dated), sums.with_risk(people, sold, as_of)
+    write = sums.to_write_to(at_risk)
     quality = sources.quality[sources.quality["month"] <= month].sort_values("month")
     reasons = sources.reasons[sources.reasons["month"] <= month].groupby("reason")["count"].sum()
     return {
         "month": f"{month:%Y-%m}",
         "as_of": str(as_of),
-        "first_day": str(sold["invoice_date"].min()) if len(sold) else None,
-        "newest_day": str(sold["invoice_date"].max()) if len(sold) else None,
+        "first_day": str(sold["invoice_date"].min().date()) if len(sold) else None,
+        "newest_day": str(sold["invoice_date"].max().date()) if len(sold) else None,
         "countries": [{"name": name, "shape": _shape(name)} for name in countries],
         "segments": [{"name": name, "action": RECOMMENDED_ACTIONS[name]} for name in sums.SEGMENTS],
         "churn_note": _churn_note(sold, as_of),
@@ -129,22 +162,18 @@ def figures(sources: Sources, month: date, as_of: date, told: Mapping[str, Any])
         "moves": sums.moves(people),
         "cohorts": sums.cohorts(dated, people, first_month),
         "churn": sums.churn(at_risk),
-        "write": sums.to_write_to(at_risk),
+        "write": write | {"id": sources.ids[write["id"]].tolist()},
         "values": sums.values(people),
-        "schemes": _schemes(_of(sources.summary, month)),
-        "products": _products(_of(sources.products, month)),
-        "abc": _abc(_of(sources.products, month)),
-        "categories": _categories(_of(sources.categories, month)),
-        "affinities": _affinities(_of(sources.affinities, month)),
+        "schemes": _schemes(sources.summary.of(month)),
+        "products": _products(sources.products.of(month)),
+        "abc": _abc(sources.products.of(month)),
+        "categories": _categories(sources.categories.of(month)),
+        "affinities": _affinities(sources.affinities.of(month)),
         "quality": {name: _plain(quality[name]) for name in quality.columns if name != "month"}
         | {"month": [f"{day:%Y-%m}" for day in quality["month"]]},
         "reasons": [{"reason": name, "rows": int(count)} for name, count in sorted(reasons.items())],
         **told,
     }
-
-
-def _of(rows: pd.DataFrame, month: date) -> pd.DataFrame:
-    return rows[rows["snapshot_month"] == month]
 
 
 def _shape(country: str) -> str | None:
@@ -165,7 +194,7 @@ def _churn_note(sold: pd.DataFrame, as_of: date) -> str:
         "every season; how many leave is foreseen only once a model has seen that season. In two years of a gift "
         "shop they were off by up to 0.25 in the first winter, and by at most 0.10 from the next spring on."
     )
-    young = len(sold) and (as_of - sold["invoice_date"].min()).days < DAYS_OF_ALL_SEASONS
+    young = len(sold) and (pd.Timestamp(as_of) - sold["invoice_date"].min()).days < DAYS_OF_ALL_SEASONS
     return f"There is not yet a year of outcomes to learn from. {seasonal}" if young else seasonal
 
 

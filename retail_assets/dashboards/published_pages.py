@@ -13,7 +13,7 @@ from dagster import MetadataValue
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.dashboards.dashboard_figures import TOP_RULES, Sources, figures, thousandths
+from retail_assets.dashboards.dashboard_figures import TOP_RULES, figures, numbered, thousandths
 from retail_assets.dashboards.dashboard_sums import ALL
 from retail_assets.lakehouse.checks import RECONCILIATION, Evidence, Verdict, check
 from retail_assets.lakehouse.contracts import (
@@ -126,10 +126,13 @@ class Shown:
     by_country: DataFrame
 
 
+_OF_CUSTOMERS = ("snapshot_month", "customer_id", "country", "rfm_segment", "recency_days", "frequency")
+
+
 def of_customers(rfm: DataFrame, summary: DataFrame, churn: DataFrame, clv: DataFrame) -> dict[str, DataFrame]:
     """What is asked of the tables that any source has of its customers."""
     return {
-        "rfm": rfm.withColumn("monetary", thousandths("monetary")),
+        "rfm": rfm.select(*_OF_CUSTOMERS, thousandths("monetary").alias("monetary")),
         "summary": summary.withColumn("revenue", thousandths("revenue")),
         "churn": churn.select("snapshot_month", "customer_id", "churn_probability", "churn_risk"),
         "clv": clv.select(
@@ -159,7 +162,7 @@ def published(shown: Shown, as_of: Mapping[date, date], window: PartitionWindow,
         charting = beside.submit(_charting)
         rows_of = collected({**shown.asked, "by_day": shown.by_day, "by_country": shown.by_country})
         drawn = charting.result()
-        sources = Sources(**{name: rows_of[name] for name in shown.asked})
+        sources, held_against = numbered({name: rows_of[name] for name in shown.asked}), _Gold(rows_of)
         pictured = {}
         for key, month in zip(window.keys, window.days, strict=True):
             told = {name: value for name, value in asdict(page).items() if name != "source"}
@@ -168,7 +171,7 @@ def published(shown: Shown, as_of: Mapping[date, date], window: PartitionWindow,
             )
             read_back = embedded(composed, "figures")
             pictures = beside.submit(_pictures, drawn, read_back, page.currency)
-            gold = _gold_of(month, as_of[month], rows_of)
+            gold = held_against.of(month, as_of[month])
             found[key] = list(differences(read_back, gold, month))
             encoded, path = composed.encode("utf-8"), pages.path(page.source, key[:7])
             if not found[key] and len(encoded) <= MOST_BYTES:
@@ -200,15 +203,26 @@ def _charting() -> dict[str, dict[str, Any]]:
     return charts()
 
 
-def _gold_of(month: date, as_of: date, rows_of: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """What the page of a month is held against."""
-    by_day, by_country, rfm = (rows_of[name] for name in ("by_day", "by_country", "rfm"))
-    of_month = rfm[rfm["snapshot_month"] == month].rename(columns={"rfm_segment": "segment"})
-    return {
-        "daily": by_day[by_day["day"] < str(as_of)],
-        "geography": by_country[by_country["snapshot_month"] == month].drop(columns="snapshot_month"),
-        "rfm": of_month.groupby("segment")["monetary"].agg(customers="size", monetary="sum").reset_index(),
-    }
+class _Gold:
+    """What pages are held against, of all months."""
+
+    def __init__(self, rows_of: Mapping[str, pd.DataFrame]) -> None:
+        self._by_day, self._by_country = rows_of["by_day"], rows_of["by_country"]
+        by_segment = rows_of["rfm"].groupby(["snapshot_month", "rfm_segment"])["monetary"]
+        sums = by_segment.agg(customers="size", monetary="sum").reset_index()
+        self._segments = sums.rename(columns={"rfm_segment": "segment"})
+
+    def of(self, month: date, as_of: date) -> dict[str, pd.DataFrame]:
+        """What the page of a month is held against."""
+        return {
+            "daily": self._by_day[self._by_day["day"] < str(as_of)],
+            "geography": _within(self._by_country, month),
+            "rfm": _within(self._segments, month),
+        }
+
+
+def _within(rows: pd.DataFrame, month: date) -> pd.DataFrame:
+    return rows[rows["snapshot_month"] == month].drop(columns="snapshot_month")
 
 
 def gold_figures(rows: DataFrame, *keys: Column) -> DataFrame:
