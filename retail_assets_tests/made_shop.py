@@ -6,3 +6,4 @@ from retail_assets.sources.known import known_sources
 SOURCE = known_sources(Settings.read({}))["online_retail"]
 TABLES, STORED, RESULTS, ID_COLUMNS = SOURCE.tables, SOURCE.stored, SOURCE.results, SOURCE.id_columns
 RULES = SOURCE.owner.rules
+INVOICES = SOURCE.owner.layout

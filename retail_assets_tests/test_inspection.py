@@ -14,7 +14,7 @@ from retail_assets.inspection import profile, quarantine
 from retail_assets.lakehouse.contracts import Contract, Day, Integer, Money, Text, column, partition
 from retail_assets.lakehouse.profile import ColumnProfile, profile_column, suggestions
 from retail_assets.settings import Settings
-from retail_assets.sources.online_retail import INVOICES
+from retail_assets_tests.made_shop import INVOICES
 from retail_assets_tests.workbench import Workbench, line
 
 FIRST, SECOND = "2011-01-04", "2011-01-05"

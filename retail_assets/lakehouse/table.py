@@ -103,6 +103,11 @@ class Owner(Protocol):
         """What it reads of other sources' tables."""
 
 
+def terms_of(owner: Owner | None) -> str | None:
+    """Under which a source's data may be used, where it says so."""
+    return getattr(owner, "terms", None)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table as its module declares it, of whatever source has such a table; `of` makes it one source's, and `asset`
@@ -139,7 +144,7 @@ class Table:
 
     def _terms(self) -> dict[str, Any]:
         """Under which its data may be used, where that must be told."""
-        terms = getattr(self.source, "terms", None)
+        terms = terms_of(self.source)
         return {"terms": terms} if terms else {}
 
     def _of_others(self) -> set[str]:

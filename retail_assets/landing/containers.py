@@ -1,5 +1,6 @@
 """What tables lie in: workbooks, Parquet files and zip archives, opened one after the other."""
 
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -118,6 +119,18 @@ def _parquet(path: Path) -> CellTable:
 
 def _of_archive(path: Path, name: str, layout: SourceLayout, scratch: Path, stem: str) -> Found:
     found = Found([], [])
+    for member, place in unpacked(path, scratch, stem):
+        if place is None:
+            found.left_out.append(f"{name}: {member} is none of {', '.join(FORMATS[:-1])}")
+        else:
+            _add_member(found, place, f"{name} ({member})", f"{path} ({member})", layout, scratch)
+    return _with_any(found, path)
+
+
+def unpacked(path: Path, scratch: Path, stem: str) -> Iterator[tuple[str, Path | None]]:
+    """The members of a zip archive, but for hidden ones: the name of each, and the file in `scratch`, whose name begins
+    with the stem, that it was unpacked to; None if a history cannot come in it. Raises DropRefused, now or in the
+    middle, for what cannot be unpacked."""
     try:
         with zipfile.ZipFile(path) as archive:
             for number, member in enumerate(archive.infolist(), start=1):
@@ -125,17 +138,15 @@ def _of_archive(path: Path, name: str, layout: SourceLayout, scratch: Path, stem
                     continue
                 kind = kind_of(member.filename)
                 if kind is None or kind == ".zip":
-                    found.left_out.append(f"{name}: {member.filename} is none of {', '.join(FORMATS[:-1])}")
+                    yield member.filename, None
                     continue
                 place = scratch / f"{stem}-{number}{kind}"
-                with archive.open(member) as packed, place.open("wb") as unpacked:
-                    while piece := packed.read(1024 * 1024):
-                        unpacked.write(piece)
-                _add_member(found, place, f"{name} ({member.filename})", f"{path} ({member.filename})", layout, scratch)
+                with archive.open(member) as packed, place.open("wb") as file:
+                    shutil.copyfileobj(packed, file, 1024 * 1024)
+                yield member.filename, place
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as problem:
         # A password is a RuntimeError, a method of packing that is not known a NotImplementedError.
         raise DropRefused(str(path), f"is no zip archive that can be read ({problem})", "Pack it again.") from None
-    return _with_any(found, path)
 
 
 def _is_hidden(member: str) -> bool:

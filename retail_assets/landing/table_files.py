@@ -1,19 +1,18 @@
 """Lands files of sources that have several tables: which table a file is of, its columns say."""
 
-import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory, mkdtemp
 
 import numpy as np
 from upath import UPath
 
 from retail_assets.landing.bring_back import KEPT_DAYS, forget_replaced
 from retail_assets.landing.consent import NONE_GIVEN, Consent
-from retail_assets.landing.containers import Table
+from retail_assets.landing.containers import Table, unpacked
 from retail_assets.landing.dialect import Dialect
 from retail_assets.landing.drop_lines import Block, Header
 from retail_assets.landing.drop_reader import DropRefused, inspect, opened
@@ -173,20 +172,19 @@ def _unpacked(paths: Sequence[str | Path], scratch: Path) -> tuple[list[Path], l
             paths_inside = [path] if path.suffix.lower() == ".zip" and path.is_file() else []
             named += [] if paths_inside else [path]
         for archive in paths_inside:
-            found += _members(archive, scratch / f"archive-{len(found)}")
+            found += _members(archive, Path(mkdtemp(dir=scratch)))
     return named, found
 
 
 def _members(archive: Path, into: Path) -> list[Path]:
-    into.mkdir()
-    try:
-        with zipfile.ZipFile(archive) as packed:
-            members = [one for one in packed.infolist() if one.filename.lower().endswith((".csv", ".csv.gz"))]
-            for member in members:
-                member.filename = Path(member.filename).name
-            return [Path(packed.extract(member, into)) for member in members]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as problem:
-        raise DropRefused(str(archive), f"is no archive that can be read ({problem})", "Download it again.") from None
+    """The CSV files of an archive, each in a directory of its own under the name that it has there."""
+    files = []
+    for name, member in unpacked(archive, into, into.name):
+        if member and name.lower().endswith((".csv", ".csv.gz")):
+            file = into / member.name.split(".")[0] / PurePosixPath(name).name
+            file.parent.mkdir()
+            files.append(member.rename(file))
+    return files
 
 
 def _by_table(

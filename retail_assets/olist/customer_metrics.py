@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import Audit, all_known, reconciles
+from retail_assets.lakehouse.checks import all_known, reconciles
 from retail_assets.lakehouse.contracts import (
     CURRENCY,
     Contract,
@@ -19,7 +19,13 @@ from retail_assets.lakehouse.contracts import (
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.measures import summed
 from retail_assets.lakehouse.table import table
-from retail_assets.olist.months_so_far import in_month, mean_of, months_of, number_of_rows, so_far, sums_so_far
+from retail_assets.olist.months_so_far import (
+    in_month,
+    mean_of,
+    months_of,
+    orders_so_far,
+    so_far,
+)
 from retail_assets.olist.orders import Orders
 from retail_assets.olist.orders_master import OrdersMaster
 from retail_assets.partitions.cadence import monthly, months_so_far
@@ -117,20 +123,6 @@ def customer_metrics(orders: DataFrame, delivered: DataFrame, of: DataFrame) -> 
     )
 
 
-def _of_orders(audit: Audit) -> DataFrame:
-    """Orders so far, placed and delivered, and their value: found month by month."""
-    placed = audit.inputs["orders"].groupBy("purchase_month").agg(number_of_rows().alias("orders"))
-    delivered = (
-        audit.inputs["delivered"]
-        .groupBy("purchase_month")
-        .agg(number_of_rows().alias("frequency"), F.sum("order_total_value").alias("monetary"))
-    )
-    of = audit.partitions()
-    return sums_so_far(placed, of, "orders").join(
-        sums_so_far(delivered, of, "frequency", "monetary"), "snapshot_month", "left"
-    )
-
-
 @table(
     CustomerMetrics,
     monthly,
@@ -141,7 +133,7 @@ def _of_orders(audit: Audit) -> DataFrame:
             "reconciliation",
             "Orders placed and delivered, and their value, are those of all months so far, to the last decimal",
             ours=summed("orders", "frequency", "monetary"),
-            theirs=_of_orders,
+            theirs=lambda audit: orders_so_far(audit, "frequency", "monetary"),
         ),
         all_known(
             "customers_known", "Every customer placed an order", ["customer_unique_id"], lambda inputs: inputs["orders"]

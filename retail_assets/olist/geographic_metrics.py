@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from retail_assets.lakehouse.checks import REFERENTIAL_INTEGRITY, WARN, Audit, Evidence, Verdict, check, reconciles
+from retail_assets.lakehouse.checks import REFERENTIAL_INTEGRITY, WARN, Evidence, Verdict, check, reconciles
 from retail_assets.lakehouse.contracts import (
     CURRENCY,
     Contract,
@@ -21,7 +21,13 @@ from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.measures import summed
 from retail_assets.lakehouse.table import table
 from retail_assets.lakehouse.written_values import written_real
-from retail_assets.olist.months_so_far import in_month, mean_of, months_of, number_of_rows, so_far, sums_so_far
+from retail_assets.olist.months_so_far import (
+    in_month,
+    mean_of,
+    months_of,
+    orders_so_far,
+    so_far,
+)
 from retail_assets.olist.orders import Orders
 from retail_assets.olist.orders_master import OrdersMaster
 from retail_assets.olist.raw_geolocation import RawGeolocation
@@ -151,20 +157,6 @@ def _degrees(total: str) -> Column:
     return mean_of(total, "located_orders") / 1_000_000
 
 
-def _of_orders(audit: Audit) -> DataFrame:
-    """Orders so far, placed and delivered, and their value: found month by month."""
-    placed = audit.inputs["orders"].groupBy("purchase_month").agg(number_of_rows().alias("orders"))
-    delivered = (
-        audit.inputs["delivered"]
-        .groupBy("purchase_month")
-        .agg(number_of_rows().alias("delivered_orders"), F.sum("order_total_value").alias("revenue"))
-    )
-    of = audit.partitions()
-    return sums_so_far(placed, of, "orders").join(
-        sums_so_far(delivered, of, "delivered_orders", "revenue"), "snapshot_month", "left"
-    )
-
-
 @check(
     "Orders are of a zip code that geolocation has a point of, but for at most one in a hundred",
     measures=summed("orders", "located_orders"),
@@ -192,7 +184,7 @@ def zip_codes_located(month: Evidence) -> Verdict:
             "reconciliation",
             "Orders placed and delivered, and their value, are those of all months so far, to the last decimal",
             ours=summed("orders", "delivered_orders", "revenue"),
-            theirs=_of_orders,
+            theirs=lambda audit: orders_so_far(audit, "delivered_orders", "revenue"),
         ),
         zip_codes_located,
     ],

@@ -3,6 +3,7 @@
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from retail_assets.lakehouse.checks import Audit
 from retail_assets.lakehouse.contracts import ratio
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -25,6 +26,21 @@ def number_of_rows() -> Column:
 def sums_so_far(monthly: DataFrame, of: DataFrame, *amounts: str) -> DataFrame:
     """Of every snapshot of `of`, the sums of amounts over all rows with a `purchase_month` by then."""
     return so_far(monthly, of).groupBy("snapshot_month").agg(*(F.sum(name).alias(name) for name in amounts))
+
+
+def orders_so_far(audit: Audit, delivered: str, value: str) -> DataFrame:
+    """Of every snapshot under audit: `orders` placed so far, those `delivered` and their `value`, found month by month;
+    what is held against these reads "orders" and "delivered"."""
+    placed = audit.inputs["orders"].groupBy("purchase_month").agg(number_of_rows().alias("orders"))
+    in_the_end = (
+        audit.inputs["delivered"]
+        .groupBy("purchase_month")
+        .agg(number_of_rows().alias(delivered), F.sum("order_total_value").alias(value))
+    )
+    of = audit.partitions()
+    return sums_so_far(placed, of, "orders").join(
+        sums_so_far(in_the_end, of, delivered, value), "snapshot_month", "left"
+    )
 
 
 def in_month(amount: str) -> Column:

@@ -10,7 +10,6 @@ from retail_assets.invoices.economies import Economies
 from retail_assets.lakehouse.contracts import of_source
 from retail_assets.lakehouse.found_tables import results_in, tables_in
 from retail_assets.landing.drops import LandingZone
-from retail_assets.olist.landing import land as land_olist
 from retail_assets.olist.source import OLIST
 from retail_assets.settings import SettingError, Settings
 from retail_assets.shops.description import find, shops_in
@@ -20,7 +19,6 @@ from retail_assets.sources.landings import land_shop, land_tables
 from retail_assets.sources.online_retail import ONLINE_RETAIL
 from retail_assets.sources.source import Source
 from retail_assets.wdi.country_indicators import CountryIndicators
-from retail_assets.wdi.landing import land as land_wdi
 from retail_assets.wdi.source import COUNTRIES, INDICATORS, WDI
 
 
@@ -72,13 +70,12 @@ def marketplace() -> Source:
         results_in(quality),
         {f"raw_{table}": f"{OLIST.name}/{table}" for table in (*facts, *references)},
         frozenset({"customer_id", "customer_unique_id"}),
-        partial(land_tables, land_olist),
-        OLIST.terms,
+        partial(land_tables, "retail_assets.olist.landing"),
     )
 
 
 def statistics() -> Source:
     """The World Development Indicators."""
     arrives = {"indicators": INDICATORS.name, "raw_countries": COUNTRIES.name}
-    lands = partial(land_tables, land_wdi)
-    return Source(WDI, tables_in(wdi), results_in(quality), arrives, frozenset(), lands, WDI.terms)
+    lands = partial(land_tables, "retail_assets.wdi.landing")
+    return Source(WDI, tables_in(wdi), results_in(quality), arrives, frozenset(), lands)

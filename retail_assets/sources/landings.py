@@ -1,18 +1,22 @@
-"""How the files of each kind of source are landed, and what is told of it."""
+"""How the files of each kind of source are landed, and what is told of it.
 
-from collections.abc import Callable, Mapping, Sequence
+Definitions know how, and never do it: what reads files is loaded as they are landed.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from retail_assets.landing.consent import Consent, listed
 from retail_assets.landing.drops import LandingZone
-from retail_assets.landing.history import Progress, land
-from retail_assets.landing.table_files import LandedTable
 from retail_assets.partitions.calendar import current_day
-from retail_assets.shops.refusal import looks_usable
 from retail_assets.shops.shop import Shop
+
+if TYPE_CHECKING:
+    from retail_assets.landing.history import Progress
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class How:
     """What the user asked for. `anyway`: files of which almost nothing can be used, too. `descriptions`: the directory
     of the shops that the user described."""
 
-    progress: Progress
+    progress: "Progress"
     consent: Consent
     keep_days: int
     anyway: bool
@@ -29,6 +33,9 @@ class How:
 
 def land_shop(shop: Shop, files: Sequence[Path], zone: LandingZone, how: How) -> list[str]:
     """Land a shop's files as daily drops; says what became of them. Raises DropRefused and SettingError."""
+    from retail_assets.landing.history import land
+    from retail_assets.shops.refusal import looks_usable
+
     usable = None if how.anyway else looks_usable(shop, how.descriptions / f"{shop.name}.toml", current_day())
     landed = land(files, zone, shop.layout, how.progress, None, how.consent, how.keep_days, usable)
     told = [
@@ -44,24 +51,11 @@ def land_shop(shop: Shop, files: Sequence[Path], zone: LandingZone, how: How) ->
     return told + _replaced(landed.replaced, landed.landing)
 
 
-class LandedTables(Protocol):
-    """What became of the files of a source that has several kinds of them."""
-
-    @property
-    def tables(self) -> Mapping[str, LandedTable]:
-        """By table."""
-
-    @property
-    def left_out(self) -> Sequence[str]:
-        """What was left out, and why."""
-
-
-LandTables = Callable[..., LandedTables]
-"""(files, zone, progress=…, consent=…, keep_days=…) -> what became of them."""
-
-
-def land_tables(lands: LandTables, files: Sequence[Path], zone: LandingZone, how: How) -> list[str]:
-    """Land files of a source's tables; says what became of them. Raises DropRefused and SettingError."""
+def land_tables(module: str, files: Sequence[Path], zone: LandingZone, how: How) -> list[str]:
+    """Land files of a source's tables by the `land` of a module: of (files, zone, progress=, consent=, keep_days=) it
+    makes `tables`, a LandedTable each by name, and what was `left_out`. Says what became of them. Raises DropRefused
+    and SettingError."""
+    lands = import_module(module).land
     landed = lands(files, zone, progress=how.progress, consent=how.consent, keep_days=how.keep_days)
     told = []
     for name, table in landed.tables.items():

@@ -3,4 +3,3 @@
 from retail_assets.shops.description import built_in
 
 ONLINE_RETAIL = built_in("online_retail")
-INVOICES = ONLINE_RETAIL.layout

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from retail_assets.lakehouse.results_table import ResultsTable
-from retail_assets.lakehouse.table import Table
+from retail_assets.lakehouse.table import Table, terms_of
 from retail_assets.landing.calendar import calendar_of
 from retail_assets.landing.drops import LandingZone
 from retail_assets.operations.arrival import Inbox
@@ -24,8 +24,6 @@ class Source:
     `owner` is what its tables are handed as `source`: name, currency, and what only its own tables ask about.
     `arrives`: table that ingests -> the directory below the landing zone's root in which its drops lie. `id_columns`:
     of these, people read pseudonyms where there is a key. `lands`: lands files of it, and says what became of them.
-    `terms`: under which the data may be used, where that must be
-    told.
     """
 
     owner: Any
@@ -34,12 +32,16 @@ class Source:
     arrives: Mapping[str, str]
     id_columns: frozenset[str]
     lands: Callable[[Sequence[Path], LandingZone, How], list[str]]
-    terms: str | None = None
 
     @property
     def name(self) -> str:
         """What its tables are called by, and its directory in the landing zone."""
         return str(self.owner.name)
+
+    @property
+    def terms(self) -> str | None:
+        """Under which its data may be used, where that must be told."""
+        return terms_of(self.owner)
 
     @cached_property
     def tables(self) -> list[Table]:

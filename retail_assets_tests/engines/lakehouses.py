@@ -14,11 +14,10 @@ from pyspark.sql import SparkSession
 
 from retail_assets.generator.generate import generate
 from retail_assets.reports.page import embedded
-from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.engines import texts, times
 from retail_assets_tests.engines.asking import encoded, same
 from retail_assets_tests.engines.constructs import PACKAGE
-from retail_assets_tests.made_shop import TABLES
+from retail_assets_tests.made_shop import INVOICES, TABLES
 from retail_assets_tests.operations.as_written import OF_THE_WRITING
 from retail_assets_tests.operations.command import RetailCommand
 from retail_assets_tests.operations.homes import home_of

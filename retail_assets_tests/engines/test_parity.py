@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
-from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.engines.lakehouses import Shop, differences, generated
+from retail_assets_tests.made_shop import INVOICES
 
 pytestmark = pytest.mark.jvm  # the embedded engine in a process of its own, beside this one
 

@@ -12,7 +12,7 @@ from retail_assets.landing.consent import NONE_GIVEN, Consent
 from retail_assets.landing.drop_reader import DropRefused, read_drop
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import Landed, land
-from retail_assets.sources.online_retail import INVOICES
+from retail_assets_tests.made_shop import INVOICES
 
 TODAY = date(2026, 11, 21)
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"

@@ -18,8 +18,8 @@ from retail_assets.landing.consent import Consent
 from retail_assets.landing.drop_reader import DropRefused, read_drop
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import Landed
-from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.landing.landings import HEADER, file, lands, line, snapshot, workbook
+from retail_assets_tests.made_shop import INVOICES
 
 COLUMNS = HEADER.rstrip("\n").split(",")
 NEAR = [f"2010-12-0{day}" for day in range(1, 6)]

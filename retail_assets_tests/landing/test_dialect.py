@@ -17,8 +17,8 @@ from retail_assets.landing.drop_reader import DropRefused, read_drop
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import Landed, land
 from retail_assets.landing.layout import SourceLayout
-from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.landing.landings import HEADER, TODAY, file, line, workbook
+from retail_assets_tests.made_shop import INVOICES
 
 EUROPEAN = Dialect(
     encoding="cp1252",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from retail_assets.landing import drop_lines, drop_reader
 from retail_assets.landing.drop_reader import DropRefused, inspect, raw_schema, read_drop
 from retail_assets.landing.drops import state_of
-from retail_assets.sources.online_retail import INVOICES
+from retail_assets_tests.made_shop import INVOICES
 
 HEADER = b"Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
 COLUMNS = list(INVOICES.columns)

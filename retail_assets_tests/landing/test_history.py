@@ -18,8 +18,8 @@ from retail_assets.landing.drop_reader import read_drop
 from retail_assets.landing.drops import Drop, LandingZone
 from retail_assets.landing.history import land
 from retail_assets.partitions.calendar import Calendar
-from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.landing.landings import HEADER, TODAY, file, line, refused, snapshot, workbook
+from retail_assets_tests.made_shop import INVOICES
 
 
 @pytest.fixture

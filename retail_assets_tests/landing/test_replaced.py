@@ -13,8 +13,8 @@ from retail_assets.landing.consent import Consent
 from retail_assets.landing.drop_reader import DropRefused
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.exchange import REPLACED
-from retail_assets.sources.online_retail import INVOICES
 from retail_assets_tests.landing.landings import HEADER, TODAY, file, invoices, lands, line, refused, snapshot
+from retail_assets_tests.made_shop import INVOICES
 
 REPLACING = Consent(fewer_rows="replace")
 MARCH, FEBRUARY = date(2011, 3, 1), date(2011, 2, 28)

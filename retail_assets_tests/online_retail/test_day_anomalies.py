@@ -13,7 +13,8 @@ from retail_assets.invoices.day_anomalies import ANOMALIES, ObservedDay
 from retail_assets.lakehouse.checks import ENOUGH, Evidence, Verdict
 from retail_assets.lakehouse.evaluation import PartitionEvaluation
 from retail_assets.shops.closed_days import closed_days, easter_sunday, is_unsettled
-from retail_assets.sources.online_retail import INVOICES, ONLINE_RETAIL
+from retail_assets.sources.online_retail import ONLINE_RETAIL
+from retail_assets_tests.made_shop import INVOICES
 
 FIRST, LAST = date(2011, 1, 10), date(2011, 7, 31)
 STRANGE = date(2011, 6, 15)

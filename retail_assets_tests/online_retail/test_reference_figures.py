@@ -17,8 +17,7 @@ from retail_assets.invoices.monthly_activity import monthly_activity
 from retail_assets.invoices.quarantined_invoices import quarantined_invoices
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
-from retail_assets.sources.online_retail import INVOICES
-from retail_assets_tests.made_shop import RULES
+from retail_assets_tests.made_shop import INVOICES, RULES
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
 from retail_assets_tests.workbench import Workbench
 

@@ -25,8 +25,7 @@ from retail_assets.lakehouse.contracts import conform
 from retail_assets.lakehouse.evaluation import evaluate
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
-from retail_assets.sources.online_retail import INVOICES
-from retail_assets_tests.made_shop import RULES
+from retail_assets_tests.made_shop import INVOICES, RULES
 from retail_assets_tests.online_retail.frames import frame, landed, sale, sorted_rows
 
 DAY = "2011-01-04"

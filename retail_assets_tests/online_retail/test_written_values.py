@@ -22,7 +22,8 @@ from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
 from retail_assets.landing.layout import SourceLayout
 from retail_assets.settings import project_root
-from retail_assets.sources.online_retail import INVOICES, ONLINE_RETAIL
+from retail_assets.sources.online_retail import ONLINE_RETAIL
+from retail_assets_tests.made_shop import INVOICES
 
 TODAY = date(2026, 11, 21)
 FORMS = ("%d-%m-%Y %H:%M", "%b %d, %Y, %I:%M:%S %p", "%y%m%d")

@@ -10,7 +10,8 @@ from retail_assets.shops.closed_days import closed_days
 from retail_assets.shops.description import PRESETS, REQUIRED, built_in, described, described_by, find
 from retail_assets.shops.keys import KEYS, DescriptionError
 from retail_assets.shops.rules import InvoiceRules
-from retail_assets.sources.online_retail import INVOICES, ONLINE_RETAIL
+from retail_assets.sources.online_retail import ONLINE_RETAIL
+from retail_assets_tests.made_shop import INVOICES
 
 DESCRIBED = """
 currency = "EUR"
