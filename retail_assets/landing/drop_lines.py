@@ -5,6 +5,7 @@ broken quotes, fields over several lines, blank lines, NULs), Python parses it a
 """
 
 import csv
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -160,11 +161,23 @@ def _fields(line: bytes, header: Header) -> list[str] | None:
         text = line.decode("utf-8")
         if any(sign and sign in text for sign in (header.quote, header.escape, "\r")):
             fields = next(csv.reader([text], **csv_signs(header, header.delimiter), strict=True))
+            if header.escape and not _of_whole_fields(header).fullmatch(text):
+                return None
         else:
             fields = text.split(header.delimiter)
     except (UnicodeDecodeError, csv.Error):
         return None
     return fields if len(fields) == len(header.columns) else None
+
+
+@functools.lru_cache
+def _of_whole_fields(header: Header) -> re.Pattern[str]:
+    """A row with escapes in which nothing follows a quote that closes. Python's csv module is strict about that only
+    where quotes are doubled, and would take the end of one row and the beginning of another for a row."""
+    delimiter, quote, escape = map(re.escape, (header.delimiter, header.quote, header.escape or ""))
+    plain = f"(?:[^{delimiter}{escape}]|{escape}.)*"
+    field = f"(?:{quote}(?:[^{quote}{escape}]|{escape}.)*{quote}|(?!{quote}){plain})" if quote else plain
+    return re.compile(f"{field}(?:{delimiter}{field})*", re.DOTALL)
 
 
 class Signs(Protocol):
@@ -235,7 +248,9 @@ def _over_several_lines(lines: list[bytes], index: int, header: Header) -> tuple
     (1, None) if the quote is broken; (0, None) if that cannot be told without the lines to come. The quotes of a row
     are even in number where it ends. A broken quote must not swallow the rows after it: a line that is a row by itself
     is not taken for a part of a field. The line that ends the field may look like one (`6",…` in the first column):
-    it is taken for one only if the first line, but for its quote, has all its fields as well.
+    it is taken for one only if the first line, but for its quote, has all its fields as well. What a sound field cannot
+    hold, therefore: a line that has as many fields as a row, in the middle of it, or at its end where the row's first
+    line has as many as well.
     """
     length = 0
     for last in range(index + 1, min(index + LINES_IN_A_FIELD, len(lines))):
