@@ -180,13 +180,22 @@ def _refusals() -> Iterator[None]:
 
 
 def landed_drops(settings: Settings, directories: Iterable[str]) -> "list[Drop]":
-    """The drops that lie there. Refuses a zone that cannot be listed, or in which a landing is under way."""
-    from retail_assets.landing.drops import LandingZone, ZoneRefused
+    """The drops that lie there, but where a landing is under way. Refuses a zone that cannot be listed, or in which
+    nothing else has landed."""
+    from retail_assets.landing.drops import LandingUnderWay, LandingZone, ZoneRefused
 
+    zone, found, under_way = LandingZone(settings.landing), [], None
     try:
-        return [drop for directory in directories for drop in LandingZone(settings.landing).drops(directory)]
+        for directory in directories:
+            try:
+                found += zone.drops(directory)
+            except LandingUnderWay as refusal:
+                under_way = refusal
     except ZoneRefused as refusal:
         raise Refusal(str(refusal)) from None
+    if under_way and not found:
+        raise Refusal(str(under_way))
+    return found
 
 
 def interrupted_generation(settings: Settings, source: str) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ from dagster import (
 )
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
+from retail_assets.landing.drops import ZoneRefused
 from retail_assets.operations.arrival import Arrived, Inbox, ingested
 from retail_assets.operations.arrival_decision import Asked
 from retail_assets.operations.binding import Places
@@ -68,8 +69,7 @@ def catch_up_job(settings: Settings, inboxes: Sequence[Inbox], definitions: Call
     @op(name=_OP, config_schema={"table": str, "days": [str]})
     def make(context: OpExecutionContext) -> None:
         again = PARENT_RUN_ID_TAG in context.run.tags  # the run before it was killed
-        asked = asked_together(context.run, context.instance)
-        arrival = _Arrival(context.instance, {by_table[table]: days for table, days in asked.items()}, again)
+        arrival = _Arrival(context.instance, what_to_make(context.run, context.instance, by_table), again)
         summary = _made(settings, arrival, definitions(), _Told(context.log.info))
         for failure in summary.failures:  # of runs that are told of by themselves
             context.log.warning(failure)
@@ -91,10 +91,30 @@ def asked_together(run: DagsterRun, instance: DagsterInstance) -> dict[str, list
     waiting = instance.get_runs(RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.QUEUED]))  # newest first
     days: dict[str, list[str]] = {}
     for each in (run, *reversed(waiting)):
-        config: Any = each.run_config
-        asked = config["ops"][_OP]["config"]
-        days.setdefault(asked["table"], asked["days"])
+        days = asked_of(each) | days
     return days
+
+
+def asked_of(run: DagsterRun) -> dict[str, list[str]]:
+    """Table -> the days that a run of this job is asked for."""
+    config: Any = run.run_config
+    asked = config.get("ops", {}).get(_OP, {}).get("config", {})  # a run that somebody began by hand may lack it
+    return {asked["table"]: asked["days"]} if asked else {}
+
+
+def what_to_make(run: DagsterRun, instance: DagsterInstance, by_table: Mapping[str, Inbox]) -> dict[Inbox, list[str]]:
+    """By where they arrive, the days that a run makes: its own, and of those that wait what can be looked at."""
+    own, together = asked_of(run), asked_together(run, instance)
+    return {by_table[of]: days for of, days in together.items() if of in own or _can_be_listed(by_table[of])}
+
+
+def _can_be_listed(inbox: Inbox) -> bool:
+    """Not while its files are being landed, say: then its own run tells of it, and no other waits for that."""
+    try:
+        inbox.zone.drops(inbox.source)
+    except ZoneRefused:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

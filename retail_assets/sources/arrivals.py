@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from dagster import AssetKey, DagsterInstance
 
-from retail_assets.landing.drops import Look, settled
+from retail_assets.landing.drops import LandingUnderWay, Look, settled
 from retail_assets.operations.arrival import Arrived, Inbox, ingested, missing_drops
 from retail_assets.operations.binding import Places
-from retail_assets.operations.planning import Landed
+from retail_assets.operations.planning import Landed, as_it_was_made
 from retail_assets.settings import Settings
 from retail_assets.sources.source import Source
 
@@ -27,16 +27,32 @@ def arrivals(
     settings: Settings, instance: DagsterInstance, sources: Iterable[Source], before: Look | None = None
 ) -> Arrivals:
     """Looks at the landing zone once, after a look `before` if there was one. Drops still being written, or outside the
-    calendar, are left alone, and named."""
-    inboxes = [inbox for source in sources for inbox in source.inboxes(settings)]
-    found = [_arrived(inbox, instance, before) for inbox in inboxes]
-    landed = {inbox.table: of for inbox, (of, _) in zip(inboxes, found, strict=True)}
+    calendar, are left alone, and named; so is a source that is being landed, as only a part of it may lie there.
+
+    Raises LandingUnderWay if that is so of all of them, and ZoneRefused for a directory that cannot be listed.
+    """
+    landed: dict[AssetKey, Landed] = {}
+    notices: list[str] = []
+    looked_at: list[Inbox] = []
+    refused: list[LandingUnderWay] = []
+    for inboxes in [source.inboxes(settings) for source in sources]:
+        try:
+            found = {inbox.table: _arrived(inbox, instance, before) for inbox in inboxes}
+        except LandingUnderWay as refusal:
+            refused.append(refusal)
+            landed |= {inbox.table: as_it_was_made(()) for inbox in inboxes}
+            continue
+        looked_at += inboxes
+        landed |= {table: of for table, (of, _) in found.items()}
+        notices += [notice for _, told in found.values() for notice in told]
+    if refused and not looked_at:
+        raise refused[0]
 
     def missing() -> list[str]:
-        return [name for inbox in inboxes for name in missing_drops(instance, inbox)]
+        return [name for inbox in looked_at for name in missing_drops(instance, inbox)]
 
     places = replace(Places.of(settings), missing_drops=missing)
-    return Arrivals(landed, [notice for _, notices in found for notice in notices], places)
+    return Arrivals(landed, [*(f"Left for the next run. {refusal}" for refusal in refused), *notices], places)
 
 
 def _arrived(inbox: Inbox, instance: DagsterInstance, before: Look | None) -> tuple[Landed, list[str]]:

@@ -1,25 +1,43 @@
 """Two shops and a marketplace in one lakehouse and one Dagster instance: each keeps to its own."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey
+from dagster import (
+    AssetKey,
+    AssetsDefinition,
+    AssetSpec,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterRun,
+    DagsterRunStatus,
+    Definitions,
+)
+from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
+from dagster._core.test_utils import create_run_for_test
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from retail_assets.definitions import build_definitions
 from retail_assets.lakehouse.pseudonyms import key_of, pseudonym
-from retail_assets.landing.drops import LandingZone
+from retail_assets.landing.drops import MARK, LandingUnderWay, LandingZone
 from retail_assets.olist.landing import land
-from retail_assets.operations.main_job import Observer, Summary, run_main_job
+from retail_assets.operations.alerts.events import AssetGraph
+from retail_assets.operations.arrival_decision import Asked
+from retail_assets.operations.catch_up import JOB, request, what_to_make
+from retail_assets.operations.main_job import Observer, Summary, _origin, run_main_job
 from retail_assets.operations.planning import Request
 from retail_assets.settings import Settings
 from retail_assets.shops.description import BUILT_IN
 from retail_assets.sources.arrivals import arrivals
 from retail_assets.sources.known import sources_at_work
 from retail_assets_tests.olist.test_landing import TODAY, delivered
+from retail_assets_tests.operations.alerts.listening import Listening
+from retail_assets_tests.operations.alerts.servers import Endpoint, http_endpoint
 from retail_assets_tests.workbench import Workbench, line
 
 KEY = "a key of more than thirty-two characters"
@@ -62,11 +80,13 @@ class Together:
         row = f"500001;85123A;BOX;2;{day} 10:00:00;{price};13085;Germany"
         (zone / f"boxes_{day}.csv").write_text(f"{header}\n{row}\n")
 
-    def run(self, *sources: str, everything: bool = False) -> Summary:
+    def run(self, *sources: str, everything: bool = False, only: str = "") -> Summary:
         """The main job, of tables of these sources, or of all three."""
         every = {"online_retail": CUSTOMERS, "boxes": CUSTOMERS, "olist": ORDERS}
         wanted = {source: tables for source, tables in every.items() if source in (sources or every)}
-        keys = frozenset(AssetKey([source, table]) for source, tables in wanted.items() for table in tables)
+        keys = frozenset(
+            AssetKey([source, table]) for source, tables in wanted.items() for table in tables if only in ("", table)
+        )
         arrived = arrivals(self.settings, self.bench.instance, sources_at_work(self.settings))
         definitions = build_definitions(self.settings)
         request = Request(tables=keys, everything=everything)
@@ -130,10 +150,38 @@ def test_whoever_is_known_by_the_same_id_in_two_shops_has_two_pseudonyms(togethe
         assert set(ids) == {known_by}
 
 
-def test_a_broken_drop_of_one_holds_up_no_other_and_a_corrected_one_makes_only_its_own_tables_due(together: Together):
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with http_endpoint() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def definitions(together: Together) -> Definitions:
+    return build_definitions(together.settings)
+
+
+@pytest.fixture
+def channel(together: Together, definitions: Definitions, endpoint: Endpoint) -> Listening:
+    """A real one, over the graph of the three."""
+    return Listening(together.bench.instance, endpoint, AssetGraph.of(list(definitions.assets or [])))
+
+
+def test_a_broken_drop_of_one_holds_up_no_other_and_a_corrected_one_makes_only_its_own_tables_due(
+    together: Together, channel: Listening, endpoint: Endpoint
+):
     together.boxes("2011-01-05", "1,00", header=HEADER.replace("Preis", "?"))
-    together.bench.drop("2011-01-06", [line("500003", when="2011-01-06 10:00:00")])
+    # Of the other's new day, most prices are none: a check warns of it, or fails.
+    unpriced = [line("500003", when="2011-01-06 10:00:00", price="?", code=f"8512{n}") for n in range(9)]
+    together.bench.drop("2011-01-06", [line("500003", when="2011-01-06 10:00:00"), *unpriced])
     summary = together.run()
+    told = channel.tick()
+    assert told == [
+        ("failed", "check", "boxes/raw_invoices", ["2011-01-05"]),
+        ("failed", "check", "online_retail/quarantined_invoices", ["2011-01-06"]),
+    ]
+    blocks = endpoint.messages[-1]["items"][0]["blocks"]
+    assert {table.split("/")[0] for table in blocks} == {"boxes"}
     assert len(summary.failures) == 1
     assert "boxes.raw_invoices" in summary.failures[0]
     assert "unit_price" in summary.failures[0]
@@ -143,6 +191,114 @@ def test_a_broken_drop_of_one_holds_up_no_other_and_a_corrected_one_makes_only_i
     summary = together.run()
     assert summary.failures == []
     assert made(summary) == {"boxes": len(CUSTOMERS)}
+    assert channel.tick() == [("recovered", "check", "boxes/raw_invoices", ["2011-01-05"])]
+    together.bench.drop("2011-01-06", [line("500003", when="2011-01-06 10:00:00")])
+    assert "boxes" not in made(together.run())
+    assert channel.tick() == [("recovered", "check", "online_retail/quarantined_invoices", ["2011-01-06"])]
+
+
+def test_a_landing_that_is_under_way_at_one_is_left_for_the_next_run_and_holds_up_no_other(together: Together):
+    mark = Path(LandingZone(together.settings.landing).directory("boxes")) / MARK
+    mark.write_text("{}")
+    try:
+        together.boxes("2011-01-04", "9,99")
+        together.bench.drop("2011-01-07", [line("500004", when="2011-01-07 10:00:00")])
+        assert made(together.run()) == {"online_retail": len(CUSTOMERS)}
+        sources = sources_at_work(together.settings)
+        arrived = arrivals(together.settings, together.bench.instance, sources)
+        assert any("boxes: a landing is under way" in notice for notice in arrived.notices)
+        with pytest.raises(LandingUnderWay):
+            arrivals(together.settings, together.bench.instance, [each for each in sources if each.name == "boxes"])
+        inboxes = {inbox.table.to_user_string(): inbox for each in sources for inbox in each.inboxes(together.settings)}
+        asked = arrival(together, "online_retail", DagsterRunStatus.STARTED)
+        waiting = arrival(together, "boxes", DagsterRunStatus.QUEUED)
+        taken = what_to_make(asked, together.bench.instance, inboxes)
+        assert {inbox.source: days for inbox, days in taken.items()} == {"online_retail": ["2011-01-04", "2011-01-05"]}
+        taken = what_to_make(waiting, together.bench.instance, inboxes)
+        assert [inbox.source for inbox in taken] == ["boxes"]  # which then fails, and says why
+        together.bench.instance.delete_run(waiting.run_id)
+    finally:
+        mark.unlink()
+
+
+def arrival(together: Together, source: str, status: DagsterRunStatus = DagsterRunStatus.STARTED) -> DagsterRun:
+    """A run that a sensor asked for, of two days."""
+    asked = request(AssetKey([source, "raw_invoices"]), Asked("", ("2011-01-04", "2011-01-05")))
+    return create_run_for_test(
+        together.bench.instance,
+        JOB,
+        run_config=asked.run_config,
+        tags=asked.tags,
+        status=status,
+        remote_job_origin=_origin().get_job_origin(JOB),
+    )
+
+
+def test_an_arrival_that_breaks_off_is_told_by_its_table_and_is_no_matter_of_another_source(
+    together: Together, channel: Listening, endpoint: Endpoint
+):
+    instance = together.bench.instance
+    together.boxes("2011-01-05", "1,10")
+    instance.report_run_failed(arrival(together, "boxes"), "the machine went down")
+    days = ["2011-01-04", "2011-01-05"]
+    assert channel.tick() == [("failed", "run", "boxes/raw_invoices", days)]
+    assert endpoint.messages[-1]["items"][0]["facts"]["details"] == "the machine went down"
+    succeeded = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, JOB)
+    instance.report_dagster_event(succeeded, arrival(together, "online_retail").run_id)
+    assert channel.tick() == []
+    instance.report_run_failed(arrival(together, "online_retail"), "the machine went down again")
+    assert channel.tick() == [("failed", "run", "online_retail/raw_invoices", days)]
+    together.run("boxes", everything=True, only="raw_invoices")
+    assert channel.tick() == [("recovered", "run", "boxes/raw_invoices", days)]
+
+
+def test_a_late_source_is_told_alone(together: Together, channel: Listening):
+    open_ended = replace(together.settings, calendars={**together.settings.calendars, "RETAIL_BOXES_LAST_DAY": "open"})
+    late = {
+        spec.key.path[0]
+        for asset in build_definitions(open_ended).assets or []
+        for spec in (asset.specs if isinstance(asset, AssetsDefinition) else [asset])
+        if isinstance(spec, AssetSpec) and spec.freshness_policy
+    }
+    assert late == {"boxes"}
+
+    def becomes(source: str, state: FreshnessState, before: FreshnessState) -> list[tuple[str, str, str, list[str]]]:
+        key, now = AssetKey([source, "raw_invoices"]), time.time()
+        change = FreshnessStateChange(key=key, new_state=state, previous_state=before, state_change_timestamp=now)
+        together.bench.instance._report_runless_asset_event(change)
+        return channel.tick()
+
+    fails, passes = FreshnessState.FAIL, FreshnessState.PASS
+    assert becomes("boxes", fails, passes) == [("failed", "freshness", "boxes/raw_invoices", [])]
+    assert becomes("online_retail", passes, fails) == []
+    assert becomes("online_retail", fails, passes) == [("failed", "freshness", "online_retail/raw_invoices", [])]
+    assert becomes("boxes", passes, fails) == [("recovered", "freshness", "boxes/raw_invoices", [])]
+
+
+def test_upkeep_that_fails_at_a_table_of_one_source_is_told_by_its_name_and_silences_no_other(
+    together: Together, channel: Listening, definitions: Definitions
+):
+    job = definitions.get_job_def("maintenance")
+    steps = {source: f"maintain__{source}__customer_rfm" for source in ("boxes", "online_retail")}
+    logs = {source: together.bench.directory / "lakehouse" / source / "customer_rfm/_delta_log" for source in steps}
+
+    def upkeep(*spoilt: str) -> list[tuple[str, str, str]]:
+        commits = {source: logs[source] / f"{len([*logs[source].glob('*.json')]):020}.json" for source in spoilt}
+        for commit in commits.values():
+            commit.write_text("spoilt")
+        result = job.execute_in_process(
+            instance=together.bench.instance, op_selection=list(steps.values()), raise_on_error=False
+        )
+        for commit in commits.values():
+            commit.unlink()
+        assert result.success == (not spoilt)
+        return [(status, kind, what) for status, kind, what, _ in channel.tick()]
+
+    named = {source: f"maintenance, step {step}" for source, step in steps.items()}
+    assert upkeep("boxes") == [("failed", "run", named["boxes"])]
+    assert upkeep("boxes", "online_retail") == [("failed", "run", named["online_retail"])]
+    assert upkeep("online_retail") == [("recovered", "run", named["boxes"])]
+    assert upkeep() == [("recovered", "run", named["online_retail"])]
 
 
 def test_a_backfill_of_one_makes_its_tables_anew_and_leaves_nothing_of_the_others_to_do(together: Together):
@@ -152,8 +308,7 @@ def test_a_backfill_of_one_makes_its_tables_anew_and_leaves_nothing_of_the_other
     assert {source: together.table(f"{source}/customer_rfm").version() for source in before} == before
 
 
-def test_jobs_sensors_and_upkeep_name_the_tables_of_all(together: Together):
-    definitions = build_definitions(together.settings)
+def test_jobs_sensors_and_upkeep_name_the_tables_of_all(definitions: Definitions):
     sensors: Mapping[str, object] = {sensor.name: sensor for sensor in definitions.sensors or []}
     assert {"online_retail_arrivals", "boxes_arrivals", "olist_orders_arrivals", "olist_products_arrivals"} <= set(
         sensors

@@ -32,6 +32,7 @@ from dagster._core.storage.tags import (
 )
 
 from retail_assets.lakehouse.table import REFUSED
+from retail_assets.operations import catch_up
 from retail_assets.operations.alerts.messages import Graph, GraphAsset
 from retail_assets.operations.alerts.problems import (
     SETTLED_AFTER_SECONDS,
@@ -230,10 +231,19 @@ class Events:
         if run is None or run.asset_selection or run.job_name.startswith(ALL_ASSETS_JOB):
             return []  # assets recover when they are materialized
         return [
-            Observation(
-                Subject(Kind.RUN, (), run.job_name, _partition_of(run)), None, entry.timestamp, entry.run_id, event_id
-            )
+            Observation(subject, None, entry.timestamp, entry.run_id, event_id)
+            for subject in [Subject(Kind.RUN, (), _named(run), _partition_of(run)), *self._steps_done(run)]
         ]
+
+    def _steps_done(self, run: DagsterRun) -> Iterator[Subject]:
+        """What is well of a run whose steps make no asset: a step that failed the last time may be among them."""
+        if run.asset_selection or run.job_name.startswith(ALL_ASSETS_JOB):
+            return
+        types = DagsterEventType.STEP_SUCCESS
+        for record in self.instance.get_records_for_run(run.run_id, of_type=types, limit=MOST_EVENTS).records:
+            step = record.event_log_entry.get_dagster_event().step_key
+            if step and not self.graph.assets_of_step.get(step):
+                yield Subject(Kind.RUN, (), _named(run, step), _partition_of(run))
 
     def _failure(self, event_id: int, entry: EventLogEntry, now: float) -> list[Observation] | None:
         run = self.instance.get_run_by_id(entry.run_id)
@@ -247,27 +257,43 @@ class Events:
                 return []  # the retry speaks for both
             if age < RETRY_PATIENCE_SECONDS:
                 return None
-        return [
+        failed = [
             Observation(subject, Severity.ERROR, entry.timestamp, run.run_id, event_id, facts)
             for subject, facts in self._failed_in(run, entry)
+        ]
+        return failed + [
+            Observation(subject, None, entry.timestamp, run.run_id, event_id) for subject in self._steps_done(run)
         ]
 
     def _failed_in(self, run: DagsterRun, entry: EventLogEntry) -> Iterator[tuple[Subject, dict[str, str]]]:
         """What of a run failed, without what its failed checks tell already."""
         partition, steps = _partition_of(run), list(_step_failures(self.instance, run.run_id))
+        if run.job_name == catch_up.JOB and (left := list(self._left_undone(run))):
+            details = {"details": _short(_cause(steps[0][1])) if steps else _said(entry)}
+            yield from ((subject, details) for subject in left)
+            return
         if not steps:
             assets = [path_of(key) for key in run.asset_selection or []]
             missing = tuple(sorted(asset for asset in assets if not self._made(asset, partition, run.run_id)))
             if missing or not assets:
-                details = {"details": _short(entry.user_message or entry.get_dagster_event().message or "")}
-                yield Subject(Kind.RUN, missing, "" if missing else run.job_name, partition), details
+                subject = Subject(Kind.RUN, missing, "" if missing else _named(run), partition)
+                yield subject, {"details": _said(entry)}
             return
         for step_key, data in steps:
             if _told_by_checks(data):
                 continue
             assets_of_step = self.graph.assets_of_step.get(step_key.partition("[")[0], ())
-            subject = Subject(Kind.RUN, assets_of_step, "" if assets_of_step else run.job_name, partition)
+            subject = Subject(Kind.RUN, assets_of_step, "" if assets_of_step else _named(run, step_key), partition)
             yield subject, {"details": _short(_cause(data))}
+
+    def _left_undone(self, run: DagsterRun) -> Iterator[Subject]:
+        """The days that an arrival's run was asked for and did not make, in runs of their own, before it failed."""
+        begun = self.instance.get_records_for_run(run.run_id, limit=1).records
+        for asset, days in catch_up.asked_of(run).items():
+            made = self._newest_materializations(asset, set(days))
+            for day in days:
+                if made.get(day, 0) < min((record.storage_id for record in begun), default=0):
+                    yield Subject(Kind.RUN, (asset,), partition=day)
 
     def _made(self, asset: str, partition: str | None, run_id: str) -> bool:
         """Whether a run that failed had materialized the asset before."""
@@ -372,6 +398,13 @@ def _facts_of(evaluation: AssetCheckEvaluation) -> dict[str, str]:
     return stated | ({"blocking": "yes"} if evaluation.blocking and evaluation.severity.value == "ERROR" else {})
 
 
+def _named(run: DagsterRun, step: str = "") -> str:
+    """A run that makes no asset: its job, with the table whose arrival it is for, or with a step of several."""
+    if run.job_name == catch_up.JOB:
+        return f"{run.job_name} of {', '.join(catch_up.asked_of(run))}"
+    return f"{run.job_name}, step {step}" if step else run.job_name
+
+
 def _partition_of(run: DagsterRun) -> str | None:
     first, last = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
     if first and last:
@@ -385,6 +418,10 @@ def _step_failures(instance: DagsterInstance, run_id: str) -> Iterator[tuple[str
         event = record.event_log_entry.get_dagster_event()
         if event.step_key:
             yield event.step_key, event.step_failure_data
+
+
+def _said(entry: EventLogEntry) -> str:
+    return _short(entry.user_message or entry.get_dagster_event().message or "")
 
 
 def _told_by_checks(data: Any) -> bool:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from dagster import (
@@ -31,20 +30,16 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from retail_assets.lakehouse.gathered_events import stored_together
-from retail_assets.operations.alerts.delivery import deliver
 from retail_assets.operations.alerts.events import RETRY_PATIENCE_SECONDS, AssetGraph
-from retail_assets.operations.alerts.messages import Links
 from retail_assets.operations.alerts.problems import Timing
-from retail_assets.operations.alerts.sensor import STANDING_SECONDS, Alerter, AlertNotDelivered, alert_sensors
-from retail_assets.operations.alerts.settings import AlertSettings, Channel, Http, Mail, Route
+from retail_assets.operations.alerts.sensor import STANDING_SECONDS, AlertNotDelivered, alert_sensors
+from retail_assets.operations.alerts.settings import Channel, Mail, Route
 from retail_assets_tests.operations.alerts import shop
+from retail_assets_tests.operations.alerts.listening import Listening, settings, webhook
 from retail_assets_tests.operations.alerts.servers import Endpoint, http_endpoint, mail_server, wait_for
 
 SALES, TAKINGS, REPORT = "shop/sales", "shop/takings", "shop/report"
 GRAPH = AssetGraph.of(shop.ASSETS)
-EVERYTHING = Route(("hook", "office"), frozenset(), frozenset(), frozenset(), frozenset())
-AT_ONCE = Timing(gather_seconds=0, further_seconds=0)
-
 SQLITE = """
 event_log_storage:
   module: retail_assets.lakehouse.event_log
@@ -111,43 +106,11 @@ def endpoint() -> Iterator[Endpoint]:
         yield opened
 
 
-def settings(
-    channels: list[Channel], routes: tuple[Route, ...] = (EVERYTHING,), timing: Timing = AT_ONCE, **changed: Any
-):
-    return AlertSettings(tuple(channels), routes, timing, 30, changed.get("still_failed_hours", 24), "docs/runbook.md")
-
-
-def webhook(url: str) -> Channel:
-    return Channel("hook", "webhook", Http(url))
-
-
-class Listener:
-    """A channel's alerter on an instance, whose clock the test moves."""
+class Listener(Listening):
+    """A channel's alerter on an instance, over the shop's graph."""
 
     def __init__(self, instance: DagsterInstance, endpoint: Endpoint, name: str = "", **options: Any) -> None:
-        self.instance, self.endpoint = instance, endpoint
-        channel = webhook(endpoint.url)
-        self.alerter = Alerter(
-            channel, settings([channel], **options), Links("http://ui", "docs/runbook.md"), GRAPH, quickly
-        )
-        self.alerter.storage_key = name or f"retail_alerts/{uuid4()}"
-        self.ahead = 0.0
-        self.tick()
-
-    def tick(self, later: float = 0) -> list[tuple[str, str, str, list[str]]]:
-        """Status, kind, what and partitions of all that this tick told."""
-        self.ahead += later
-        before = len(self.endpoint.requests)
-        self.alerter.tick(self.instance, time.time() + self.ahead)
-        return [
-            (item["status"], item["kind"], "+".join(item["assets"]) or item["name"], item["partitions"])
-            for message in self.endpoint.messages[before:]
-            for item in message["items"]
-        ]
-
-
-def quickly(channel: Channel, message: Any, now: float) -> str | None:
-    return deliver(channel, message, now, answer_seconds=0.5, delivery_seconds=2)
+        super().__init__(instance, endpoint, GRAPH, name, **options)
 
 
 def make(instance: DagsterInstance, *days: str, tables: list[str] | None = None, **tags: str) -> Any:
@@ -280,10 +243,10 @@ def test_a_job_that_makes_no_asset_fails_and_recovers(instance, endpoint):
     listener = Listener(instance, endpoint)
     shop.FAULTS[shop.BROKEN] = {shop.BROKEN}
     shop.stocktaking.execute_in_process(instance=instance, raise_on_error=False)
-    assert listener.tick() == [("failed", "run", "stocktaking", [])]
+    assert listener.tick() == [("failed", "run", "stocktaking, step count_the_till", [])]
     shop.FAULTS[shop.BROKEN] = set()
     shop.stocktaking.execute_in_process(instance=instance)
-    assert listener.tick() == [("recovered", "run", "stocktaking", [])]
+    assert listener.tick() == [("recovered", "run", "stocktaking, step count_the_till", [])]
 
 
 def test_a_run_that_died_without_a_word_is_told_with_what_it_had_not_made(instance, endpoint):
@@ -473,7 +436,10 @@ KILLED = """
 import sys
 from dagster import DagsterInstance
 from retail_assets.operations.alerts.delivery import deliver
-from retail_assets_tests.operations.alerts.test_alerter import GRAPH, Alerter, Links, settings, webhook
+from retail_assets.operations.alerts.messages import Links
+from retail_assets.operations.alerts.sensor import Alerter
+from retail_assets_tests.operations.alerts.listening import settings, webhook
+from retail_assets_tests.operations.alerts.test_alerter import GRAPH
 
 channel = webhook(sys.argv[2])
 alerter = Alerter(channel, settings([channel]), Links("http://ui", "docs/runbook.md"), GRAPH)
