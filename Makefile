@@ -9,7 +9,7 @@ OLDEST := .venv-oldest
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python run rehearse ui test test-long test-oldest lint bench clean lock
+.PHONY: help setup python run rehearse ui test test-long test-oldest lint bench wheel clean lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -74,6 +74,9 @@ lint: setup
 
 bench: setup ## measure the main job against its baselines
 	$(BIN)/python -m benchmarks
+
+wheel: setup ## dist/*.whl, to be installed by pip
+	$(BIN)/python -m hatchling build --target wheel
 
 lock: $(READY) ## renew the locks of exact versions and hashes
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header requirements/bootstrap.in -o requirements/bootstrap.lock

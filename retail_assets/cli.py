@@ -30,8 +30,9 @@ from retail_assets import (
     table_commands,
 )
 from retail_assets.landing_commands import GENERATING, interrupted_generation, landed_drops
+from retail_assets.project import CARRIED, project_file, project_root
 from retail_assets.setting_names import misspelt
-from retail_assets.settings import SettingError, Settings, project_root
+from retail_assets.settings import SettingError, Settings
 from retail_assets.table_commands import SOURCE, Refusal, by_name, java_for, one_source, stored
 
 if TYPE_CHECKING:
@@ -114,11 +115,20 @@ def prepare_dagster_home() -> Path:
         ) from None
     # Planned events and materializations are written in batches; our event log makes each batch one transaction.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
-    config = home / "dagster.yaml"
-    if not config.exists():
+    config, ours = home / "dagster.yaml", project_file("dagster.yaml")
+    if not config.exists() or _of_another_project(config, ours):
         config.unlink(missing_ok=True)
-        config.symlink_to(project_root() / "dagster.yaml")
+        config.symlink_to(ours)
     return home
+
+
+def _of_another_project(config: Path, ours: Path) -> bool:
+    """Whether the link is one that was made here for another checkout, or another installation: this home was copied
+    from there, or the package was installed anew. A file, or a link to any other, is somebody's own."""
+    linked = config.resolve()
+    of_a_checkout = linked.name == ours.name and (linked.parent / "retail_assets" / Path(__file__).name).exists()
+    made_here = of_a_checkout or linked.parts[-3:] == (*CARRIED.parts[-2:], ours.name)
+    return config.is_symlink() and made_here and linked != ours.resolve()
 
 
 @main.command()

@@ -4,12 +4,13 @@ import os
 import socket
 import sys
 import time
-from pathlib import Path
+from importlib.util import find_spec
 from typing import NoReturn
 
 import click
 
-from retail_assets.settings import Settings, project_root
+from retail_assets.project import project_file, project_root
+from retail_assets.settings import Settings
 from retail_assets.table_commands import Refusal, java_for
 
 
@@ -20,15 +21,15 @@ def ui(settings: Settings, arguments: tuple[str, ...]) -> None:
     """The Dagster UI with its daemon; further arguments go to `dagster dev`."""
     java_for(settings)
     os.chdir(project_root())
-    _become("dagster", "dev", "--workspace", str(project_root() / "workspace.yaml"), *arguments)
+    _become("dagster", "dev", "--workspace", str(project_file("workspace.yaml")), *arguments)
 
 
 SERVICES = {
     "code": "dagster api grpc --host localhost --port {port} --module-name retail_assets.definitions",
-    "webserver": "dagster-webserver --workspace deploy/workspace.yaml",
-    "daemon": "dagster-daemon run --workspace deploy/workspace.yaml",
+    "webserver": "dagster_webserver --workspace {workspace}",
+    "daemon": "dagster._daemon run --workspace {workspace}",
 }
-"""The three processes of a deployment, as Dagster's own programs."""
+"""The three processes of a deployment, as modules of Dagster's that run as programs."""
 
 CODE_SERVER_SECONDS = 180
 """So long the webserver and the daemon wait for the code server, which they need when they start."""
@@ -44,16 +45,16 @@ def serve(settings: Settings, service: str, arguments: tuple[str, ...]) -> None:
     port = int(os.environ.setdefault("RETAIL_CODE_SERVER_PORT", str(settings.code_server_port)))
     if service != "code":
         _wait_for_code_server(port)
-    name, *options = SERVICES[service].format(port=port).split()
+    workspace = project_file("deploy/workspace.yaml")
+    name, *options = (part.format(port=port, workspace=workspace) for part in SERVICES[service].split())
     _become(name, *options, "--log-format", settings.log_format, *arguments)
 
 
-def _become(name: str, *arguments: str) -> NoReturn:
-    """Goes on as one of Dagster's own programs."""
-    program = str(Path(sys.executable).parent / name)
-    if not os.access(program, os.X_OK):
-        raise Refusal(f"{program} is missing: install the project's packages anew (make setup, or pip install).")
-    os.execv(program, [program, *arguments])
+def _become(module: str, *arguments: str) -> NoReturn:
+    """Goes on as one of Dagster's own programs, by its module: what this Python imports, not what lies on a path."""
+    if not find_spec(module):
+        raise Refusal(f"{module} is missing: install the project's packages anew (make setup, or pip install).")
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
 def _wait_for_code_server(port: int) -> None:

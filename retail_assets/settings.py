@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from retail_assets.project import project_root
+
 if TYPE_CHECKING:
     from retail_assets.databricks.settings import DatabricksSettings
     from retail_assets.operations.alerts.settings import AlertSettings
@@ -346,11 +348,6 @@ def _refuse_key_that_stays_behind(databricks: "DatabricksSettings", key: str | N
             "RETAIL_PSEUDONYM_KEY is set here but would not reach the cluster. Put the key into a secret scope, and "
             "set RETAIL_DATABRICKS_SECRET_SCOPE and RETAIL_DATABRICKS_SECRETS=RETAIL_PSEUDONYM_KEY=<its key there>."
         )
-
-
-def project_root() -> Path:
-    """The directory of the project: what relative paths in settings are relative to."""
-    return Path(__file__).resolve().parent.parent
 
 
 def located(path: str) -> str:

@@ -17,8 +17,8 @@ from deltalake import DeltaTable, write_deltalake
 from retail_assets.landing.calendar import CALENDAR_FILE
 from retail_assets.landing.drops import MANIFEST, MARK
 from retail_assets.landing_commands import GENERATING
+from retail_assets.project import project_root
 from retail_assets.setting_names import SETTINGS, misspelt
-from retail_assets.settings import project_root
 from retail_assets_tests.made_shop import TABLES
 from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY
 from retail_assets_tests.operations.command import RetailCommand
@@ -506,7 +506,7 @@ def test_the_main_job_ends_with_a_summary_and_then_finds_nothing_to_do(retail, m
     assert summary["clean_transactions"][0] == str(manifest["clean_lines"])
     assert re.search(r"^[\d.]+ s in all", said, re.MULTILINE)
     assert f"The lakehouse: {retail.lakehouse}" in said
-    assert "Next: make ui, then open http://localhost:3000" in said
+    assert "Next: retail ui (in a checkout: make ui), then open http://localhost:3000" in said
 
     listed = output(retail("drops")).splitlines()
     assert len(listed) == 1 + len(drops(retail))

@@ -32,7 +32,8 @@ from retail_assets.lakehouse.event_log import OpenSqliteEventLogStorage
 from retail_assets.landing.calendar import keep_calendar
 from retail_assets.operations.freshness import DAILY, MONTHLY
 from retail_assets.operations.side_by_side_executor import side_by_side_executor
-from retail_assets.settings import Settings, project_root
+from retail_assets.project import project_root
+from retail_assets.settings import Settings
 from retail_assets_tests.made_shop import TABLES
 
 YESTERDAY = datetime.now(tz=UTC).date() - timedelta(days=1)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from retail_assets.definitions import build_definitions
-from retail_assets.settings import SettingError, Settings, project_root
+from retail_assets.project import project_root
+from retail_assets.settings import SettingError, Settings
 
 
 def test_nothing_set_means_the_documented_defaults():

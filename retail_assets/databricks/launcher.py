@@ -43,7 +43,7 @@ from retail_assets.databricks.remote_runs import RemoteRuns
 from retail_assets.databricks.remote_step import RemoteStep, work_of
 from retail_assets.databricks.staging import StagingArea, staging_area, step_directory
 from retail_assets.databricks.workspace_api import Login, WorkspaceApi, WorkspaceError
-from retail_assets.settings import project_root
+from retail_assets.project import PACKAGE, project_file
 
 if TYPE_CHECKING:
     from retail_assets.settings import Settings
@@ -81,7 +81,7 @@ class RetailStepLauncher(StepLauncher):
         besides: Mapping[str, Path] | None = None,
         lock: Path | None = None,
     ) -> None:
-        self.package = package or project_root() / "retail_assets"
+        self.package = package or PACKAGE
         self._login = Login(host, credentials)
         self._compute = compute
         self._staging_location = staging
@@ -90,7 +90,7 @@ class RetailStepLauncher(StepLauncher):
         self._poll_seconds = poll_seconds
         self._timeout_seconds = timeout_seconds
         self._carried, self._besides = carried, dict(besides or {})
-        self._named, self._lock = libraries, lock or project_root() / "requirements" / "requirements.lock"
+        self._named, self._lock = libraries, lock or project_file("requirements/requirements.lock")
         self._swept = False
 
     def launch_step(self, step_context: StepExecutionContext) -> Iterator[DagsterEvent]:

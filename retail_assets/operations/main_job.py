@@ -50,7 +50,7 @@ from retail_assets.operations.planning import (
     what_is_due,
 )
 from retail_assets.operations.stored import Stored, told
-from retail_assets.settings import project_root
+from retail_assets.project import project_file
 
 PROCESS_TAG = ".dagster/retail_process"  # the UI hides what begins so
 """On every run of the main job: the process that makes it, so that a run whose process died can be told."""
@@ -272,7 +272,7 @@ def _innermost(error: SerializableErrorInfo | None) -> str | None:
 
 def _origin() -> RemoteRepositoryOrigin:
     """Where the UI finds the same job, so that its run pages can link to it and run it again."""
-    location = WorkspaceFileTarget([str(project_root() / "workspace.yaml")]).create_origins()[0]
+    location = WorkspaceFileTarget([str(project_file("workspace.yaml"))]).create_origins()[0]
     return RemoteRepositoryOrigin(code_location_origin=location, repository_name="__repository__")
 
 

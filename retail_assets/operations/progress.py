@@ -76,7 +76,7 @@ def report(console: Console, summary: Summary, settings: Settings) -> None:
             f"\nNot made, as they read what failed: {len(summary.waiting)} partitions of {', '.join(waiting)}."
         )
     console.print(f"\nThe lakehouse: {settings.catalog or settings.lakehouse}")
-    console.print("Next: make ui, then open http://localhost:3000")
+    console.print("Next: retail ui (in a checkout: make ui), then open http://localhost:3000")
     if any(key.path[-1] == DASHBOARD and table.partitions for key, table in summary.tables.items()):
         console.print("The page of the newest month: retail dashboard")
 

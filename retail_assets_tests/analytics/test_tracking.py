@@ -15,7 +15,7 @@ from sklearn.cluster import KMeans
 from retail_assets.analytics.mlflow_store import ensure_store
 from retail_assets.analytics.tracked_run import RegisteredModel
 from retail_assets.analytics.tracking import MlflowTracking
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 
 COLUMNS = ["recency_days", "frequency", "monetary"]
 EXAMPLE = pd.DataFrame(np.random.default_rng(1).random((30, 3)) * [300, 20, 900], columns=COLUMNS)

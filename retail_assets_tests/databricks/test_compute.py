@@ -5,7 +5,8 @@ import re
 import pytest
 
 from retail_assets.databricks.compute import WORKS_WITH, what_works_where
-from retail_assets.settings import SettingError, project_root
+from retail_assets.project import project_root
+from retail_assets.settings import SettingError
 from retail_assets_tests.databricks.test_settings import ON_EXISTING, ON_NEW, WORKSPACE, new_cluster, read
 
 SERVERLESS = {**WORKSPACE, "RETAIL_DATABRICKS_COMPUTE": "serverless"}

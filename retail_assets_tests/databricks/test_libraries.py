@@ -23,7 +23,7 @@ from retail_assets.databricks.libraries import (
     pins,
 )
 from retail_assets.databricks.rehearsal.environment import ClusterEnvironment, LibraryError
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets.shops.description import BUILT_IN, to_carry
 
 PACKAGE = project_root() / "retail_assets"

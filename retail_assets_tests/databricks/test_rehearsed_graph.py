@@ -16,7 +16,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from retail_assets.databricks.rehearsal.deployment import deployment_environment, landing_directory
 from retail_assets.databricks.rehearsal.workspace import Workspace
 from retail_assets.landing.calendar import read_calendar
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets_tests.made_shop import TABLES
 from retail_assets_tests.operations.as_written import all_rows
 from retail_assets_tests.operations.command import RetailCommand

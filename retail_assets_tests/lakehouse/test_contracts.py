@@ -30,7 +30,8 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.table import Table
 from retail_assets.partitions.cadence import whole
-from retail_assets.settings import Settings, project_root
+from retail_assets.project import project_root
+from retail_assets.settings import Settings
 from retail_assets.sources.known import known_sources
 from retail_assets_tests.lakehouse.shop import Sales, Takings, frame
 

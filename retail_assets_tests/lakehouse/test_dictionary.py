@@ -1,7 +1,7 @@
 """The committed data dictionary says what the contracts say."""
 
 from retail_assets.lakehouse.dictionary import data_dictionary
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets_tests.made_shop import RESULTS, TABLES
 
 

@@ -16,7 +16,7 @@ from dagster_postgres import PostgresEventLogStorage
 from retail_assets.lakehouse.dagster_internals import recorded
 from retail_assets.lakehouse.gathered_events import stored_together
 from retail_assets.lakehouse.postgres_event_log import GatheringPostgresEventLogStorage
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets_tests.lakehouse.scripted_run import (
     COMPARED,
     Rows,

@@ -63,7 +63,7 @@ from retail_assets.lakehouse.judging import Judged, judge
 from retail_assets.lakehouse.path_tables import PathTables
 from retail_assets.lakehouse.results import keep_results, result_rows
 from retail_assets.lakehouse.table import Table
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets_tests.made_shop import INVOICES, RESULTS, RULES, TABLES
 from retail_assets_tests.online_retail import test_day_anomalies
 from retail_assets_tests.online_retail.frames import frame, landed

@@ -21,7 +21,7 @@ from retail_assets.landing.drop_rows import drop_rows
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
 from retail_assets.landing.layout import SourceLayout
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets.sources.online_retail import ONLINE_RETAIL
 from retail_assets_tests.made_shop import INVOICES
 

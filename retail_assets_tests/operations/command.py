@@ -29,6 +29,10 @@ class RetailCommand:
             "RETAIL_SPARK_DRIVER_MEMORY": "2g",
         }
 
+    def command(self, arguments: tuple[str, ...]) -> list[str]:
+        """What is started."""
+        return [sys.executable, "-m", "retail_assets.cli", *arguments]
+
     def drop(self, day: str, lines: list[str]) -> None:
         """Puts a drop of that day into the landing zone."""
         (self.zone / f"online_retail_{day}.csv").write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
@@ -37,7 +41,7 @@ class RetailCommand:
         """Runs the command to its end; a variable given as None is unset."""
         changed = {**self.environment, **environment}
         return subprocess.run(
-            _command(arguments),
+            self.command(arguments),
             env={name: value for name, value in changed.items() if value is not None},
             cwd=self.directory,
             capture_output=True,
@@ -49,7 +53,7 @@ class RetailCommand:
         """Starts the command in a process group of its own; its output goes to `command.log`."""
         with (self.directory / "command.log").open("ab") as log:
             return subprocess.Popen(
-                _command(arguments),
+                self.command(arguments),
                 env=self.environment,
                 cwd=self.directory,
                 stdout=log,
@@ -57,10 +61,6 @@ class RetailCommand:
                 start_new_session=True,
                 preexec_fn=preexec,
             )
-
-
-def _command(arguments: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-m", "retail_assets.cli", *arguments]
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

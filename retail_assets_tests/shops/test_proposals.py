@@ -23,7 +23,7 @@ from retail_assets.landing.containers import Table
 from retail_assets.landing.drop_rows import drop_rows
 from retail_assets.landing.drops import LandingZone
 from retail_assets.landing.history import land
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets.shops.description import described_by
 from retail_assets.shops.judgement import judged, sample
 from retail_assets.shops.looking import look

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets.sql.door import Door, NotAnswered, When
 from retail_assets.sql.export import export
 from retail_assets.sql.shell import converse

@@ -17,7 +17,7 @@ from dagster_postgres.utils import DagsterPostgresException
 from retail_assets.lakehouse.gathered_events import stored_together
 from retail_assets.lakehouse.postgres_event_log import GatheringPostgresEventLogStorage
 from retail_assets.operations.alerts.problems import SETTLED_AFTER_SECONDS
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets_tests.operations.alerts import shop
 from retail_assets_tests.operations.alerts.servers import Endpoint, http_endpoint
 from retail_assets_tests.operations.alerts.test_alerter import SALES, Listener, make

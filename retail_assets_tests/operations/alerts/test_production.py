@@ -17,7 +17,7 @@ import pytest
 
 from retail_assets.operations.alerts.messages import Links
 from retail_assets.operations.alerts.problems import Kind
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets_tests.operations.alerts.servers import (
     ALERTS,
     Endpoint,

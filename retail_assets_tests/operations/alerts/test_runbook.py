@@ -5,7 +5,7 @@ import re
 from retail_assets.lakehouse import checks
 from retail_assets.operations.alerts.messages import runbook_anchor
 from retail_assets.operations.alerts.problems import Kind, Severity
-from retail_assets.settings import project_root
+from retail_assets.project import project_root
 from retail_assets_tests.made_shop import TABLES
 
 ENTRIES = {

@@ -10,7 +10,8 @@ import pytest
 from retail_assets.definitions import build_definitions
 from retail_assets.operations.alerts.problems import Kind, Severity
 from retail_assets.operations.alerts.settings import AlertSettings, Http, Mail
-from retail_assets.settings import SettingError, Settings, project_root
+from retail_assets.project import project_root
+from retail_assets.settings import SettingError, Settings
 
 SECRETS = {
     "SLACK_URL": "https://hooks.slack.com/services/T000/B000/slacksecret",
