@@ -219,7 +219,8 @@ def test_the_ui_has_all_there_is_to_say_of_a_table(closed, table):
     checks = list(asset.check_specs)
     assert [check.name for check in checks] == [check.name for check in table.checks]
     assert checks[0].name == "contract"
-    assert all(check.partitions_def == asset.partitions_def for check in checks)
+    # What warns is shown as it stands now, not as red for as long as any partition ever warned.
+    assert all(check.partitions_def == (asset.partitions_def if check.blocking else None) for check in checks)
     assert all(check.description for check in checks)
     (node,) = asset.op.pool if isinstance(asset.op.pool, tuple) else (asset.op.pool,)
     assert node == f"write_online_retail_{name}"

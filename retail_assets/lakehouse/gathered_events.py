@@ -169,19 +169,27 @@ class GatheringEventLog(SqlEventLogStorage):
         }
 
     def _store_evaluations(self, connection: Connection, run_id: str, stored: Sequence[Stored]) -> None:
-        """As the stock method for one evaluation, which makes a statement of its own for each. What was not planned
-        (a cluster's events are not) is left to it."""
+        """As the stock method for one evaluation, which makes a statement or two of its own for each: what was planned
+        becomes what came of it, what was not (a partition of a check that has none, a cluster's) is a new row."""
         updates = [_update(each) for each in stored if each.evaluation.partition is not None]
         if updates and self._update_planned(connection, run_id, updates) == len(stored):
             return
         table = AssetCheckExecutionsTable.c
-        assets = {each.evaluation.asset_key.to_string() for each in stored}
-        updated = sqlalchemy.select(table.evaluation_event_storage_id).where(
+        assets = {update["of_asset"] for update in updates}
+        there = sqlalchemy.select(table.asset_key, table.check_name, table.partition).where(
             table.run_id == run_id, table.asset_key.in_(assets), table.partition.is_not(None)
         )
-        done = set(connection.execute(updated).scalars())
+        planned = {tuple(row) for row in connection.execute(there)} if updates else set()
+        new = {tuple(update.pop(name) for name in _KEY): update for update in updates}  # the last one counts
+        rows = [
+            {"asset_key": key[0], "check_name": key[1], "partition": key[2], "run_id": run_id, **update}
+            for key, update in new.items()
+            if key not in planned
+        ]
+        if rows:
+            connection.execute(AssetCheckExecutionsTable.insert(), rows)
         for each in stored:
-            if each.id not in done:
+            if each.evaluation.partition is None:
                 self.store_asset_check_event(each.event, each.id)
 
     def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
@@ -259,6 +267,9 @@ class GatheringEventLog(SqlEventLogStorage):
             with self._db_lock:
                 self._gathering = max(0, self._gathering - 1)  # a forked child starts from zero
                 self._store_gathered()
+
+
+_KEY = ("of_asset", "of_check", "of_partition")
 
 
 def _update(stored: Stored) -> dict[str, Any]:

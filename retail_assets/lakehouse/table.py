@@ -16,7 +16,6 @@ from typing import Any, Protocol, Self
 
 from dagster import (
     AssetCheckEvaluation,
-    AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
     AssetIn,
@@ -68,6 +67,9 @@ Reads = Mapping[str, tuple[type[Contract], PartitionMapping]]
 
 HISTORY = "history_of"
 """Definition metadata: the tables of which earlier partitions are read as far as they were made."""
+
+NEWEST = "newest_partition"
+"""In the metadata of an evaluation of no partition: whose verdict it says again."""
 
 REFUSED = "refused_partitions"
 """In the metadata of a step's failure: how many partitions failed a blocking check. Their evaluations tell more."""
@@ -180,7 +182,9 @@ class Table:
                     asset=self.key,
                     description=check.promise,
                     blocking=check.blocking,
-                    partitions_def=partitions,
+                    # Dagster shows a partitioned check as failed as long as any partition fails it, however long ago.
+                    # Of what warns, people are to see how it stands now (docs/quality.md).
+                    partitions_def=partitions if check.blocking else None,
                 )
                 for check in self.checks
             ],
@@ -356,7 +360,8 @@ def _evaluations(
     verdicts: Mapping[str, Mapping[str, Verdict]],
     refused: set[str],
 ) -> Iterator[DagsterEvent | Output]:
-    """One evaluation per check and partition, each pointing at the materialization that this step made.
+    """One evaluation per check and partition, each pointing at the materialization that this step made; and of a check
+    that warns one more, of no partition, which says how the newest of them stands: it is what Dagster has planned.
 
     That of a refused partition points at none: it is not of what readers go on seeing.
     """
@@ -369,7 +374,7 @@ def _evaluations(
     selected = {check_key.name for check_key in context.selected_asset_check_keys}
     shared = SharedMetadata()
 
-    def evaluation(check: TableCheck, partition: str, verdict: Verdict) -> AssetCheckEvaluation:
+    def evaluation(check: TableCheck, partition: str, verdict: Verdict, of: str | None) -> AssetCheckEvaluation:
         target = (
             AssetCheckEvaluationTargetMaterializationData(
                 storage_id=latest[partition], run_id=context.run_id, timestamp=now
@@ -381,19 +386,26 @@ def _evaluations(
             asset_key=key,
             check_name=check.name,
             passed=verdict.passed,
-            metadata=shared.of(check.told(verdict)),
+            metadata=shared.of(check.told(verdict) | ({} if of else {NEWEST: partition})),
             target_materialization_data=target,
-            severity=check.severity_of(verdict) if not verdict.passed else AssetCheckSeverity.ERROR,
+            severity=check.severity_of(verdict),
             blocking=check.blocking,
-            partition=partition,
+            partition=of,
         )
+
+    def evaluations(check: TableCheck) -> Iterator[AssetCheckEvaluation]:
+        of_check = verdicts[check.name]
+        yield from (evaluation(check, key, verdict, key) for key, verdict in of_check.items())
+        if not check.blocking:
+            newest = max(of_check)
+            yield evaluation(check, newest, of_check[newest], None)
 
     for check in checks:
         if check.name not in selected:
             continue
         # Dagster wants the check's own output beside evaluations that name their partition.
         yield Output(None, output_name=outputs[check.name])
-        yield from recorded(context, (evaluation(check, *each) for each in verdicts[check.name].items()))
+        yield from recorded(context, evaluations(check))
 
 
 def _explained(

@@ -247,11 +247,13 @@ def _account(event: DagsterEvent, key: AssetKey, table: TableSummary, made: set[
             table.rows += cast("int", metadata["dagster/partition_row_count"].value)
     elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
+        if evaluation.partition is None:  # says again what was said of the newest partition
+            return
         if evaluation.passed:
             table.passed += 1
         elif evaluation.severity == AssetCheckSeverity.WARN:
             table.warned += 1
-            table.warnings.setdefault(evaluation.check_name, []).append(evaluation.partition or "")
+            table.warnings.setdefault(evaluation.check_name, []).append(evaluation.partition)
         else:
             table.failed += 1
 

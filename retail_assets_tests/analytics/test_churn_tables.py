@@ -69,7 +69,8 @@ class Churn:
         found: dict[str, dict[str, bool]] = {}
         for evaluation in result.get_asset_check_evaluations():
             name = f"{evaluation.asset_key.path[-1]}.{evaluation.check_name}"
-            found.setdefault(name, {})[str(evaluation.partition)] = evaluation.passed
+            if evaluation.partition:
+                found.setdefault(name, {})[evaluation.partition] = evaluation.passed
         return found
 
     def rows(self, partition: str | None = None) -> dict[str, dict[str, list[str]]]:

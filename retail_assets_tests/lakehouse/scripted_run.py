@@ -48,11 +48,11 @@ def as_they_are(
     return evaluations
 
 
-def evaluation(key: dg.AssetKey, day: str) -> dg.AssetCheckEvaluation:
+def evaluation(key: dg.AssetKey, day: str | None, name: str = "contract") -> dg.AssetCheckEvaluation:
     """One that fails on the fifth."""
     return dg.AssetCheckEvaluation(
         asset_key=key,
-        check_name="contract",
+        check_name=name,
         passed=day != "2009-12-05",
         severity=dg.AssetCheckSeverity.WARN,
         partition=day,
@@ -77,6 +77,7 @@ def scripted_run(instance: dg.DagsterInstance, together: Callable[[Any], Any], t
         check_specs=[
             dg.AssetCheckSpec("contract", asset="bronze", partitions_def=DAYS),
             dg.AssetCheckSpec("whole", asset="bronze"),
+            dg.AssetCheckSpec("usual", asset="bronze"),
         ],
     )
     def bronze(context: dg.AssetExecutionContext) -> Iterator[Any]:
@@ -84,6 +85,10 @@ def scripted_run(instance: dg.DagsterInstance, together: Callable[[Any], Any], t
             yield dg.MaterializeResult(metadata={"rows": 3}, data_version=dg.DataVersion("7"))
             yield from told(context, [evaluation(context.asset_key, day) for day in context.partition_keys])
             yield check_output("bronze_contract")
+            # A check that is planned of no partition, and told of each.
+            of_each = [evaluation(context.asset_key, day, "usual") for day in [*context.partition_keys, None]]
+            yield from told(context, of_each)
+            yield check_output("bronze_usual")
             yield dg.AssetCheckResult(check_name="whole", passed=True)
 
     @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), deps=[bronze])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dagster import (
     AssetCheckEvaluation,
+    AssetCheckKey,
     AssetKey,
     AssetMaterialization,
     AssetRecordsFilter,
@@ -91,7 +92,9 @@ def sold(ticket: str, day: str, quantity: int = 1, kind: str = "food") -> tuple[
 
 
 def evaluations(result: ExecuteInProcessResult, table: AssetKey) -> list[AssetCheckEvaluation]:
-    return [found for found in result.get_asset_check_evaluations() if found.asset_key == table]
+    """Those of partitions."""
+    found = [each for each in result.get_asset_check_evaluations() if each.asset_key == table]
+    return [each for each in found if each.partition is not None]
 
 
 def materializations(shop: Shop, table: AssetKey) -> dict[str, AssetMaterialization]:
@@ -215,10 +218,32 @@ def test_a_check_that_warns_stops_nothing(shop: Shop):
     calm = {str(one.partition): one for one in evaluations(result, SALES) if one.check_name == "calm"}
     assert {day: (one.passed, one.severity.value) for day, one in calm.items()} == {
         DAYS[0]: (False, "WARN"),
-        DAYS[1]: (True, "ERROR"),
+        DAYS[1]: (True, "WARN"),
     }
     assert calm[DAYS[0]].metadata["units"].value == 60
     assert shop.rows(TAKINGS, "day", "tickets") == [(DAYS[0], "1"), (DAYS[1], "1")]
+
+
+def shown(shop: Shop, name: str) -> tuple[str, str]:
+    """What the UI shows of a check that has no partitions: how its newest execution ended, and what that is worth."""
+    key = AssetCheckKey(SALES, name)
+    log = shop.instance.event_log_storage
+    newest = log.get_latest_asset_check_execution_by_key([key])[key]
+    assert {record.status.value for record in log.get_asset_check_execution_history(key, 100)} <= {
+        "SUCCEEDED",
+        "FAILED",
+    }, "nothing that was planned is left over"
+    assert newest.evaluation is not None
+    return newest.status.value, newest.evaluation.severity.value
+
+
+@pytest.mark.parametrize(("units", "status"), [((60, 1), "SUCCEEDED"), ((1, 60), "FAILED")], ids=["old", "new"])
+def test_what_warned_once_is_shown_as_it_stands_now(shop: Shop, units: tuple[int, int], status: str):
+    shop.till.rows = [sold(str(number), DAYS[number], quantity=count) for number, count in enumerate(units)]
+    assert shop.run(DAYS[0], DAYS[1]).success
+    assert shown(shop, "calm") == (status, "WARN")
+    specs = {spec.name: spec.partitions_def for spec in shop.assets[0].check_specs}
+    assert (specs["calm"] is None, specs["contract"] is None) == (True, False)
 
 
 def test_what_the_code_is_the_cause_of_is_not_tried_again(shop: Shop):

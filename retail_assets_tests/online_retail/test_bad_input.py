@@ -145,12 +145,12 @@ def outcome(bench: Workbench, summary: Summary) -> Outcome:
 
 def evaluations(bench: Workbench, check: str) -> dict[str, Any]:
     """Partition -> the newest evaluation of a check of raw_invoices."""
-    found = {}
+    found: dict[str, Any] = {}
     for run in reversed(bench.instance.get_runs()):
         for entry in bench.instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION):
             evaluation = entry.get_dagster_event().asset_check_evaluation_data
             if (evaluation.asset_key.path[-1], evaluation.check_name) == ("raw_invoices", check):
-                found[str(evaluation.partition)] = evaluation
+                found |= {evaluation.partition: evaluation} if evaluation.partition else {}
     return found
 
 

@@ -31,7 +31,7 @@ from dagster._core.storage.tags import (
     WILL_RETRY_TAG,
 )
 
-from retail_assets.lakehouse.table import REFUSED
+from retail_assets.lakehouse.table import NEWEST, REFUSED
 from retail_assets.operations import catch_up
 from retail_assets.operations.alerts.messages import Graph, GraphAsset
 from retail_assets.operations.alerts.problems import (
@@ -199,6 +199,8 @@ class Events:
     def _check(self, event_id: int, entry: EventLogEntry, now: float) -> list[Observation]:
         evaluation = entry.get_dagster_event().event_specific_data
         assert isinstance(evaluation, AssetCheckEvaluation)
+        if NEWEST in evaluation.metadata:  # said of the partition already
+            return []
         severity = Severity.WARN if evaluation.severity == AssetCheckSeverity.WARN else Severity.ERROR
         return [
             Observation(
