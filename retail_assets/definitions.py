@@ -23,6 +23,7 @@ from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
+from retail_assets.analytics.win_back import WinBack
 from retail_assets.lakehouse.dagster_internals import count_months
 from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
@@ -80,6 +81,7 @@ def build_definitions(settings: Settings) -> Definitions:
             ),
             "fitted_models": FittedModels(directory=fitted_models(settings)),
             "discounting": Discounting(yearly_rate=settings.discount_rate),
+            "win_back": WinBack(chance=settings.win_back_chance),
             "segment_training": SegmentTraining.model_validate(
                 {
                     "transform": settings.segment_transform,

@@ -25,6 +25,10 @@ RETENTION_DAYS = 30
 SHORTEST_RETENTION_DAYS = 7
 """Delta's own bound: below it, vacuum could take files from under a query or a write that goes on."""
 
+WIN_BACK_CHANCE = 0.1
+"""Of those who would have left, the share that stays because somebody wrote to them: an assumption, until a campaign
+with a control group has measured it. It scales what could be won and orders nothing."""
+
 
 class SettingError(ValueError):
     """A setting that cannot be used; the message names the variable, its value and what would do."""
@@ -137,6 +141,8 @@ class Settings:
     """What the environment says of the sources' calendars: RETAIL_<SOURCE>_FIRST_DAY and _LAST_DAY."""
     discount_rate: float
     """What a customer's purchases are worth less for each year that they are away."""
+    win_back_chance: float = WIN_BACK_CHANCE
+    """Of the customers who would leave, the share that is taken to stay because somebody wrote to them."""
     shops: str = "shops"
     """Where shops are described, each in a file `<name>.toml`."""
     drop_marker: str | None = None
@@ -206,6 +212,7 @@ class Settings:
                 if name.startswith("RETAIL_") and name.endswith(("_FIRST_DAY", "_LAST_DAY"))
             },
             discount_rate=_rate(environment, "RETAIL_DISCOUNT_RATE", 0.1),
+            win_back_chance=_rate(environment, "RETAIL_WIN_BACK_CHANCE", WIN_BACK_CHANCE),
             drop_marker=environment.get("RETAIL_DROP_MARKER"),
             tick_seconds=positive(environment, "RETAIL_TICK_SECONDS", 5),
             days_per_run=positive(environment, "RETAIL_DAYS_PER_RUN", 366),
@@ -258,6 +265,7 @@ class Settings:
             "RETAIL_ENGINE": self.engine,
             "RETAIL_RETENTION_DAYS": str(self.retention_days),
             "RETAIL_DISCOUNT_RATE": str(self.discount_rate),
+            "RETAIL_WIN_BACK_CHANCE": str(self.win_back_chance),
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             "RETAIL_SEGMENT_TRANSFORM": self.segment_transform,
             "RETAIL_SEGMENT_ENGINE": self.segment_engine,

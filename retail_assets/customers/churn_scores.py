@@ -88,7 +88,8 @@ class ChurnScores(Contract):
     )
     churn_prediction: Flag = column("Whether the probability is at least one half", origin=_ACTIVITY)
     churn_risk: Text = column(
-        "High: the top 20 % by probability; Medium: the next 30 %; Low: the rest",
+        "Band by rank among the month's customers, whatever the probability: High: the top 20 %; Medium: the next "
+        "30 %; Low: the rest. The level is churn_probability itself",
         isin=["High", "Medium", "Low"],
         origin=_ACTIVITY,
     )

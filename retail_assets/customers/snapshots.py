@@ -1,10 +1,12 @@
 """Snapshots: the months that monthly tables are made for, and the date each is made as of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from functools import reduce
+from operator import or_
 from typing import Protocol
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_assets.landing.drops import LandingZone
@@ -49,12 +51,16 @@ def snapshots_since(
     row = activity.agg(F.min("activity_month")).first()
     oldest = _month_number(row[0] if row and row[0] else window.days[0])
     first, last = _month_number(window.days[0]) - months_before, _month_number(window.days[-1])
-    months = [date(number // 12, number % 12 + 1, 1).isoformat() for number in range(max(oldest, first), last + 1)]
+    months = [_first_day(number).isoformat() for number in range(max(oldest, first), last + 1)]
     return snapshots(activity.sparkSession, PartitionWindow(months), landing, source)
 
 
 def _month_number(month: date) -> int:
     return month.year * 12 + month.month - 1
+
+
+def _first_day(month_number: int) -> date:
+    return date(month_number // 12, month_number % 12 + 1, 1)
 
 
 def of_months(transactions: DataFrame, days: Iterable[date], before: Iterable[int]) -> DataFrame:
@@ -63,6 +69,18 @@ def of_months(transactions: DataFrame, days: Iterable[date], before: Iterable[in
     numbers = {_month_number(day) - months for day in days for months in before}
     named = [f"{number // 12}-{number % 12 + 1:02}" for number in sorted(numbers)]
     return transactions.filter(F.col("invoice_month").isin(named))
+
+
+def in_as_long(day: Column, ends: Mapping[date, date], months_before: int = 1) -> Column:
+    """Whether a day is one to compare with what a month has so far, if it lies so many months before it: any day, but
+    of a month that stands before an unfinished one (`ends`: month -> its as-of date) only as many days as that has."""
+    left_out = []
+    for month, end in ends.items():
+        earlier = _first_day(_month_number(month) - months_before)
+        begin, after = earlier + (end - month), as_of_date(earlier, None)
+        if end < as_of_date(month, None) and begin < after:
+            left_out.append(day.between(F.lit(begin), F.lit(after - timedelta(days=1))))
+    return ~reduce(or_, left_out, F.lit(False))
 
 
 def so_far(activity: DataFrame, of: DataFrame) -> DataFrame:

@@ -3,6 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.win_back import WinBack
 from retail_assets.customers.churn_scores import ChurnScores
 from retail_assets.customers.customer_clv import CustomerClv
 from retail_assets.customers.customer_rfm import CustomerRfm
@@ -81,6 +82,7 @@ def build(
     landing: LandingZone,
     source: Shop,
     pages: Pages,
+    win_back: WinBack,
     io_manager: DeltaIOManager,
 ) -> Built:
     """The window's pages, of a shop's invoices."""
@@ -96,5 +98,5 @@ def build(
         by_country=gold_figures(geography, F.col("snapshot_month"), F.col("country")),
     )
     tables = versions(io_manager, source.name, (contract for contract, _ in _READS.values()))
-    about = About(source.name, source.title, source.currency, tables)
+    about = About(source.name, source.title, source.currency, tables, win_back.chance)
     return published(shown, as_of_dates(window, landing, source), window, pages, about)

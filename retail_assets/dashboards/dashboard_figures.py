@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS
 from retail_assets.customers.segment_summary import RFM
 from retail_assets.dashboards import dashboard_sums as sums
+from retail_assets.dashboards import winning_back
 from retail_assets.invoices.countries import ISO_CODES
 from retail_assets.lakehouse.driver_rows import by_partition
 from retail_assets.reports.page import shapes
@@ -144,8 +145,8 @@ def figures(sources: Sources, month: date, as_of: date, told: Mapping[str, Any])
     before = sources.rfm.of(_month_before(month))
     people = sums.customers(rfm, before, sources.churn.of(month), sources.clv.of(month), countries)
     dated = sums.dated(sold, people, countries)
-    first_month, at_risk = sums.first_months(dated), sums.with_risk(people, sold, as_of)
-    write = sums.to_write_to(at_risk)
+    first_month, at_risk = sums.first_months(dated), winning_back.with_risk(people, sold, as_of)
+    lists = {"write": winning_back.to_write_to(at_risk), "lost": winning_back.lost(at_risk)}
     quality = sources.quality[sources.quality["month"] <= month].sort_values("month")
     reasons = sources.reasons[sources.reasons["month"] <= month].groupby("reason")["count"].sum()
     return {
@@ -161,8 +162,8 @@ def figures(sources: Sources, month: date, as_of: date, told: Mapping[str, Any])
         "profiles": sums.profiles(people),
         "moves": sums.moves(people),
         "cohorts": sums.cohorts(dated, people, first_month),
-        "churn": sums.churn(at_risk),
-        "write": write | {"id": sources.ids[write["id"]].tolist()},
+        "churn": winning_back.churn(at_risk),
+        **{name: rows | {"id": sources.ids[rows["id"]].tolist()} for name, rows in lists.items()},
         "values": sums.values(people),
         "schemes": _schemes(sources.summary.of(month)),
         "products": _products(sources.products.of(month)),

@@ -13,18 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-RISKS = ["High", "Medium", "Low"]
+from retail_assets.dashboards.columns import columns
+
 SEGMENTS = [
     "Champions", "Loyal Customers", "Potential Loyalists", "New Customers", "Promising", "Need Attention",
     "About To Sleep", "At Risk", "Can't Lose Them", "Hibernating",
 ]  # fmt: skip
 """From the best customers to those that are gone: the order of every list of segments."""
-
-MOST_LISTED = 5_000
-"""Customers to write to: so many of the highest value at risk are named, and beyond them the first of each choice."""
-
-LISTED_OF_EACH = 50
-"""So many a choice of country and segment names, whatever there is elsewhere."""
 
 ALL = -1
 """Stands for every country, and for every month."""
@@ -44,7 +39,7 @@ def customers(
     countries: Sequence[str],
 ) -> pd.DataFrame:
     """A month's customers, by id: country and segment (also that of the month `before`, NONE for the new) as numbers of
-    their lists, recency, frequency, monetary; churn and risk, value, naive and alive, NaN where they are not known."""
+    their lists, recency, frequency, monetary; churn, value and alive, NaN where they are not known."""
     place, segment = _numbers(countries), _numbers(SEGMENTS)
     people = rfm.set_index("customer_id").sort_index()
     probability, worth = churn.set_index("customer_id"), clv.set_index("customer_id")
@@ -58,9 +53,7 @@ def customers(
             "frequency": people["frequency"],
             "monetary": people["monetary"],
             "churn": probability["churn_probability"].reindex(people.index).astype(float),
-            "risk": probability["churn_risk"].map(_numbers(RISKS)).reindex(people.index),
             "value": worth["value"].reindex(people.index).astype(float),
-            "naive": worth["naive"].reindex(people.index).astype(float),
             "alive": worth["probability_alive"].reindex(people.index).astype(float),
         }
     )
@@ -85,7 +78,7 @@ def sales(sold: pd.DataFrame) -> dict[str, list[Any]]:
     summed = ["orders", "further", "units", "revenue", "returns"]
     by_day = sold.groupby(["day", "country", "segment"])[summed].sum().reset_index()
     # Days as steps from the row before: short numbers.
-    return _columns(by_day.assign(day=np.diff(by_day["day"], prepend=0)))
+    return columns(by_day.assign(day=np.diff(by_day["day"], prepend=0)))
 
 
 def first_months(sold: pd.DataFrame) -> pd.Series:
@@ -108,7 +101,7 @@ def buyers(sold: pd.DataFrame, first_month: pd.Series, month: date, as_of: date)
             windows.append(within[within["month"] == this_month - back].assign(window=window))
     found = pd.concat(windows)
     found["fresh"] = (found["window"] == ALL) | (found["customer_id"].map(first_month) == found["month"])
-    return _columns(
+    return columns(
         pd.concat(
             each.drop_duplicates(["window", "country", "customer_id"])
             .groupby(["window", "country", "segment"])
@@ -122,7 +115,7 @@ def buyers(sold: pd.DataFrame, first_month: pd.Series, month: date, as_of: date)
 def profiles(people: pd.DataFrame) -> dict[str, list[Any]]:
     """By country (also ALL) and segment: customers, the money they spent, and the medians of recency, frequency and
     money."""
-    return _columns(
+    return columns(
         _everywhere(people)
         .groupby(["country", "segment"])
         .agg(
@@ -138,7 +131,7 @@ def profiles(people: pd.DataFrame) -> dict[str, list[Any]]:
 
 def moves(people: pd.DataFrame) -> dict[str, list[Any]]:
     """Customers by country, segment of the month before (NONE: new) and segment."""
-    return _columns(people.groupby(["country", "before", "segment"]).size().reset_index(name="customers"))
+    return columns(people.groupby(["country", "before", "segment"]).size().reset_index(name="customers"))
 
 
 def cohorts(sold: pd.DataFrame, people: pd.DataFrame, first_month: pd.Series) -> dict[str, list[Any]]:
@@ -150,64 +143,26 @@ def cohorts(sold: pd.DataFrame, people: pd.DataFrame, first_month: pd.Series) ->
         segment=active["customer_id"].map(people["segment"]),
     )
     keys = ["cohort", "month", "country", "segment"]
-    return _columns(active.groupby(keys).size().reset_index(name="customers"))
-
-
-def with_risk(people: pd.DataFrame, sold: pd.DataFrame, as_of: date) -> pd.DataFrame:
-    """Customers who have a score, with what they spent (less returns, never below nothing) in the 365 days before the
-    as-of date, and the part of it that is at risk: times the probability of no purchase. Highest first."""
-    scored = people[people["churn"].notna()]
-    year = sold[pd.to_datetime(sold["invoice_date"]) >= pd.Timestamp(as_of) - pd.Timedelta(days=365)]
-    spent = (year["revenue"] - year["returns"]).groupby(year["customer_id"]).sum().reindex(scored.index, fill_value=0)
-    spent = spent.clip(lower=0)
-    probability = scored["churn"].round(4)
-    at_risk = scored.assign(
-        spent=spent, churn=probability, at_risk=spent * probability, risk=scored["risk"].astype(int)
-    )
-    return at_risk.sort_values("at_risk", ascending=False, kind="stable")
-
-
-def churn(at_risk: pd.DataFrame) -> dict[str, list[Any]]:
-    """By country, segment, tenth of the probability and risk: customers, spent in a year, at risk of it, and how many
-    are worth writing to."""
-    tenths = at_risk.assign(
-        tenth=np.minimum(9, np.floor(at_risk["churn"] * 10)).astype(int), listed=_worth_writing_to(at_risk)
-    )
-    keys = ["country", "segment", "tenth", "risk"]
-    found = tenths.groupby(keys).agg(
-        customers=("spent", "size"), spent=("spent", "sum"), at_risk=("at_risk", "sum"), listed=("listed", "sum")
-    )
-    return _columns(found.round({"at_risk": 4}).reset_index())
-
-
-def to_write_to(at_risk: pd.DataFrame) -> dict[str, list[Any]]:
-    """Customers at high or medium risk, by value at risk: the first MOST_LISTED of all, and LISTED_OF_EACH of every
-    country and segment."""
-    listed = at_risk[_worth_writing_to(at_risk)]
-    rank = listed.groupby(["country", "segment"]).cumcount()
-    kept = listed[(np.arange(len(listed)) < MOST_LISTED) | (rank < LISTED_OF_EACH)]
-    shown = ["country", "segment", "recency", "frequency", "spent", "churn", "risk"]
-    return {"id": list(kept.index)} | _columns(kept[shown])
+    return columns(active.groupby(keys).size().reset_index(name="customers"))
 
 
 def values(people: pd.DataFrame) -> dict[str, list[Any]]:
-    """By country (also ALL) and segment: customers who have a lifetime value, its sum and median, the sum of the naive
-    projection, how many bought more than once, and the sum of their probabilities of being customers still."""
+    """By country (also ALL) and segment: customers who have a lifetime value, its sum and median, how many bought more
+    than once, and the sum of their probabilities of being customers still."""
     valued = people[people["value"].notna()]
     again = valued["frequency"] > 1
-    return _columns(
+    return columns(
         _everywhere(valued.assign(again=again, alive=valued["alive"].where(again, 0.0)))
         .groupby(["country", "segment"])
         .agg(
             customers=("value", "size"),
             value=("value", "sum"),
             median=("value", "median"),
-            naive=("naive", "sum"),
             again=("again", "sum"),
             alive=("alive", "sum"),
         )
         .round({"alive": 4})
-        .astype({"value": "int64", "naive": "int64"})
+        .astype({"value": "int64"})
         .reset_index()
     )
 
@@ -223,16 +178,3 @@ def _bought(sold: pd.DataFrame) -> pd.DataFrame:
 
 def _everywhere(people: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([people.assign(country=ALL), people])
-
-
-def _worth_writing_to(at_risk: pd.DataFrame) -> pd.Series:
-    return (at_risk["risk"] < RISKS.index("Low")) & (at_risk["at_risk"] > 0)
-
-
-def _columns(rows: pd.DataFrame) -> dict[str, list[Any]]:
-    """Columns as JSON has them, each number as short as it can be written."""
-    return {str(name): [_short(value) for value in rows[name].tolist()] for name in rows.columns}
-
-
-def _short(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -134,13 +134,12 @@ def of_customers(rfm: DataFrame, summary: DataFrame, churn: DataFrame, clv: Data
     return {
         "rfm": rfm.select(*_OF_CUSTOMERS, thousandths("monetary").alias("monetary")),
         "summary": summary.withColumn("revenue", thousandths("revenue")),
-        "churn": churn.select("snapshot_month", "customer_id", "churn_probability", "churn_risk"),
+        "churn": churn.select("snapshot_month", "customer_id", "churn_probability"),
         "clv": clv.select(
             "snapshot_month",
             "customer_id",
             "probability_alive",
             thousandths(money_of_real(F.col("clv_12m"))).alias("value"),
-            thousandths(money_of_real(F.col("naive_clv_12m"))).alias("naive"),
         ).filter("probability_alive IS NOT NULL"),
     }
 
@@ -186,12 +185,14 @@ def published(shown: Shown, as_of: Mapping[date, date], window: PartitionWindow,
 @dataclass(frozen=True)
 class About:
     """What a page says of where its figures are from. `tables`: name, version and moment of writing. `place`, `places`:
-    what its customers are told apart by. `terms`: under which the data may be used, where that must be told."""
+    what its customers are told apart by. `terms`: under which the data may be used, where that must be told. `chance`:
+    of winning back who would have left."""
 
     source: str
     title: str
     currency: str
     tables: list[dict[str, Any]]
+    chance: float
     place: str = "country"
     places: str = "countries"
     terms: str | None = None
@@ -257,7 +258,8 @@ DAYS_PICTURED = 120
 def _pictures(drawn: Mapping[str, Any], shown: Mapping[str, Any], currency: str) -> dict[str, MetadataValue]:
     """Small pictures of the main charts, for Dagster's UI."""
     daily = _sales_shown(shown).groupby("day")[["revenue"]].sum() / 1000
-    daily = daily.assign(week=daily["revenue"].rolling(7, 1).mean(), thirty=daily["revenue"].rolling(30, 1).mean())
+    means = {name: daily["revenue"].rolling(days).mean() for name, days in (("week", 7), ("thirty", 30))}
+    daily = daily.assign(**{name: mean.astype(object).where(mean.notna(), None) for name, mean in means.items()})
     segments = _segments_shown(shown)
     shares = (segments / segments.sum()).rename(columns={"customers": "customer_share", "monetary": "revenue_share"})
     order = [item["name"] for item in shown["segments"] if item["name"] in shares.index]

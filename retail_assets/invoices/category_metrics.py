@@ -1,11 +1,14 @@
 """category_metrics: what was sold of each category of products in each month."""
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.categories import CATEGORIES
+from retail_assets.customers.snapshots import Dated, as_of_dates, in_as_long
 from retail_assets.invoices.clean_transactions import CleanTransactions
 from retail_assets.invoices.product_metrics import ProductMetrics, sums_of_products
 from retail_assets.lakehouse.checks import reconciles
@@ -25,6 +28,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
+from retail_assets.landing.drops import LandingZone
 from retail_assets.partitions.cadence import monthly, preceding
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -65,7 +69,9 @@ class CategoryMetrics(Contract):
         "Its description", nullable=True, origin=[(ProductMetrics, "description", "category_rank")]
     )
     month_over_month_growth: Real = column(
-        "Revenue against the month before", nullable=True, origin=(ProductMetrics, "revenue")
+        "Revenue against the month before; of an unfinished month against as many days of it",
+        nullable=True,
+        origin=[(ProductMetrics, "revenue"), (CleanTransactions, "line_total")],
     )
     snapshot_month: Day = partition("First day of the month", origin=(ProductMetrics, "snapshot_month"))
 
@@ -73,8 +79,11 @@ class CategoryMetrics(Contract):
         unique = ["snapshot_month", "category"]
 
 
-def category_metrics(products: DataFrame, transactions: DataFrame) -> DataFrame:
-    """One row per month and category of `products` (product_metrics), with who bought from their transactions."""
+def category_metrics(
+    products: DataFrame, transactions: DataFrame, ends: Mapping[date, date] | None = None
+) -> DataFrame:
+    """One row per month and category of `products` (product_metrics), with who bought from their transactions. `ends`:
+    the months' as-of dates, by which unfinished ones are known."""
     keys = ["snapshot_month", "category"]
     best = F.col("category_rank") == 1
     sums = products.groupBy(keys).agg(
@@ -86,14 +95,11 @@ def category_metrics(products: DataFrame, transactions: DataFrame) -> DataFrame:
         F.max(F.when(best, F.col("stock_code"))).alias("top_product"),
         F.max(F.when(best, F.col("description"))).alias("top_product_description"),
     )
-    earlier = sums.select(
-        F.add_months("snapshot_month", 1).alias("snapshot_month"), "category", F.col("revenue").alias("before")
-    )
     revenue, whole_month = F.col("revenue"), F.col("whole_month")
     by_revenue = Window.partitionBy("snapshot_month").orderBy(F.desc("revenue"), "category")
     return (
-        sums.join(_buyers(products, transactions), keys, "left")
-        .join(earlier, keys, "left")
+        sums.join(_bought(products, transactions), keys, "left")
+        .join(_before(products, transactions, ends or {}), keys, "left")
         .fillna(0, ["orders", "customers"])
         .withColumn("whole_month", F.sum("revenue").over(Window.partitionBy("snapshot_month")))
         .withColumns(
@@ -110,16 +116,29 @@ def category_metrics(products: DataFrame, transactions: DataFrame) -> DataFrame:
     )
 
 
-def _buyers(products: DataFrame, transactions: DataFrame) -> DataFrame:
-    """Distinct invoices and customers: an invoice with two products of a category counts once."""
-    sold = transactions.filter("line_type = 'product'").select(
-        F.trunc("invoice_date", "MM").alias("snapshot_month"), "stock_code", "invoice_no", "customer_id"
-    )
-    placed = sold.join(
+def _placed(products: DataFrame, transactions: DataFrame) -> DataFrame:
+    """Sold lines with their category."""
+    sold = transactions.filter("line_type = 'product'").withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
+    return sold.join(
         F.broadcast(products.select("snapshot_month", "stock_code", "category")), ["snapshot_month", "stock_code"]
     )
-    return placed.groupBy("snapshot_month", "category").agg(
-        F.size(F.collect_set("invoice_no")).alias("orders"), F.size(F.collect_set("customer_id")).alias("customers")
+
+
+def _before(products: DataFrame, transactions: DataFrame, ends: Mapping[date, date]) -> DataFrame:
+    """Of each category what the month before brought, in as many days as the month has so far."""
+    counted = F.when(in_as_long(F.col("invoice_date"), ends), F.col("line_total"))
+    month = F.add_months("snapshot_month", 1).alias("snapshot_month")
+    return _placed(products, transactions).groupBy(month, "category").agg(money(F.sum(counted)).alias("before"))
+
+
+def _bought(products: DataFrame, transactions: DataFrame) -> DataFrame:
+    """Distinct invoices and customers: an invoice with two products of a category counts once."""
+    return (
+        _placed(products, transactions)
+        .groupBy("snapshot_month", "category")
+        .agg(
+            F.size(F.collect_set("invoice_no")).alias("orders"), F.size(F.collect_set("customer_id")).alias("customers")
+        )
     )
 
 
@@ -141,7 +160,9 @@ def _buyers(products: DataFrame, transactions: DataFrame) -> DataFrame:
         )
     ],
 )
-def build(products: DataFrame, transactions: DataFrame, window: PartitionWindow) -> DataFrame:
+def build(
+    products: DataFrame, transactions: DataFrame, window: PartitionWindow, landing: LandingZone, source: Dated
+) -> DataFrame:
     """The window's months; the month before them is read for growth only."""
-    every = category_metrics(products, transactions)
+    every = category_metrics(products, transactions, as_of_dates(window, landing, source))
     return every.filter(F.col("snapshot_month").isin([F.lit(month) for month in window.days]))

@@ -1,6 +1,7 @@
 """geo_metrics: what each country bought in each month, how it grows, and which customers live there."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
@@ -8,7 +9,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.customers.customer_rfm import CustomerRfm
-from retail_assets.customers.snapshots import of_months
+from retail_assets.customers.snapshots import Dated, as_of_dates, in_as_long, of_months
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.invoices.countries import CODES, ECONOMIES, NO_COUNTRIES
 from retail_assets.invoices.economies import Economies
@@ -38,6 +39,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import Built, table
+from retail_assets.landing.drops import LandingZone
 from retail_assets.partitions.cadence import all_of_it, monthly, months_so_far, preceding, same_window
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -70,8 +72,16 @@ class GeoMetrics(Contract):
     return_rate: Real = column("Returns value per revenue", nullable=True, origin=_TOTALS)
     average_order_value: Money = column("Revenue per order", unit=CURRENCY, nullable=True, origin=_TOTALS)
     revenue_share: Real = column("Share of the month's revenue", nullable=True, origin=_TOTALS, **_SHARE)
-    month_over_month_growth: Real = column("Revenue against the month before", nullable=True, origin=_TOTALS)
-    year_over_year_growth: Real = column("Revenue against the same month a year before", nullable=True, origin=_TOTALS)
+    month_over_month_growth: Real = column(
+        "Revenue against the month before; of an unfinished month against as many days of it",
+        nullable=True,
+        origin=_TOTALS,
+    )
+    year_over_year_growth: Real = column(
+        "Revenue against the same month a year before; of an unfinished month against as many days of it",
+        nullable=True,
+        origin=_TOTALS,
+    )
     top_product: Text = column(
         "Stock code of the highest revenue", nullable=True, origin=(CleanTransactions, "stock_code")
     )
@@ -100,10 +110,15 @@ class GeoMetrics(Contract):
 
 
 def geo_metrics(
-    transactions: DataFrame, activity: DataFrame, rfm: DataFrame, economies: DataFrame | None = None
+    transactions: DataFrame,
+    activity: DataFrame,
+    rfm: DataFrame,
+    economies: DataFrame | None = None,
+    ends: Mapping[date, date] | None = None,
 ) -> DataFrame:
     """One row per month and country, for every month of the transactions; growth where earlier months are there, and
-    figures of inhabitants where there are `economies`."""
+    figures of inhabitants where there are `economies`. `ends`: the months' as-of dates, by which unfinished ones are
+    known."""
     product = F.col("line_type") == "product"
     lines = transactions.withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
     place = ["snapshot_month", "country"]
@@ -115,8 +130,9 @@ def geo_metrics(
         money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
     )
     for months, name in ((1, "month_over_month_growth"), (12, "year_over_year_growth")):
-        earlier = sums.select(
-            F.add_months("snapshot_month", months).alias("snapshot_month"), "country", F.col("revenue").alias("before")
+        counted = product & in_as_long(F.col("invoice_date"), ends or {}, months)
+        earlier = lines.groupBy(F.add_months("snapshot_month", months).alias("snapshot_month"), "country").agg(
+            money(F.sum(F.when(counted, F.col("line_total")))).alias("before")
         )
         growth = F.when(F.col("before") > 0, ratio(F.col("revenue") - F.col("before"), F.col("before")))
         sums = sums.join(earlier, place, "left").withColumn(name, growth).drop("before")
@@ -258,9 +274,16 @@ def _revenue_of_the_month(audit: Audit) -> DataFrame:
     ],
 )
 def build(
-    transactions: DataFrame, activity: DataFrame, rfm: DataFrame, economies: DataFrame | None, window: PartitionWindow
+    transactions: DataFrame,
+    activity: DataFrame,
+    rfm: DataFrame,
+    economies: DataFrame | None,
+    window: PartitionWindow,
+    landing: LandingZone,
+    source: Dated,
 ) -> Built:
     """The window's months; the month and the year before them are read for growth only."""
-    every = geo_metrics(of_months(transactions, window.days, (0, 1, 12)), activity, rfm, economies)
+    sold, ends = of_months(transactions, window.days, (0, 1, 12)), as_of_dates(window, landing, source)
+    every = geo_metrics(sold, activity, rfm, economies, ends)
     wanted = every.filter(F.col("snapshot_month").isin([F.lit(month) for month in window.days]))
     return Built(wanted, findings={"economies": dict.fromkeys(window.keys, economies is not None)})

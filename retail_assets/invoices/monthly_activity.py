@@ -1,11 +1,14 @@
 """monthly_activity: the month in figures for the board: orders, net sales, users, and how large invoices are."""
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.customers.customer_month_activity import CustomerMonthActivity
+from retail_assets.customers.snapshots import Dated, as_of_dates, in_as_long
 from retail_assets.invoices.clean_transactions import CleanTransactions
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import (
@@ -24,6 +27,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
+from retail_assets.landing.drops import LandingZone
 from retail_assets.partitions.cadence import monthly, months_so_far, preceding
 from retail_assets.partitions.keys import PartitionWindow
 
@@ -48,7 +52,11 @@ class MonthlyActivity(Contract):
     placed_orders: Count = column("Distinct invoices with product or service lines", ge=0, origin=_INVOICES)
     cancelled_orders: Count = column("Distinct cancellation invoices", ge=0, origin=_INVOICES)
     net_sales: Money = column("Sum of all line totals, cancellations included", unit=CURRENCY, origin=_TOTALS)
-    net_sales_growth: Real = column("(this month − last month) / last month", nullable=True, origin=_TOTALS)
+    net_sales_growth: Real = column(
+        "(this month − last month) / last month; of an unfinished month against as many days of the last",
+        nullable=True,
+        origin=_TOTALS,
+    )
     active_users: Count = column("Customers with any line in the month", ge=0, origin=_USERS)
     new_users: Count = column("Active users never seen before the month", ge=0, origin=_USERS)
     existing_users: Count = column("Active users seen before the month", ge=0, origin=_USERS)
@@ -72,8 +80,11 @@ class MonthlyActivity(Contract):
         return F.col("active_users") == F.col("new_users") + F.col("existing_users")
 
 
-def monthly_activity(transactions: DataFrame, activity: DataFrame, months: DataFrame) -> DataFrame:
-    """One row for each of `months` (snapshot_month), from their transactions and those of the month before."""
+def monthly_activity(
+    transactions: DataFrame, activity: DataFrame, months: DataFrame, ends: Mapping[date, date] | None = None
+) -> DataFrame:
+    """One row for each of `months` (snapshot_month), from their transactions and those of the month before. `ends`: the
+    months' as-of dates, by which unfinished ones are known."""
     lines = transactions.withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
     placed = F.col("line_type").isin("product", "service")
     totals = lines.groupBy("snapshot_month").agg(
@@ -81,7 +92,8 @@ def monthly_activity(transactions: DataFrame, activity: DataFrame, months: DataF
         F.size(F.collect_set(F.when(F.col("is_cancellation"), F.col("invoice_no")))).alias("cancelled_orders"),
         F.sum("line_total").alias("net_sales"),
     )
-    last = totals.select(F.add_months("snapshot_month", 1).alias("snapshot_month"), F.col("net_sales").alias("before"))
+    counted = F.when(in_as_long(F.col("invoice_date"), ends or {}), F.col("line_total"))
+    last = lines.groupBy(F.add_months("snapshot_month", 1).alias("snapshot_month")).agg(F.sum(counted).alias("before"))
     growth = F.when(F.col("before") != 0, ratio(F.col("net_sales") - F.col("before"), F.col("before")))
     invoices = lines.filter(placed).groupBy("snapshot_month", "invoice_no").agg(F.sum("line_total").alias("amount"))
     joined = (
@@ -168,7 +180,9 @@ def _net_sales(audit: Audit) -> DataFrame:
         )
     ],
 )
-def build(transactions: DataFrame, activity: DataFrame, window: PartitionWindow) -> DataFrame:
+def build(
+    transactions: DataFrame, activity: DataFrame, window: PartitionWindow, landing: LandingZone, source: Dated
+) -> DataFrame:
     """The window's months."""
     months = transactions.sparkSession.createDataFrame([(month,) for month in window.days], "snapshot_month date")
-    return monthly_activity(transactions, activity, months)
+    return monthly_activity(transactions, activity, months, as_of_dates(window, landing, source))

@@ -1,5 +1,7 @@
 """product_metrics: what was sold of each product in each month, and how much each product counts."""
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pyspark.sql import DataFrame, Window
@@ -7,6 +9,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.abc_classes import with_abc_class
 from retail_assets.analytics.categories import CATEGORIES, category
+from retail_assets.customers.snapshots import as_of_dates, in_as_long
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.invoices.invoice_rules import is_product
 from retail_assets.lakehouse.checks import Audit, reconciles
@@ -26,6 +29,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
+from retail_assets.landing.drops import LandingZone
 from retail_assets.partitions.cadence import monthly, preceding
 from retail_assets.partitions.keys import PartitionWindow
 from retail_assets.shops.rules import InvoiceRules
@@ -64,17 +68,22 @@ class ProductMetrics(Contract):
     revenue_rank: Integer = column("Rank by revenue; of equal revenues the lower code first", ge=1, origin=_TOTALS)
     category_rank: Integer = column("Rank by revenue within the category", ge=1, origin=_TOTALS)
     abc_class: Text = column("ABC class by cumulative revenue", isin=["A", "B", "C"], origin=_TOTALS)
-    month_over_month_growth: Real = column("Revenue against the month before", nullable=True, origin=_TOTALS)
+    month_over_month_growth: Real = column(
+        "Revenue against the month before; of an unfinished month against as many days of it",
+        nullable=True,
+        origin=_TOTALS,
+    )
     snapshot_month: Day = partition("First day of the month", origin=(CleanTransactions, "invoice_date"))
 
     class Config:
         unique = ["snapshot_month", "stock_code"]
 
 
-def product_metrics(transactions: DataFrame, rules: InvoiceRules) -> DataFrame:
-    """One row per month and product, for every month of the transactions; growth where the month before is there."""
+def product_metrics(transactions: DataFrame, rules: InvoiceRules, ends: Mapping[date, date] | None = None) -> DataFrame:
+    """One row per month and product, for every month of the transactions; growth where the month before is there.
+    `ends`: the months' as-of dates, by which unfinished ones are known."""
     product = F.col("line_type") == "product"
-    lines = _of_products(transactions, rules)
+    lines, compared = _of_products(transactions, rules), in_as_long(F.col("invoice_date"), ends or {})
     keys = ["snapshot_month", "stock_code"]
     sums = lines.groupBy(keys).agg(
         money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
@@ -82,11 +91,16 @@ def product_metrics(transactions: DataFrame, rules: InvoiceRules) -> DataFrame:
         F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
         F.size(F.collect_set(F.when(product, F.col("customer_id")))).alias("customers"),
         money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
+        money(F.sum(F.when(product & compared, F.col("line_total")))).alias("part"),
     )
     earlier = sums.select(
-        F.add_months("snapshot_month", 1).alias("snapshot_month"), "stock_code", F.col("revenue").alias("before")
+        F.add_months("snapshot_month", 1).alias("snapshot_month"), "stock_code", F.col("part").alias("before")
     )
-    described = sums.join(_descriptions(lines), keys, "left").withColumn("category", category(F.col("description")))
+    described = (
+        sums.drop("part")
+        .join(_descriptions(lines), keys, "left")
+        .withColumn("category", category(F.col("description")))
+    )
     within_category = Window.partitionBy("snapshot_month", "category").orderBy(F.desc("revenue"), "stock_code")
     revenue = F.col("revenue")
     return (
@@ -101,7 +115,7 @@ def product_metrics(transactions: DataFrame, rules: InvoiceRules) -> DataFrame:
                 ),
             }
         )
-        .drop("before")
+        .drop("before", "part")
     )
 
 
@@ -142,7 +156,7 @@ def sums_of_products(audit: Audit) -> DataFrame:
         )
     ],
 )
-def build(transactions: DataFrame, window: PartitionWindow, source: Shop) -> DataFrame:
+def build(transactions: DataFrame, window: PartitionWindow, landing: LandingZone, source: Shop) -> DataFrame:
     """The window's months; the month before them is read for growth only."""
-    every = product_metrics(transactions, source.rules)
+    every = product_metrics(transactions, source.rules, as_of_dates(window, landing, source))
     return every.filter(F.col("snapshot_month").isin([F.lit(month) for month in window.days]))

@@ -4,6 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.abc_classes import with_abc_class
+from retail_assets.analytics.win_back import WinBack
 from retail_assets.customers.churn_scores import ChurnScores
 from retail_assets.customers.customer_clv import CustomerClv
 from retail_assets.customers.customer_rfm import CustomerRfm
@@ -143,6 +144,7 @@ def build(
     window: PartitionWindow,
     landing: LandingZone,
     pages: Pages,
+    win_back: WinBack,
     io_manager: DeltaIOManager,
     source: Marketplace,
 ) -> Built:
@@ -176,5 +178,5 @@ def build(
         ),
     )
     tables = versions(io_manager, source.name, (contract for contract, _ in _READS.values()))
-    about = About(source.name, source.title, source.currency, tables, "state", "states", source.terms)
+    about = About(source.name, source.title, source.currency, tables, win_back.chance, "state", "states", source.terms)
     return published(shown, as_of_dates(window, landing, source), window, pages, about)

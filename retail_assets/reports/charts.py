@@ -214,7 +214,7 @@ def _cohorts(alt: Any) -> Any:
     """Of the customers who first bought in a month, the share that bought again so many months later."""
     base = alt.Chart(_rows(alt)).encode(
         x=alt.X("months:O", title="months since the first purchase", axis=alt.Axis(orient="top", labelAngle=0)),
-        y=alt.Y("cohort:O", title=None, axis=alt.Axis(domain=False)),
+        y=alt.Y("named:O", title=None, axis=alt.Axis(domain=False, labelLimit=190)),
         tooltip=[
             alt.Tooltip("cohort:N", title="First bought in"),
             alt.Tooltip("months:Q", title="Months since"),

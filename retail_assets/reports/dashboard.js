@@ -47,7 +47,7 @@
     const names = Object.keys(columns);
     return columns[names[0]].map((_, row) => Object.fromEntries(names.map((name) => [name, columns[name][row]])));
   };
-  const buyers = records(F.buyers), profiles = records(F.profiles), moves = records(F.moves), risks = records(F.churn), toWriteTo = records(F.write), values = records(F.values);
+  const buyers = records(F.buyers), profiles = records(F.profiles), moves = records(F.moves), risks = records(F.churn), toWriteTo = records(F.write), lostOnes = records(F.lost), values = records(F.values);
   const cohortRows = F.cohorts.cohort.length;
   const hasChurn = risks.length > 0;
   const hasValue = values.length > 0;
@@ -260,11 +260,13 @@
   const where = () => (state.country === ALL ? `all ${PLACES}` : F.countries[state.country].name);
   const who = () => (state.segment === ALL ? "all customers" : F.segments[state.segment].name);
   const when = () => (state.month === ALL ? "all months" : monthName(months[state.month]));
+  const soManyDays = (month) => { const [from, to] = span(month); return `${to - from} ${to - from === 1 ? "day" : "days"}`; };
   const partial = (month) => month !== ALL && span(month)[1] - span(month)[0] < monthLength(month);
 
   function headline() {
     const range = span(state.month), now = totals(range);
-    const ago = [1, 12].map((back) => { const earlier = earlierSpan(state.month, back); return earlier && totals(earlier); });
+    // Segments are those of now: who bought lately is in the best of them, which would "grow" whatever happens.
+    const ago = state.segment !== ALL ? [] : [1, 12].map((back) => { const earlier = earlierSpan(state.month, back); return earlier && totals(earlier); });
     const wholeShare = (t) => (t.revenue > 0 ? t.returns / t.revenue : null);
     const perOrder = (t) => (t.orders > 0 ? money(t.revenue) / t.orders : null);
     const entries = [
@@ -290,18 +292,21 @@
       const exact = name === "Revenue" ? pennies.format(value) : "";
       const figure = element("dd", { className: "figure", title: exact }, shown(format, value));
       figure.dataset.value = value === null ? "" : name === "Revenue" ? now.revenue : value;
-      const block = element("div", {}, element("dt", {}, name), figure);
+      const basis = name === "Revenue" ? element("small", {}, " before returns") : "";
+      const block = element("div", {}, element("dt", {}, name, basis), figure);
+      if (name === "Revenue" && now.returns) block.append(element("dd", { className: "change" }, `${amounts.format(money(now.revenue - now.returns))} after returns`));
       if (lines.length) block.append(element("dd", {}, ...lines));
       block.dataset.figure = name;
       return block;
     }));
     const notes = [];
-    if (partial(state.month)) notes.push(`${when()} is not over: its ${range[1] - range[0]} days are compared with as many days of the earlier months.`);
-    if (state.segment !== ALL) notes.push("Segments are those customers have now; sales without a customer number are in no segment.");
+    if (partial(state.month)) notes.push(`${when()} is not over: everywhere on this page its ${soManyDays(state.month)} are compared with as many days of the earlier months.`);
+    if (state.segment !== ALL) notes.push("Segments are those customers have now, by how lately they bought: against earlier months the best would grow by construction, so that no change is shown. Sales without a customer number are in no segment.");
     $("headline-note").textContent = notes.join(" ");
     $("chosen").textContent = `${when()} · ${where()} · ${who()}`;
   }
 
+  const rounded = (value) => (value === null ? null : Math.round(value * 100) / 100);
   function overTime() {
     const perDay = { revenue: new Float64Array(days), orders: new Float64Array(days) };
     for (let row = 0; row < rows; row++) {
@@ -311,10 +316,10 @@
     }
     const series = perDay[state.measure], scale = state.measure === "revenue" ? 1000 : 1;
     const mean = (day, length) => {
-      const from = Math.max(0, day - length + 1);
+      if (day < length - 1) return null; // of fewer days it would be another figure, and jump
       let total = 0;
-      for (let d = from; d <= day; d++) total += series[d];
-      return total / (day - from + 1) / scale;
+      for (let d = day - length + 1; d <= day; d++) total += series[d];
+      return total / length / scale;
     };
     const data = Array.from(series, (value, day) => ({
       day: iso(firstDay + day * DAY), [state.measure]: value / scale, week: mean(day, 7), thirty: mean(day, 30),
@@ -323,13 +328,13 @@
     const format = state.measure === "revenue" ? columns.pennies : columns.whole;
     showChart("revenue", [
       columns.text("Day", (r) => r.day), format(state.measure === "revenue" ? "Revenue" : "Orders", (r) => r[state.measure]),
-      columns.one("Mean of 7 days", (r) => Math.round(r.week * 100) / 100), columns.one("Mean of 30 days", (r) => Math.round(r.thirty * 100) / 100),
+      columns.one("Mean of 7 days", (r) => rounded(r.week)), columns.one("Mean of 30 days", (r) => rounded(r.thirty)),
     ], data, {
       specification: state.measure,
       datasets: { month: [{ begin: iso(firstDay + from * DAY), end: iso(firstDay + (state.month === ALL ? from : to) * DAY) }] },
       label: `${state.measure === "revenue" ? "Revenue" : "Orders"} a day with means of 7 and 30 days, ${where()}, ${who()}. The last 30 days' mean is ${
-        state.measure === "revenue" ? amounts.format(data[days - 1].thirty) : one.format(data[days - 1].thirty)}.`,
-      note: state.month === ALL ? "" : `Shaded: ${when()}.`,
+        shown(state.measure === "revenue" ? amounts : one, data[days - 1].thirty)}.`,
+      note: (state.measure === "revenue" ? "Revenue before returns. " : "") + "Means begin with the first 7 and 30 days." + (state.month === ALL ? "" : ` Shaded: ${when()}.`),
     });
   }
 
@@ -361,7 +366,7 @@
     showTable("segments", [
       columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.share("Share", (s) => s.customer_share),
       columns.share("Of revenue", (s) => s.revenue_share), columns.amounts("Revenue so far", (s) => s.monetary), columns.amounts(state.month === ALL ? "In all months" : `In ${monthName(months[state.month], "short")}`, (s) => s.month),
-      columns.whole("Days since", (s) => s.recency), columns.whole("Orders", (s) => s.frequency), columns.amounts("Spent", (s) => s.typical),
+      columns.whole("Median days since last order", (s) => s.recency), columns.whole("Median orders", (s) => s.frequency), columns.amounts("Median spent", (s) => s.typical),
       ["On last month", (s) => s.change, change(whole), "number"], columns.text("What to do", (s) => s.action, "action"),
     ], rowsShown.filter(marked), {
       decorate: {
@@ -372,7 +377,7 @@
         },
         Share: meterFor("customer_share"), "Of revenue": meterFor("revenue_share"),
       },
-      note: "Days since the last order, orders and money spent are medians of the segment's customers. “On last month” is the change in customers." +
+      note: "Revenue is before returns. “On last month” is the change in customers." +
         (state.month === thisMonth ? ` Segments are as of ${dayName(F.as_of)}: who bought in ${monthName(F.month)} counts as recent, so that few segments have its revenue.` : ""),
     });
     showChart("segments", [
@@ -406,6 +411,7 @@
     });
   }
 
+  const againstBefore = (month) => (partial(month) ? `its ${soManyDays(month)} against as many of the month before` : "against the month before");
   function countries() {
     const range = span(state.month), earlier = earlierSpan(state.month, 1);
     const found = F.countries.map((country, number) => ({ number, country: country.name, shape: country.shape, revenue: 0, returns: 0, orders: 0, before: 0, customers: 0 }));
@@ -420,7 +426,7 @@
     const all = sum(found.map((c) => c.revenue));
     const data = found.filter((c) => c.revenue || c.returns).sort((a, b) => b.revenue - a.revenue || a.country.localeCompare(b.country)).map((c) => ({
       ...c, share: all ? c.revenue / all : 0, thousandths: c.revenue, revenue: money(c.revenue), returned: money(c.returns),
-      perOrder: c.orders ? money(c.revenue) / c.orders : null, growth: c.before > 0 ? c.revenue / c.before - 1 : null,
+      perOrder: c.orders ? money(c.revenue) / c.orders : null, growth: c.before > 0 && state.segment === ALL ? c.revenue / c.before - 1 : null,
     }));
     const fields = [
       columns.text(title(PLACE), (c) => c.country), columns.amounts("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share),
@@ -433,7 +439,7 @@
         button.addEventListener("click", () => { state.country = state.country === c.number ? ALL : c.number; $("country").value = state.country; render(); });
         return button;
       } },
-      note: `${when()}, ${who()}. Change: against the month before.`,
+      note: `${when()}, ${who()}. Revenue before returns. ` + (state.segment === ALL ? `Change: ${againstBefore(state.month)}.` : "No change is shown for a segment: who is in it now bought lately."),
     });
     const placed = data.filter((c) => c.shape && c.revenue > 0), unplaced = data.filter((c) => !c.shape && c.revenue > 0).map((c) => c.country);
     const mapped = F.countries.some((country) => country.shape);
@@ -458,7 +464,7 @@
     for (let cohort = 0; cohort <= until; cohort++) {
       if (!size[cohort]) continue;
       for (let month = cohort + 1; month <= until; month++) {
-        data.push({ cohort: months[cohort], months: month - cohort, customers: active[cohort][month], size: size[cohort], retention: active[cohort][month] / size[cohort], percent: (100 * active[cohort][month]) / size[cohort] });
+        data.push({ cohort: months[cohort], named: `${months[cohort]} · ${soManyCustomers(size[cohort])}`, months: month - cohort, customers: active[cohort][month], size: size[cohort], retention: active[cohort][month] / size[cohort], percent: (100 * active[cohort][month]) / size[cohort] });
       }
     }
     const next = data.filter((d) => d.months === 1);
@@ -472,11 +478,14 @@
   }
 
   const RISKS = ["High", "Medium", "Low"];
+  const LEVELS = "High: at least 75% likely not to buy in the next 90 days; Medium: at least 50%; Low: less.";
   function churn() {
     const chosen = risks.filter((r) => ofCountry(r.country) && ofSegment(r.segment));
     const of = (rows, name) => sum(rows.map((r) => r[name])), atHigh = (rows) => of(rows.filter((r) => r.risk === 0), "customers");
+    const gone = of(chosen, "lost");
     $("churn-lead").textContent = hasChurn
-      ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. ${soManyCustomers(of(chosen, "customers"))}, of whom ${whole.format(atHigh(chosen))} at high risk; ${amounts.format(money(of(chosen, "at_risk")))} of last year's spending is at risk (spent in 365 days, less returns, × probability).`
+      ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. ${soManyCustomers(of(chosen, "customers"))}, of whom ${whole.format(atHigh(chosen))} at high risk and ${whole.format(gone)} lost. ` +
+        (hasValue ? `Of what the others are expected to spend in 12 months ${amounts.format(money(of(chosen, "at_risk")))} is at risk (expected value × probability).` : "What they are worth is not known for this month: its history is too young.")
       : "There is no score for this month: two windows of 90 days must have closed before the first one, and where hardly anybody comes back within one, there is none: then churn cannot be learned.";
     $("churn-caution").hidden = !hasChurn || !F.churn_note;
     $("churn-caution").textContent = F.churn_note || "";
@@ -484,54 +493,69 @@
     for (const r of chosen) bins[r.tenth * 3 + r.risk].customers += r.customers;
     showChart("churn", [columns.text("Probability", (b) => b.bin), columns.text("Risk", (b) => b.risk), columns.whole("Customers", (b) => b.customers)], chosen.length ? bins : [], {
       label: `Customers by probability of no purchase in 90 days, ${where()}, ${who()}: ` + RISKS.map((risk, number) => `${whole.format(of(chosen.filter((r) => r.risk === number), "customers"))} at ${risk.toLowerCase()} risk`).join(", "),
-      note: "High: the fifth of all customers most likely not to buy; Medium: the next 30%.",
+      note: LEVELS,
     });
     const bySegment = F.segments.map((segment, number) => {
       const own = chosen.filter((r) => r.segment === number);
-      return { segment: segment.name, customers: of(own, "customers"), high: atHigh(own), risk: money(of(own, "at_risk")), spent: money(of(own, "spent")) };
+      return { segment: segment.name, customers: of(own, "customers"), high: atHigh(own), lost: of(own, "lost"), risk: money(of(own, "at_risk")), spent: money(of(own, "spent")) };
     }).filter((s) => s.customers).sort((a, b) => b.risk - a.risk);
-    showChart("risk", [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.whole("At high risk", (s) => s.high), columns.amounts("Spent in a year", (s) => s.spent), columns.amounts("Value at risk", (s) => Math.round(s.risk * 100) / 100)], bySegment, {
+    showChart("risk", [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.whole("At high risk", (s) => s.high), columns.whole("Lost", (s) => s.lost), columns.amounts("Spent in a year, after returns", (s) => s.spent), columns.amounts("Value at risk", (s) => rounded(s.risk))], bySegment, {
       values: bySegment.map(({ segment, risk }) => ({ segment, risk })),
       label: `Value at risk by segment, ${where()}: ` + bySegment.map((s) => `${s.segment} ${amounts.format(s.risk)}`).join(", "),
+      note: "Expected value of the next 12 months × probability of no purchase in 90 days; nothing is expected of the lost.",
     });
-    const list = toWriteTo.filter((r) => ofCountry(r.country) && ofSegment(r.segment)), listed = of(chosen, "listed");
+    toWinBack(of(chosen, "listed"), gone);
+  }
+  function toWinBack(listed, gone) {
+    const chosen = (rows) => rows.filter((r) => ofCountry(r.country) && ofSegment(r.segment));
+    const place = columns.text(title(PLACE), (r) => F.countries[r.country].name), segment = columns.text("Segment", (r) => F.segments[r.segment].name);
+    const rest = (list, all, table) => (all <= 50 ? "" : ` The first ${whole.format(Math.min(50, list.length))} of ${whole.format(all)}; the CSV has ` +
+      (list.length === all ? "them all." : `${whole.format(list.length)}, the most valuable first; all are in the table ${table}.`));
+    const list = chosen(toWriteTo);
     showTable("write", [
-      columns.text("Customer", (r) => r.id, "id"), columns.text(title(PLACE), (r) => F.countries[r.country].name), columns.text("Segment", (r) => F.segments[r.segment].name),
-      columns.whole("Days since last order", (r) => r.recency), columns.whole("Orders", (r) => r.frequency), columns.amounts("Spent in a year", (r) => money(r.spent)),
-      columns.share("Probability", (r) => r.churn), columns.text("Risk", (r) => RISKS[r.risk]), columns.amounts("Value at risk", (r) => Math.round(money(r.spent) * r.churn * 100) / 100), columns.text("What to do", (r) => F.segments[r.segment].action, "action"),
+      columns.text("Customer", (r) => r.id, "id"), place, segment, columns.whole("Days since last order", (r) => r.recency), columns.whole("Orders", (r) => r.frequency),
+      columns.amounts("Spent in a year, after returns", (r) => money(r.spent)), columns.amounts("Expected in 12 months", (r) => rounded(money(r.value))), columns.share("Probability", (r) => r.churn), columns.text("Risk", (r) => RISKS[r.risk]),
+      columns.pennies("Could be won", (r) => rounded(money(r.value) * r.churn * F.chance)), columns.text("What to do", (r) => F.segments[r.segment].action, "action"),
     ], list.slice(0, 50), {
       all: list, decorate: { Risk: (r, name) => element("span", { className: "tag " + name }, name) },
-      note: "At high or medium risk, by value at risk: spent in a year × probability. " + (listed <= 50 ? "" : `The first ${whole.format(Math.min(50, list.length))} of ${whole.format(listed)}; the CSV has ` +
-        (list.length === listed ? "them all." : `${whole.format(list.length)}, the most valuable first; all are in the table churn_scores.`)),
-      empty: hasChurn ? undefined : "No scores yet.",
+      note: `By what could be won: expected in the next 12 months × probability of leaving × ${percentage.format(F.chance)}, the chance of winning back, which is an assumption (RETAIL_WIN_BACK_CHANCE) until a campaign with a control group has measured it. At high or medium risk, without the lost.` + rest(list, listed, "churn_scores"),
+      empty: hasChurn ? "Nobody of this choice is at high or medium risk and worth winning back." : "No scores yet.",
+    });
+    const once = chosen(lostOnes);
+    showTable("lost", [
+      columns.text("Customer", (r) => r.id, "id"), place, segment, columns.whole("Days since last order", (r) => r.recency), columns.whole("Orders", (r) => r.frequency),
+      columns.amounts("Spent so far, before returns", (r) => money(r.monetary)), columns.share("Still a customer", (r) => (r.frequency > 1 ? r.alive : null)),
+    ], once.slice(0, 50), {
+      all: once, note: "Less than 10% likely to be customers still, or gone for more than 365 days after a single order (of which the model cannot tell). By what they have spent. Nothing is expected of them: write only if it costs next to nothing." + rest(once, gone, "customer_clv"),
+      empty: hasChurn ? "Nobody of this choice is lost." : "No scores yet.",
     });
   }
 
   function value() {
     const chosen = values.filter((v) => v.country === state.country && ofSegment(v.segment));
-    const total = money(sum(chosen.map((v) => v.value))), naive = money(sum(chosen.map((v) => v.naive)));
+    const total = money(sum(chosen.map((v) => v.value)));
     $("value-lead").textContent = hasValue
-      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${amounts.format(total)} for ${soManyCustomers(sum(chosen.map((v) => v.customers)))}. Carrying on at their pace so far, which overstates, would be ${amounts.format(naive)}.`
+      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${amounts.format(total)} for ${soManyCustomers(sum(chosen.map((v) => v.customers)))}. Before returns.`
       : "There is no lifetime value for this month: its history is too young.";
     const data = chosen.map((v) => ({
       segment: F.segments[v.segment].name, customers: v.customers, total: money(v.value), value: money(v.value) / v.customers, median: money(v.median),
-      alive: v.again ? v.alive / v.again : null, naive: money(v.naive),
+      alive: v.again ? v.alive / v.again : null,
     }));
-    const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.amounts("Expected", (s) => s.total), columns.amounts("Mean", (s) => s.value), columns.amounts("Median", (s) => s.median), columns.share("Alive", (s) => s.alive), columns.amounts("Naive", (s) => s.naive)];
+    const fields = [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.amounts("Expected", (s) => s.total), columns.amounts("Mean", (s) => s.value), columns.amounts("Median", (s) => s.median), columns.share("Alive", (s) => s.alive)];
     showChart("value", fields, data, {
       values: data.map(({ segment, value }) => ({ segment, value })),
       label: `Mean expected value over 12 months by segment, ${where()}: ` + data.map((s) => `${s.segment} ${amounts.format(s.value)}`).join(", "),
     });
-    showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "Alive: mean probability of still being a customer, of those with more than one order; after a single order the model cannot tell. Naive: spending goes on as so far." : "" });
+    showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "Alive: mean probability of still being a customer, of those with more than one order; after a single order the model cannot tell." : "" });
   }
 
   const SCHEMES = { clusters: "Found by k-means", value_engagement: "Value and engagement" };
   function schemes() {
     showTable("schemes", [
       columns.text("Segment", (s) => s[1]), columns.text("Divided by", (s) => SCHEMES[s[0]]), columns.whole("Customers", (s) => s[2]), columns.share("Share", (s) => s[3]),
-      columns.share("Of revenue", (s) => s[5]), columns.amounts("Revenue so far", (s) => money(s[4])), columns.whole("Days since", (s) => s[6]), columns.whole("Orders", (s) => s[7]), columns.amounts("Spent", (s) => s[8]),
+      columns.share("Of revenue", (s) => s[5]), columns.amounts("Revenue so far", (s) => money(s[4])), columns.whole("Median days since last order", (s) => s[6]), columns.whole("Median orders", (s) => s[7]), columns.amounts("Median spent", (s) => s[8]),
       columns.text("What to do", (s) => s[9], "action"),
-    ], F.schemes, { note: `The same customers, all ${PLACES} and segments: this table does not follow the filters. Days since the last order, orders and money spent are medians.`, empty: "No segments yet." });
+    ], F.schemes, { note: `The same customers, all ${PLACES} and segments: this table does not follow the filters. Revenue is before returns.`, empty: "No segments yet." });
   }
 
   function products() {
@@ -549,10 +573,12 @@
     showTable("together", [
       columns.text("Who buys", (r) => r.from), columns.text("also buys", (r) => r.to, "whole-row"), columns.share("Confidence", (r) => r.confidence), columns.one("Lift", (r) => r.lift), columns.share("Support", (r) => r.support), columns.whole("Orders", (r) => r.baskets),
     ], rules, { note: "The highest lift first. Confidence: of the orders with the first product, the share with the second. Lift: how many times more than by chance. Support: share of all orders with both.", empty: "No two products were in enough orders together." });
+    const basis = "Revenue before returns. “On the month”: " + againstBefore(thisMonth) + ".";
+    setNote(panels.get("chart categories"), basis);
     showTable("products", [
       columns.text("Product", (p) => p[1]), columns.text("Code", (p) => p[0]), columns.text("Category", (p) => p[2]), columns.text("Class", (p) => p[7]), columns.amounts("Revenue", (p) => money(p[3])),
       ["On the month", (p) => p[9], change(percentage), "number"], columns.whole("Units", (p) => p[4]), columns.whole("Orders", (p) => p[5]), columns.whole("Customers", (p) => p[6]), columns.share("Returned", (p) => p[8]),
-    ], F.products, { note: `The first ${whole.format(F.products.length)} of ${whole.format(sum(F.abc.map(([, number]) => number)))} products.` + (partial(thisMonth) ? ` ${monthName(F.month)} is not over: its ${span(thisMonth)[1] - span(thisMonth)[0]} days stand against the whole month before.` : "") });
+    ], F.products, { note: `The first ${whole.format(F.products.length)} of ${whole.format(sum(F.abc.map(([, number]) => number)))} products. ${basis}` });
   }
 
   function quality() {

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retail_assets.dashboards import dashboard_sums as sums
+from retail_assets.dashboards import winning_back
 from retail_assets.dashboards.published_pages import differences
 
 COUNTRIES = ["EIRE", "France", "United Kingdom"]
@@ -27,8 +28,8 @@ RFM = {"customer_id": object, "country": object, "rfm_segment": object} | dict.f
     ["recency_days", "frequency", "monetary"], "int64"
 )
 BEFORE = {"customer_id": object, "rfm_segment": object}
-CHURN = {"customer_id": object, "churn_probability": "float64", "churn_risk": object}
-CLV = {"customer_id": object, "value": "int64", "naive": "int64", "probability_alive": "float64"}
+CHURN = {"customer_id": object, "churn_probability": "float64"}
+CLV = {"customer_id": object, "value": "int64", "probability_alive": "float64"}
 
 
 def frame(columns: dict[str, Any], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
@@ -84,15 +85,16 @@ def shops(draw: st.DrawFn) -> Shop:
         units = 1 + draw(amounts) if orders or further else 0  # what is bought has units, what is returned has none
         sold.append((day, customer, country, orders, further, units, draw(amounts) if units else 0, draw(amounts)))
     some = [customer for customer in ids if draw(st.booleans())]
-    segment, probabilities = st.sampled_from(SEGMENTS), st.sampled_from([0.0, 0.05, 0.1, 0.99995, 1.0])
+    segment, probabilities = st.sampled_from(SEGMENTS), st.sampled_from([0.0, 0.05, 0.5, 0.9, 0.99995, 1.0])
+    recency = st.sampled_from([1, 30, 365, 366])
     frequency = {customer: draw(st.integers(1, 3)) for customer in ids}
     places = st.sampled_from(COUNTRIES)
     return Shop(
         frame(SOLD, sold),
-        frame(RFM, [(c, draw(places), draw(segment), draw(amounts), frequency[c], draw(amounts)) for c in ids[::-1]]),
+        frame(RFM, [(c, draw(places), draw(segment), draw(recency), frequency[c], draw(amounts)) for c in ids[::-1]]),
         frame(BEFORE, [(c, draw(segment)) for c in some]),
-        frame(CHURN, [(c, draw(probabilities), draw(st.sampled_from(sums.RISKS))) for c in some]),
-        frame(CLV, [(c, draw(amounts), draw(amounts), draw(st.sampled_from([0.25, 0.5, 1.0]))) for c in some]),
+        frame(CHURN, [(c, draw(probabilities)) for c in some]),
+        frame(CLV, [(c, draw(amounts), draw(st.sampled_from([0.01, 0.25, 1.0]))) for c in some[1:]]),
     )
 
 
@@ -172,7 +174,8 @@ def test_profiles_moves_and_values_are_those_of_the_customers(shop: Shop):
         assert (value is None) == (not valued)
         if value:
             assert (value["customers"], value["value"]) == (len(valued), sum(p.value for p in valued))
-            assert (value["median"], value["naive"]) == (median(p.value for p in valued), sum(p.naive for p in valued))
+            assert value["median"] == median(p.value for p in valued)
+            assert "naive" not in value  # a multiple of what comes: it is shown where it can be held against that
             again = [p.alive for p in valued if p.frequency > 1]
             assert (value["again"], value["alive"]) == (len(again), sum(again))
     assert not profiles
@@ -195,62 +198,84 @@ def test_cohorts_hold_each_customer_in_each_month_once(shop: Shop):
     assert {key: row["customers"] for key, row in found.items()} == expected
 
 
+def level(probability: float) -> int:
+    return 0 if probability >= 0.75 else 1 if probability >= 0.5 else 2
+
+
 @given(shops())
-def test_risk_is_of_what_a_year_brought_and_the_list_is_in_its_order(shop: Shop):
+def test_risk_is_of_what_is_to_come_and_the_list_is_in_the_order_of_what_can_be_won(shop: Shop):
     people = shop.people()
-    at_risk = sums.with_risk(people, shop.sold, AS_OF)
+    at_risk = winning_back.with_risk(people, shop.sold, AS_OF)
     year = [row for row in records(shop.sold) if row.invoice_date >= AS_OF - timedelta(days=365)]
-    expected = []
+    expected, gone = [], set()
     for p in records(people[people["churn"].notna()]):
         spent = max(0, sum(row.revenue - row.returns for row in year if row.customer_id == p.Index))
-        probability = round(p.churn, 4)
-        expected.append((p.Index, p.country, p.segment, p.risk, probability, spent))
-    expected.sort(key=lambda row: (-row[4] * row[5], row[0]))
-    listed = [row for row in expected if row[3] < 2 and row[4] * row[5] > 0]
-    shown = sums.to_write_to(at_risk)
-    assert (
-        list(zip(*(shown[name] for name in ("id", "country", "segment", "risk", "churn", "spent")), strict=True))
-        == listed
-    )
-    found = by_key(sums.churn(at_risk), "country", "segment", "tenth", "risk")
+        probability, lost = round(p.churn, 4), p.alive < 0.1 or (p.frequency == 1 and p.recency > 365)
+        gone |= {p.Index} if lost else set()
+        value = 0 if lost or p.value != p.value else p.value * probability
+        expected.append((p.Index, p.country, p.segment, level(probability), probability, spent, value))
+    expected.sort(key=lambda row: (-row[6], row[0]))
+    listed = [row for row in expected if row[3] < 2 and row[6] > 0]
+    shown = winning_back.to_write_to(at_risk)
+    columns = ("id", "country", "segment", "risk", "churn", "spent")
+    assert list(zip(*(shown[name] for name in columns), strict=True)) == [row[:6] for row in listed]
+    assert set(winning_back.lost(at_risk)["id"]) == gone
+    found = by_key(winning_back.churn(at_risk), "country", "segment", "tenth", "risk")
     grouped: dict[tuple[int, ...], list[tuple[Any, ...]]] = {}
     for row in expected:
         grouped.setdefault((row[1], row[2], min(9, int(row[4] * 10)), row[3]), []).append(row)
-    assert {key: (row["customers"], row["spent"], row["at_risk"], row["listed"]) for key, row in found.items()} == {
+    measured = {
+        key: (row["customers"], row["spent"], row["at_risk"], row["listed"], row["lost"]) for key, row in found.items()
+    }
+    assert measured == {
         key: (
             len(rows),
             sum(row[5] for row in rows),
-            pytest.approx(sum(row[4] * row[5] for row in rows), abs=1e-4),
+            pytest.approx(sum(row[6] for row in rows), abs=1e-4),
             sum(row in listed for row in rows),
+            sum(row[0] in gone for row in rows),
         )
         for key, rows in grouped.items()
     }
 
 
+def test_who_has_spent_most_and_is_gone_is_not_written_to_first():
+    people = pd.DataFrame(
+        {"churn": [0.99, 0.9, 0.9], "value": [500, 90_000, 50_000], "alive": [0.001, 0.6, 0.9]},
+        index=["gone", "leaving", "leaving too"],
+    ).assign(country=0, segment=0, recency=200, frequency=9, monetary=1)
+    sold = pd.DataFrame({"customer_id": people.index, "revenue": [9_000_000, 100_000, 800_000]})
+    at_risk = winning_back.with_risk(people, sold.assign(invoice_date=MONTH, returns=0), AS_OF)
+    assert winning_back.to_write_to(at_risk)["id"] == ["leaving", "leaving too"]
+    assert winning_back.to_write_to(at_risk)["risk"] == [winning_back.RISKS.index("High")] * 2  # 90 % is not "medium"
+    assert winning_back.lost(at_risk)["id"] == ["gone"]
+
+
 def test_a_long_list_names_the_most_valuable_and_the_first_of_every_country_and_segment(monkeypatch):
-    monkeypatch.setattr(sums, "MOST_LISTED", 3)
-    monkeypatch.setattr(sums, "LISTED_OF_EACH", 1)
+    monkeypatch.setattr(winning_back, "MOST_LISTED", 3)
+    monkeypatch.setattr(winning_back, "LISTED_OF_EACH", 1)
     ids = [f"c{number}" for number in range(8)]
     people = pd.DataFrame({"country": [0, 0, 0, 0, 0, 1, 1, 0], "segment": [0, 0, 0, 0, 0, 0, 0, 1]}, index=ids).assign(
-        before=0, recency=1, frequency=1, monetary=1, churn=0.5, risk=0, value=1.0, naive=1.0, alive=1.0
+        before=0, recency=1, frequency=1, monetary=1, churn=0.5, value=range(80, 0, -10), alive=1.0
     )
-    sold = pd.DataFrame({"customer_id": ids, "revenue": range(80, 0, -10)}).assign(invoice_date=MONTH, returns=0)
-    at_risk = sums.with_risk(people, sold, AS_OF)
-    assert sums.to_write_to(at_risk)["id"] == ["c0", "c1", "c2", "c5", "c7"]
-    assert sum(sums.churn(at_risk)["listed"]) == 8
+    sold = pd.DataFrame({"customer_id": ids, "revenue": 10}).assign(invoice_date=MONTH, returns=0)
+    at_risk = winning_back.with_risk(people, sold, AS_OF)
+    assert winning_back.to_write_to(at_risk)["id"] == ["c0", "c1", "c2", "c5", "c7"]
+    assert sum(winning_back.churn(at_risk)["listed"]) == 8
 
 
 def test_a_month_without_sales_and_customers_has_empty_columns():
     dated, people = NOBODY.dated(), NOBODY.people()
-    first_month, at_risk = sums.first_months(dated), sums.with_risk(people, NOBODY.sold, AS_OF)
+    first_month, at_risk = sums.first_months(dated), winning_back.with_risk(people, NOBODY.sold, AS_OF)
     for columns in (
         sums.sales(dated),
         sums.buyers(dated, first_month, MONTH, AS_OF),
         sums.profiles(people),
         sums.moves(people),
         sums.cohorts(dated, people, first_month),
-        sums.churn(at_risk),
-        sums.to_write_to(at_risk),
+        winning_back.churn(at_risk),
+        winning_back.to_write_to(at_risk),
+        winning_back.lost(at_risk),
         sums.values(people),
     ):
         assert set(map(tuple, columns.values())) == {()}

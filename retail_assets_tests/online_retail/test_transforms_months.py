@@ -182,6 +182,21 @@ def test_countries_grow_over_the_month_and_the_year_before(places: dict[tuple[da
     assert places[date(2012, 1, 1), "EIRE"].month_over_month_growth is None
 
 
+def test_an_unfinished_month_is_compared_with_as_many_days_of_earlier_ones(spark: SparkSession):
+    sold = [("2010-02-01", 40), ("2010-02-20", 60), ("2011-01-02", 30), ("2011-01-20", 70), ("2011-02-01", 45)]
+    lines = [sale(day, f"50000{n}", f"{total}.000") for n, (day, total) in enumerate(sold)]
+    months, ends = spark.createDataFrame([(FEBRUARY,)], "snapshot_month date"), {FEBRUARY: date(2011, 2, 3)}
+    transactions, activity = inputs(spark, lines)
+    country = {
+        row.snapshot_month: row
+        for row in geo_metrics(transactions, activity, frame(spark, CustomerRfm, SEGMENTS), ends=ends).collect()
+    }[FEBRUARY]
+    assert (country.month_over_month_growth, country.year_over_year_growth) == (0.5, 0.125)
+    whole = monthly_activity(transactions, activity, months).collect()[0]
+    part = monthly_activity(transactions, activity, months, ends).collect()[0]
+    assert (whole.net_sales_growth, part.net_sales_growth) == (-0.55, 0.5)
+
+
 def test_customers_are_new_in_the_month_of_their_first_purchase(places: dict[tuple[date, str], Row]):
     new = {place: row.new_customers for place, row in places.items()}
     assert {place for place, count in new.items() if count} == {

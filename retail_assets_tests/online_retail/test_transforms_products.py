@@ -98,6 +98,24 @@ def test_a_product_grows_over_the_month_before(products: dict[tuple[date, str], 
     assert products[JANUARY, CANDLE].month_over_month_growth is None
 
 
+def test_an_unfinished_month_is_compared_with_as_many_days_of_the_month_before(spark: SparkSession):
+    sold = [("2011-01-02", "1", 30), ("2011-01-20", "2", 70), ("2011-02-01", "3", 45)]
+    lines = frame(
+        spark,
+        CleanTransactions,
+        [of(day, f"50000{n}", f"{total}.000", CANDLE, "CANDLE") for day, n, total in sold],
+    )
+    whole, part = {FEBRUARY: date(2011, 3, 1)}, {JANUARY: date(2011, 2, 1), FEBRUARY: date(2011, 2, 3)}
+
+    def growth(made: DataFrame) -> float:
+        return float(made.filter(F.col("snapshot_month") == FEBRUARY).collect()[0]["month_over_month_growth"])
+
+    for ends, expected in ((whole, -0.55), (part, 0.5)):
+        products = product_metrics(lines, RULES, ends)
+        assert growth(products) == pytest.approx(expected)
+        assert growth(category_metrics(products, lines, ends)) == pytest.approx(expected)
+
+
 def test_the_description_is_the_months_commonest_the_first_by_alphabet_of_several(
     products: dict[tuple[date, str], Row],
 ):

@@ -33,6 +33,7 @@ OPTIONS = [
     "--disable-sync",
 ]
 BOUGHT = "FROM clean_transactions WHERE line_type = 'product' AND customer_id IS NOT NULL"
+SEGMENT_FIGURES = ("Customers", "Revenue so far", "Median days since last order", "Median orders", "Median spent")
 CHARTS = ["revenue", "segments", "movement", "map", "cohorts", "churn", "risk", "value", "categories"]
 
 
@@ -204,7 +205,7 @@ def test_customers_are_counted_once_whatever_is_chosen(opened: Opened, reader: I
 def test_segments_of_a_country_have_the_medians_of_its_customers(opened: Opened, reader: IndependentReader):
     opened.choose(country="United Kingdom")
     shown = {
-        row["Segment"]: [float(row[name]) for name in ("Customers", "Revenue so far", "Days since", "Orders", "Spent")]
+        row["Segment"]: [float(row[name]) for name in SEGMENT_FIGURES]
         for row in opened.downloaded("[data-table=segments]")
         if row["Customers"] != "0"
     }
@@ -288,21 +289,70 @@ def test_cohorts_count_customers_who_bought_again(opened: Opened, reader: Indepe
     }
 
 
-def test_who_to_write_to_first_is_ordered_by_value_at_risk(opened: Opened, reader: IndependentReader):
-    listed = opened.downloaded("[data-table=write]")
-    at_risk = [float(row["Value at risk"]) for row in listed]
+def test_who_to_win_back_first_is_ordered_by_what_can_be_won_and_the_lost_stand_apart(
+    opened: Opened, reader: IndependentReader
+):
+    listed, lost = opened.downloaded("[data-table=write]"), opened.downloaded("[data-table=lost]")
+    won = [float(row["Could be won"]) for row in listed]
     assert listed
-    assert at_risk == sorted(at_risk, reverse=True)
-    risky = reader.rows(
-        "SELECT customer_id, churn_risk, round(churn_probability, 4) FROM churn_scores "
-        "WHERE snapshot_month = '2011-08-01' AND churn_risk <> 'Low'"
-    )
-    known = {customer: (risk, probability) for customer, risk, probability in risky}
-    for row in listed:
-        assert (row["Risk"], float(row["Probability"])) == pytest.approx(known[row["Customer"]])
-        assert float(row["Value at risk"]) == pytest.approx(
-            float(row["Spent in a year"]) * float(row["Probability"]), abs=0.006
+    assert won == sorted(won, reverse=True)
+    known = {
+        customer: (float(probability), float(value), alive)
+        for customer, probability, value, alive in reader.rows(
+            "SELECT customer_id, round(churn_probability, 4), clv_12m::DECIMAL(18,3), probability_alive "
+            "FROM churn_scores JOIN customer_clv USING (customer_id, snapshot_month) "
+            "WHERE snapshot_month = '2011-08-01'"
         )
+    }
+    for row in listed:
+        probability, value, alive = known[row["Customer"]]
+        assert (float(row["Probability"]), float(row["Expected in 12 months"])) == (
+            pytest.approx(probability),
+            pytest.approx(value, abs=0.006),
+        )
+        assert row["Risk"] == ("High" if probability >= 0.75 else "Medium")
+        assert float(row["Could be won"]) == pytest.approx(value * probability * 0.1, abs=0.006)
+        assert alive >= 0.1
+    assert not {row["Customer"] for row in listed} & {row["Customer"] for row in lost}
+    assert {customer for customer, (_, _, alive) in known.items() if alive < 0.1} <= {row["Customer"] for row in lost}
+    assert "× 10.0%, the chance of winning back" in opened.page.inner_text("[data-table=write] .note >> nth=0")
+    assert "naive" not in opened.page.inner_text("body").lower()
+
+
+def test_what_a_figure_is_stands_where_it_stands(opened: Opened, reader: IndependentReader):
+    assert "before returns" in opened.page.inner_text("[data-figure=Revenue] dt")
+    sold, returned = reader.row(
+        "SELECT sum(revenue), sum(returns_value) FROM daily_metrics WHERE invoice_date >= '2011-08-01'"
+    )
+    assert f"£{sold - returned:,.0f} after returns" in opened.page.inner_text("[data-figure=Revenue]")
+    assert opened.page.locator("[data-figure] .up, [data-figure] .down").count() > 0
+    opened.choose(segment="Champions")  # who bought lately: against earlier months they grow by construction
+    assert opened.page.locator("[data-figure] .up, [data-figure] .down").count() == 0
+    opened.page.click("#reset")
+    opened.settle()
+    sizes = opened.page.evaluate(
+        "[...document.querySelectorAll('[data-chart=cohorts] svg text')].map(text => text.textContent)"
+    )
+    assert any(re.fullmatch(r"2011-0\d · [\d,]+ customers", text) for text in sizes)
+    daily = opened.downloaded("[data-chart=revenue]")
+    assert [row["Mean of 30 days"] for row in daily[:29]] == [""] * 29
+    first_month = sum(float(row["Revenue"]) for row in daily[:30]) / 30
+    assert float(daily[29]["Mean of 30 days"]) == pytest.approx(first_month, abs=0.006)
+    assert [row["Mean of 7 days"] for row in daily[:7]].count("") == 6
+
+
+def test_products_of_an_unfinished_month_are_compared_with_as_many_days(opened: Opened, reader: IndependentReader):
+    product = opened.downloaded("[data-table=products]")[0]
+    days = "line_type = 'product' AND stock_code = '{}' AND invoice_date BETWEEN '2011-{}-01' AND '2011-{}-20'"
+    now, before = (
+        reader.row(f"SELECT sum(line_total) FROM clean_transactions WHERE {days.format(product['Code'], month, month)}")
+        for month in ("08", "07")
+    )
+    if before[0]:
+        assert float(product["On the month"]) == pytest.approx(float(now[0] / before[0]) - 1)
+    told = "its 20 days against as many of the month before"
+    for panel in ("[data-table=products]", "[data-chart=categories]", "[data-table=countries]"):
+        assert told in opened.page.inner_text(f"{panel} .note >> nth=0")
 
 
 def test_switches_and_the_tables_behind_charts(opened: Opened):
