@@ -174,6 +174,7 @@ def test_every_table_is_an_asset_in_its_group(closed):
         "bronze": {"raw_invoices"},
         "silver": {"quarantined_invoices", "clean_transactions", "customer_month_activity"},
         "gold": {
+            "actions",
             "clv_holdout",
             "customer_clv",
             "customer_rfm",

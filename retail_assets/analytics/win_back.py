@@ -1,9 +1,13 @@
 """Whom it is worth to win back: levels of the probability of leaving, who is lost, and what could be won.
 
-What could be won of a customer is what they are expected to be worth in the next 12 months, times the probability
-that they leave, times the chance that they stay if they are written to. The first two come from the tables
-`customer_clv` and `churn_scores`; the third is an assumption until a campaign with a control group has measured it.
+What could be won of a customer is what they are expected to be worth in the next 12 months, times the part of their
+purchases that they have not returned, times the probability that they leave, times the chance that they stay if they
+are written to. The first comes from `customer_clv`, which counts purchases before returns: who has returned all they
+bought is worth nothing. The probability is that of `churn_scores`; the chance is an assumption until a campaign with a
+control group has measured it.
 """
+
+from typing import Any
 
 from dagster import ConfigurableResource
 
@@ -23,3 +27,9 @@ class WinBack(ConfigurableResource):
     """The chance of winning back who would have left."""
 
     chance: float
+
+
+def is_lost(alive: Any, orders: Any, recency: Any) -> Any:
+    """Whether a customer is lost, of columns of Spark or pandas alike: probability of being a customer still (1 where
+    it is not known), number of orders, days since the last."""
+    return (alive < LOST_ALIVE) | ((orders == 1) & (recency > LOST_DAYS))

@@ -4,6 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.win_back import WinBack
+from retail_assets.customers.actions import Actions
 from retail_assets.customers.churn_scores import ChurnScores
 from retail_assets.customers.customer_clv import CustomerClv
 from retail_assets.customers.customer_rfm import CustomerRfm
@@ -59,6 +60,7 @@ _READS: Reads = {
     "summary": (SegmentSummary, same_window),
     "churn": (ChurnScores, same_window),
     "clv": (CustomerClv, same_window),
+    "actions": (Actions, same_window),
     "products": (ProductMetrics, same_window),
     "categories": (CategoryMetrics, same_window),
     "affinities": (ProductAffinities, same_window),
@@ -75,6 +77,7 @@ def build(
     summary: DataFrame,
     churn: DataFrame,
     clv: DataFrame,
+    actions: DataFrame,
     products: DataFrame,
     categories: DataFrame,
     affinities: DataFrame,
@@ -89,7 +92,7 @@ def build(
     shown = Shown(
         {
             "sales": sales(transactions),
-            **of_customers(rfm, summary, churn, clv),
+            **of_customers(rfm, summary, churn, clv, actions),
             **of_products(products, categories, affinities),
             "quality": quality(transactions, quarantined),
             "reasons": reasons(quarantined),

@@ -12,9 +12,10 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS
+from retail_assets.customers.actions import LOST, WIN_BACK
 from retail_assets.customers.segment_summary import RFM
 from retail_assets.dashboards import dashboard_sums as sums
-from retail_assets.dashboards import winning_back
+from retail_assets.dashboards import this_week, winning_back
 from retail_assets.invoices.countries import ISO_CODES
 from retail_assets.lakehouse.driver_rows import by_partition
 from retail_assets.reports.page import shapes
@@ -57,6 +58,7 @@ class Sources:
     summary: Months
     churn: Months
     clv: Months
+    actions: Months
     products: Months
     categories: Months
     affinities: Months
@@ -72,7 +74,7 @@ _AS_A_WHOLE = ("sales", "quality", "reasons")
 def numbered(asked: Mapping[str, pd.DataFrame]) -> Sources:
     """The rows with numbers in place of customer ids, in their order: what is grouped and joined by them, page after
     page, is then no text."""
-    of_customers = {name: asked[name] for name in ("sales", "rfm", "churn", "clv")}
+    of_customers = {name: asked[name] for name in ("sales", "rfm", "churn", "clv", "actions")}
     every = pd.concat([rows["customer_id"] for rows in of_customers.values()])
     numbers, ids = pd.factorize(every, sort=True)
     ends = np.cumsum([len(rows) for rows in of_customers.values()])[:-1]
@@ -146,7 +148,11 @@ def figures(sources: Sources, month: date, as_of: date, told: Mapping[str, Any])
     people = sums.customers(rfm, before, sources.churn.of(month), sources.clv.of(month), countries)
     dated = sums.dated(sold, people, countries)
     first_month, at_risk = sums.first_months(dated), winning_back.with_risk(people, sold, as_of)
-    lists = {"write": winning_back.to_write_to(at_risk), "lost": winning_back.lost(at_risk)}
+    actions = sources.actions.of(month)
+    lists = {
+        "write": winning_back.listed(at_risk, actions, WIN_BACK, winning_back.WIN_BACK_SHOWN),
+        "lost": winning_back.listed(people, actions, LOST, winning_back.LOST_SHOWN),
+    }
     quality = sources.quality[sources.quality["month"] <= month].sort_values("month")
     reasons = sources.reasons[sources.reasons["month"] <= month].groupby("reason")["count"].sum()
     return {
@@ -163,6 +169,7 @@ def figures(sources: Sources, month: date, as_of: date, told: Mapping[str, Any])
         "moves": sums.moves(people),
         "cohorts": sums.cohorts(dated, people, first_month),
         "churn": winning_back.churn(at_risk),
+        "week": this_week.lists(actions, sources.ids),
         **{name: rows | {"id": sources.ids[rows["id"]].tolist()} for name, rows in lists.items()},
         "values": sums.values(people),
         "schemes": _schemes(sources.summary.of(month)),

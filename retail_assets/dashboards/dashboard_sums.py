@@ -39,7 +39,8 @@ def customers(
     countries: Sequence[str],
 ) -> pd.DataFrame:
     """A month's customers, by id: country and segment (also that of the month `before`, NONE for the new) as numbers of
-    their lists, recency, frequency, monetary; churn, value and alive, NaN where they are not known."""
+    their lists, recency, frequency, monetary, kept (the part of it that was not returned); churn, value and alive, NaN
+    where they are not known."""
     place, segment = _numbers(countries), _numbers(SEGMENTS)
     people = rfm.set_index("customer_id").sort_index()
     probability, worth = churn.set_index("customer_id"), clv.set_index("customer_id")
@@ -53,6 +54,7 @@ def customers(
             "frequency": people["frequency"],
             "monetary": people["monetary"],
             "churn": probability["churn_probability"].reindex(people.index).astype(float),
+            "kept": people["kept"].astype(float),
             "value": worth["value"].reindex(people.index).astype(float),
             "alive": worth["probability_alive"].reindex(people.index).astype(float),
         }

@@ -13,8 +13,10 @@ from dagster import MetadataValue
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from retail_assets.customers.actions import kept_share
 from retail_assets.dashboards.dashboard_figures import TOP_RULES, figures, numbered, thousandths
 from retail_assets.dashboards.dashboard_sums import ALL
+from retail_assets.dashboards.this_week import of_page
 from retail_assets.lakehouse.checks import RECONCILIATION, Evidence, Verdict, check
 from retail_assets.lakehouse.contracts import (
     CURRENCY,
@@ -129,10 +131,13 @@ class Shown:
 _OF_CUSTOMERS = ("snapshot_month", "customer_id", "country", "rfm_segment", "recency_days", "frequency")
 
 
-def of_customers(rfm: DataFrame, summary: DataFrame, churn: DataFrame, clv: DataFrame) -> dict[str, DataFrame]:
+def of_customers(
+    rfm: DataFrame, summary: DataFrame, churn: DataFrame, clv: DataFrame, actions: DataFrame
+) -> dict[str, DataFrame]:
     """What is asked of the tables that any source has of its customers."""
     return {
-        "rfm": rfm.select(*_OF_CUSTOMERS, thousandths("monetary").alias("monetary")),
+        "rfm": rfm.select(*_OF_CUSTOMERS, thousandths("monetary").alias("monetary"), kept_share().alias("kept")),
+        "actions": of_page(actions),
         "summary": summary.withColumn("revenue", thousandths("revenue")),
         "churn": churn.select("snapshot_month", "customer_id", "churn_probability"),
         "clv": clv.select(

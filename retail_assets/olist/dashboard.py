@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.abc_classes import with_abc_class
 from retail_assets.analytics.win_back import WinBack
+from retail_assets.customers.actions import Actions
 from retail_assets.customers.churn_scores import ChurnScores
 from retail_assets.customers.customer_clv import CustomerClv
 from retail_assets.customers.customer_rfm import CustomerRfm
@@ -56,6 +57,7 @@ _READS: Reads = {
     "summary": (SegmentSummary, same_window),
     "churn": (ChurnScores, same_window),
     "clv": (CustomerClv, same_window),
+    "actions": (Actions, same_window),
 }
 
 
@@ -141,6 +143,7 @@ def build(
     summary: DataFrame,
     churn: DataFrame,
     clv: DataFrame,
+    actions: DataFrame,
     window: PartitionWindow,
     landing: LandingZone,
     pages: Pages,
@@ -160,7 +163,7 @@ def build(
     shown = Shown(
         {
             "sales": sales(delivered),
-            **of_customers(in_states(rfm, delivered), summary, churn, clv),
+            **of_customers(in_states(rfm, delivered), summary, churn, clv, actions),
             "products": products(items),
             "categories": categories(items),
             "affinities": no_rules,

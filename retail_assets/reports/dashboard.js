@@ -485,7 +485,7 @@
     const gone = of(chosen, "lost");
     $("churn-lead").textContent = hasChurn
       ? `How likely each customer is to buy nothing in the 90 days from ${dayName(F.as_of)}, as of that day whatever month is chosen. ${soManyCustomers(of(chosen, "customers"))}, of whom ${whole.format(atHigh(chosen))} at high risk and ${whole.format(gone)} lost. ` +
-        (hasValue ? `Of what the others are expected to spend in 12 months ${amounts.format(money(of(chosen, "at_risk")))} is at risk (expected value × probability).` : "What they are worth is not known for this month: its history is too young.")
+        (hasValue ? `Of what the others are expected to spend in 12 months ${amounts.format(money(of(chosen, "at_risk")))} is at risk (expected value, less the part returned, × probability).` : "What they are worth is not known for this month: its history is too young.")
       : "There is no score for this month: two windows of 90 days must have closed before the first one, and where hardly anybody comes back within one, there is none: then churn cannot be learned.";
     $("churn-caution").hidden = !hasChurn || !F.churn_note;
     $("churn-caution").textContent = F.churn_note || "";
@@ -502,23 +502,22 @@
     showChart("risk", [columns.text("Segment", (s) => s.segment), columns.whole("Customers", (s) => s.customers), columns.whole("At high risk", (s) => s.high), columns.whole("Lost", (s) => s.lost), columns.amounts("Spent in a year, after returns", (s) => s.spent), columns.amounts("Value at risk", (s) => rounded(s.risk))], bySegment, {
       values: bySegment.map(({ segment, risk }) => ({ segment, risk })),
       label: `Value at risk by segment, ${where()}: ` + bySegment.map((s) => `${s.segment} ${amounts.format(s.risk)}`).join(", "),
-      note: "Expected value of the next 12 months × probability of no purchase in 90 days; nothing is expected of the lost.",
+      note: "Expected value of the next 12 months, less the part returned, × probability of no purchase in 90 days; nothing is expected of the lost.",
     });
-    toWinBack(of(chosen, "listed"), gone);
+    toWinBack(gone);
   }
-  function toWinBack(listed, gone) {
+  function toWinBack(gone) {
     const chosen = (rows) => rows.filter((r) => ofCountry(r.country) && ofSegment(r.segment));
     const place = columns.text(title(PLACE), (r) => F.countries[r.country].name), segment = columns.text("Segment", (r) => F.segments[r.segment].name);
-    const rest = (list, all, table) => (all <= 50 ? "" : ` The first ${whole.format(Math.min(50, list.length))} of ${whole.format(all)}; the CSV has ` +
-      (list.length === all ? "them all." : `${whole.format(list.length)}, the most valuable first; all are in the table ${table}.`));
+    const rest = (list) => (list.length <= 50 ? "" : ` The first 50 of ${whole.format(list.length)}; the CSV has them all.`);
     const list = chosen(toWriteTo);
     showTable("write", [
       columns.text("Customer", (r) => r.id, "id"), place, segment, columns.whole("Days since last order", (r) => r.recency), columns.whole("Orders", (r) => r.frequency),
-      columns.amounts("Spent in a year, after returns", (r) => money(r.spent)), columns.amounts("Expected in 12 months", (r) => rounded(money(r.value))), columns.share("Probability", (r) => r.churn), columns.text("Risk", (r) => RISKS[r.risk]),
-      columns.pennies("Could be won", (r) => rounded(money(r.value) * r.churn * F.chance)), columns.text("What to do", (r) => F.segments[r.segment].action, "action"),
+      columns.amounts("Spent in a year, after returns", (r) => money(r.spent)), columns.amounts("Expected in 12 months", (r) => rounded(money(r.expected))), columns.share("Probability", (r) => r.churn), columns.text("Risk", (r) => RISKS[r.risk]),
+      columns.pennies("Could be won", (r) => rounded(money(r.expected) * r.churn * F.chance)), columns.text("What to do", (r) => F.segments[r.segment].action, "action"),
     ], list.slice(0, 50), {
       all: list, decorate: { Risk: (r, name) => element("span", { className: "tag " + name }, name) },
-      note: `By what could be won: expected in the next 12 months × probability of leaving × ${percentage.format(F.chance)}, the chance of winning back, which is an assumption (RETAIL_WIN_BACK_CHANCE) until a campaign with a control group has measured it. At high or medium risk, without the lost.` + rest(list, listed, "churn_scores"),
+      note: `By what could be won: expected in the next 12 months (less the part of their purchases that they returned) × probability of leaving × ${percentage.format(F.chance)}, the chance of winning back, which is an assumption (RETAIL_WIN_BACK_CHANCE) until a campaign with a control group has measured it. At high or medium risk, without the lost and without those who bought for the first time in the last 90 days.` + rest(list),
       empty: hasChurn ? "Nobody of this choice is at high or medium risk and worth winning back." : "No scores yet.",
     });
     const once = chosen(lostOnes);
@@ -526,7 +525,7 @@
       columns.text("Customer", (r) => r.id, "id"), place, segment, columns.whole("Days since last order", (r) => r.recency), columns.whole("Orders", (r) => r.frequency),
       columns.amounts("Spent so far, before returns", (r) => money(r.monetary)), columns.share("Still a customer", (r) => (r.frequency > 1 ? r.alive : null)),
     ], once.slice(0, 50), {
-      all: once, note: "Less than 10% likely to be customers still, or gone for more than 365 days after a single order (of which the model cannot tell). By what they have spent. Nothing is expected of them: write only if it costs next to nothing." + rest(once, gone, "customer_clv"),
+      all: once, note: "Less than 10% likely to be customers still, or gone for more than 365 days after a single order (of which the model cannot tell). By what they have spent. Nothing is expected of them: write only if it costs next to nothing." + rest(once),
       empty: hasChurn ? "Nobody of this choice is lost." : "No scores yet.",
     });
   }

@@ -24,8 +24,10 @@ SEGMENTS = sums.SEGMENTS[:3]
 
 SUMMED = ("orders", "further", "units", "revenue", "returns")
 SOLD = {"invoice_date": object, "customer_id": object, "country": object} | dict.fromkeys(SUMMED, "int64")
-RFM = {"customer_id": object, "country": object, "rfm_segment": object} | dict.fromkeys(
-    ["recency_days", "frequency", "monetary"], "int64"
+RFM = (
+    {"customer_id": object, "country": object, "rfm_segment": object}
+    | dict.fromkeys(["recency_days", "frequency", "monetary"], "int64")
+    | {"kept": "float64"}
 )
 BEFORE = {"customer_id": object, "rfm_segment": object}
 CHURN = {"customer_id": object, "churn_probability": "float64"}
@@ -59,6 +61,8 @@ class Shop:
 
 NOBODY = Shop(*(frame(columns, []) for columns in (SOLD, RFM, BEFORE, CHURN, CLV)))
 
+NO_ACTIONS = frame({"action": object, "rank": "int64", "customer_id": "int64"}, [])
+
 # Days at which something ends or begins are as likely as all others.
 DAYS = st.one_of(
     st.sampled_from(
@@ -86,12 +90,18 @@ def shops(draw: st.DrawFn) -> Shop:
         sold.append((day, customer, country, orders, further, units, draw(amounts) if units else 0, draw(amounts)))
     some = [customer for customer in ids if draw(st.booleans())]
     segment, probabilities = st.sampled_from(SEGMENTS), st.sampled_from([0.0, 0.05, 0.5, 0.9, 0.99995, 1.0])
-    recency = st.sampled_from([1, 30, 365, 366])
+    recency, kept = st.sampled_from([1, 30, 365, 366]), st.sampled_from([0.0, 0.5, 1.0])
     frequency = {customer: draw(st.integers(1, 3)) for customer in ids}
     places = st.sampled_from(COUNTRIES)
     return Shop(
         frame(SOLD, sold),
-        frame(RFM, [(c, draw(places), draw(segment), draw(recency), frequency[c], draw(amounts)) for c in ids[::-1]]),
+        frame(
+            RFM,
+            [
+                (c, draw(places), draw(segment), draw(recency), frequency[c], draw(amounts), draw(kept))
+                for c in ids[::-1]
+            ],
+        ),
         frame(BEFORE, [(c, draw(segment)) for c in some]),
         frame(CHURN, [(c, draw(probabilities)) for c in some]),
         frame(CLV, [(c, draw(amounts), draw(st.sampled_from([0.01, 0.25, 1.0]))) for c in some[1:]]),
@@ -212,56 +222,44 @@ def test_risk_is_of_what_is_to_come_and_the_list_is_in_the_order_of_what_can_be_
         spent = max(0, sum(row.revenue - row.returns for row in year if row.customer_id == p.Index))
         probability, lost = round(p.churn, 4), p.alive < 0.1 or (p.frequency == 1 and p.recency > 365)
         gone |= {p.Index} if lost else set()
-        value = 0 if lost or p.value != p.value else p.value * probability
+        value = 0 if lost or p.value != p.value else round(p.value * p.kept) * probability
         expected.append((p.Index, p.country, p.segment, level(probability), probability, spent, value))
     expected.sort(key=lambda row: (-row[6], row[0]))
-    listed = [row for row in expected if row[3] < 2 and row[6] > 0]
-    shown = winning_back.to_write_to(at_risk)
-    columns = ("id", "country", "segment", "risk", "churn", "spent")
-    assert list(zip(*(shown[name] for name in columns), strict=True)) == [row[:6] for row in listed]
-    assert set(winning_back.lost(at_risk)["id"]) == gone
+    shown = ("country", "segment", "risk", "churn", "spent")
+    assert [(row.Index, *(getattr(row, name) for name in shown)) for row in records(at_risk)] == [
+        row[:6] for row in expected
+    ]
+    assert set(at_risk.index[at_risk["lost"]]) == gone
     found = by_key(winning_back.churn(at_risk), "country", "segment", "tenth", "risk")
     grouped: dict[tuple[int, ...], list[tuple[Any, ...]]] = {}
     for row in expected:
         grouped.setdefault((row[1], row[2], min(9, int(row[4] * 10)), row[3]), []).append(row)
-    measured = {
-        key: (row["customers"], row["spent"], row["at_risk"], row["listed"], row["lost"]) for key, row in found.items()
-    }
+    measured = {key: (row["customers"], row["spent"], row["at_risk"], row["lost"]) for key, row in found.items()}
     assert measured == {
         key: (
             len(rows),
             sum(row[5] for row in rows),
             pytest.approx(sum(row[6] for row in rows), abs=1e-4),
-            sum(row in listed for row in rows),
             sum(row[0] in gone for row in rows),
         )
         for key, rows in grouped.items()
     }
 
 
-def test_who_has_spent_most_and_is_gone_is_not_written_to_first():
-    people = pd.DataFrame(
-        {"churn": [0.99, 0.9, 0.9], "value": [500, 90_000, 50_000], "alive": [0.001, 0.6, 0.9]},
-        index=["gone", "leaving", "leaving too"],
-    ).assign(country=0, segment=0, recency=200, frequency=9, monetary=1)
-    sold = pd.DataFrame({"customer_id": people.index, "revenue": [9_000_000, 100_000, 800_000]})
-    at_risk = winning_back.with_risk(people, sold.assign(invoice_date=MONTH, returns=0), AS_OF)
-    assert winning_back.to_write_to(at_risk)["id"] == ["leaving", "leaving too"]
-    assert winning_back.to_write_to(at_risk)["risk"] == [winning_back.RISKS.index("High")] * 2  # 90 % is not "medium"
-    assert winning_back.lost(at_risk)["id"] == ["gone"]
+def test_a_customer_of_ninety_per_cent_is_at_high_risk_whatever_the_others_are():
+    people = pd.DataFrame({"churn": [0.99, 0.95, 0.9, 0.6, 0.2]}, index=list("abcde"))
+    people = people.assign(country=0, segment=0, recency=200, frequency=9, monetary=1, value=1.0, kept=1.0, alive=0.9)
+    sold = pd.DataFrame({"customer_id": people.index, "revenue": 1}).assign(invoice_date=MONTH, returns=0)
+    levels = winning_back.with_risk(people, sold, AS_OF)["risk"].sort_index()
+    assert [winning_back.RISKS[level] for level in levels] == ["High", "High", "High", "Medium", "Low"]
 
 
-def test_a_long_list_names_the_most_valuable_and_the_first_of_every_country_and_segment(monkeypatch):
-    monkeypatch.setattr(winning_back, "MOST_LISTED", 3)
-    monkeypatch.setattr(winning_back, "LISTED_OF_EACH", 1)
-    ids = [f"c{number}" for number in range(8)]
-    people = pd.DataFrame({"country": [0, 0, 0, 0, 0, 1, 1, 0], "segment": [0, 0, 0, 0, 0, 0, 0, 1]}, index=ids).assign(
-        before=0, recency=1, frequency=1, monetary=1, churn=0.5, value=range(80, 0, -10), alive=1.0
-    )
-    sold = pd.DataFrame({"customer_id": ids, "revenue": 10}).assign(invoice_date=MONTH, returns=0)
-    at_risk = winning_back.with_risk(people, sold, AS_OF)
-    assert winning_back.to_write_to(at_risk)["id"] == ["c0", "c1", "c2", "c5", "c7"]
-    assert sum(winning_back.churn(at_risk)["listed"]) == 8
+def test_a_list_is_that_of_the_table_in_its_order():
+    people = pd.DataFrame({"country": [0, 1, 0], "segment": [0, 1, 2]}, index=[3, 5, 7])
+    named = [("win_back", 2, 3), ("lost", 1, 5), ("win_back", 1, 7), ("country", 1, -1)]
+    actions = pd.DataFrame(named, columns=["action", "rank", "customer_id"])
+    shown = winning_back.listed(people, actions, "win_back", ["country", "segment"])
+    assert shown == {"id": [7, 3], "country": [0, 0], "segment": [2, 0]}
 
 
 def test_a_month_without_sales_and_customers_has_empty_columns():
@@ -274,8 +272,8 @@ def test_a_month_without_sales_and_customers_has_empty_columns():
         sums.moves(people),
         sums.cohorts(dated, people, first_month),
         winning_back.churn(at_risk),
-        winning_back.to_write_to(at_risk),
-        winning_back.lost(at_risk),
+        winning_back.listed(at_risk, NO_ACTIONS, "win_back", winning_back.WIN_BACK_SHOWN),
+        winning_back.listed(NOBODY.people(), NO_ACTIONS, "lost", winning_back.LOST_SHOWN),
         sums.values(people),
     ):
         assert set(map(tuple, columns.values())) == {()}

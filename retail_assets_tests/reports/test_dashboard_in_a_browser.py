@@ -181,15 +181,20 @@ def test_month_country_and_segment_filter_together(opened: Opened, reader: Indep
     assert opened.page.inner_text("#chosen") == "August 2011 · all countries · all customers"
 
 
+def days_so_far(reader: IndependentReader) -> int:
+    """Of August."""
+    return int(reader.row("SELECT day(max(invoice_date)) FROM clean_transactions")[0])
+
+
 def test_customers_are_counted_once_whatever_is_chosen(opened: Opened, reader: IndependentReader):
-    """August has 20 days so far: the change is that against the first 20 days of July."""
+    """August is not over: the change is that against as many days of July."""
 
     def buyers(**span: str) -> int:
         where = " AND ".join(f"invoice_date {comparison} '{day}'" for comparison, day in span.items())
         return int(reader.row(f"SELECT count(DISTINCT customer_id) {BOUGHT} AND {where}")[0])
 
     assert opened.headline("Active customers") == f"{buyers(**{'>=': '2011-08-01'})}"
-    now, before = buyers(**{">=": "2011-08-01"}), buyers(**{">=": "2011-07-01", "<": "2011-07-21"})
+    now, before = buyers(**{">=": "2011-08-01"}), buyers(**{">=": "2011-07-01", "<=": f"2011-07-{days_so_far(reader)}"})
     written = opened.page.inner_text("[data-figure='Active customers'] .change >> nth=0")
     assert written == f"{'+' if now > before else '−'}{abs(now / before - 1):.1%} on the month"
 
@@ -292,16 +297,20 @@ def test_cohorts_count_customers_who_bought_again(opened: Opened, reader: Indepe
 def test_who_to_win_back_first_is_ordered_by_what_can_be_won_and_the_lost_stand_apart(
     opened: Opened, reader: IndependentReader
 ):
+    told = reader.rows(
+        "SELECT customer_id FROM actions WHERE snapshot_month = '2011-08-01' AND action = 'win_back' ORDER BY rank"
+    )
     listed, lost = opened.downloaded("[data-table=write]"), opened.downloaded("[data-table=lost]")
     won = [float(row["Could be won"]) for row in listed]
-    assert listed
+    assert [row["Customer"] for row in listed] == [customer for (customer,) in told]
+    assert won
     assert won == sorted(won, reverse=True)
     known = {
         customer: (float(probability), float(value), alive)
         for customer, probability, value, alive in reader.rows(
-            "SELECT customer_id, round(churn_probability, 4), clv_12m::DECIMAL(18,3), probability_alive "
-            "FROM churn_scores JOIN customer_clv USING (customer_id, snapshot_month) "
-            "WHERE snapshot_month = '2011-08-01'"
+            "SELECT customer_id, round(churn_probability, 4), clv_12m * greatest(net_monetary / monetary, 0), "
+            "probability_alive FROM churn_scores JOIN customer_clv USING (customer_id, snapshot_month) "
+            "JOIN customer_rfm USING (customer_id, snapshot_month) WHERE snapshot_month = '2011-08-01'"
         )
     }
     for row in listed:
@@ -343,14 +352,17 @@ def test_what_a_figure_is_stands_where_it_stands(opened: Opened, reader: Indepen
 
 def test_products_of_an_unfinished_month_are_compared_with_as_many_days(opened: Opened, reader: IndependentReader):
     product = opened.downloaded("[data-table=products]")[0]
-    days = "line_type = 'product' AND stock_code = '{}' AND invoice_date BETWEEN '2011-{}-01' AND '2011-{}-20'"
+    so_far = days_so_far(reader)
+    days = (
+        "line_type = 'product' AND stock_code = '{}' AND invoice_date BETWEEN '2011-{}-01' AND '2011-{}-" + f"{so_far}'"
+    )
     now, before = (
         reader.row(f"SELECT sum(line_total) FROM clean_transactions WHERE {days.format(product['Code'], month, month)}")
         for month in ("08", "07")
     )
     if before[0]:
         assert float(product["On the month"]) == pytest.approx(float(now[0] / before[0]) - 1)
-    told = "its 20 days against as many of the month before"
+    told = f"its {so_far} days against as many of the month before"
     for panel in ("[data-table=products]", "[data-chart=categories]", "[data-table=countries]"):
         assert told in opened.page.inner_text(f"{panel} .note >> nth=0")
 
