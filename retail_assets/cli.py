@@ -20,6 +20,7 @@ import click
 from rich.console import Console
 
 from retail_assets import (
+    audience_command,
     calendar_command,
     inspection,
     landing_commands,
@@ -515,6 +516,7 @@ for command in (
     *inspection.COMMANDS,
     *sql_command.COMMANDS,
     *status_command.COMMANDS,
+    *audience_command.COMMANDS,
     *services.COMMANDS,
 ):
     main.add_command(command)

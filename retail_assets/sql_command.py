@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from retail_assets.settings import Settings
-from retail_assets.table_commands import MOMENT, Refusal, local
+from retail_assets.table_commands import MOMENT, RAW, Refusal, local
 
 FORMATS = ("table", "csv", "json", "parquet")
 
@@ -26,6 +26,7 @@ FORMATS = ("table", "csv", "json", "parquet")
     "--version", "versions", multiple=True, metavar="TABLE=N", help="A table as it was at a version; may be repeated."
 )
 @click.option("--source", help="Whose tables need no source before their names.")
+@RAW
 @click.pass_obj
 def sql(
     settings: Settings,
@@ -35,6 +36,7 @@ def sql(
     moment: datetime | None,
     versions: tuple[str, ...],
     source: str | None,
+    raw: bool,
 ) -> None:
     """Answer QUERY from the tables, in DuckDB's SQL; without one, ask at a prompt.
 
@@ -66,7 +68,7 @@ def sql(
         if form == "table":
             answers.show(answer)
         else:
-            answers.write(answer, form, output)
+            answers.write(answer, form, output, raw)
 
 
 def _format(form: str, output: Path | None) -> str:

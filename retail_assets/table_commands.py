@@ -1,7 +1,5 @@
 """`retail history`, `retail read`, `retail restore`, `retail maintain`: what one does with tables that are there."""
 
-import csv
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from retail_assets.people_csv import write_rows
 from retail_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ def by_name(table: str, known: Mapping[tuple[str, str], _Known]) -> _Known:
         raise Refusal(f"Several sources have a table {name}: say which, {' or '.join('.'.join(key) for key in found)}.")
     return next(iter(found.values()))
 
+
+RAW = click.option("--raw", is_flag=True, help="CSV as it is: texts that a spreadsheet would run are not escaped.")
+"""For a command that writes CSV for people."""
 
 SOURCE = click.option("--source", "source", help="Of this source; needed where several have landed.")
 """For a command that is about one source."""
@@ -156,9 +158,16 @@ def _span(partitions: list[str]) -> str:
 @click.option(
     "--limit", default=100, type=click.IntRange(0), show_default=True, help="At most so many rows; 0 for all."
 )
+@RAW
 @click.pass_obj
 def read(
-    settings: Settings, table: str, version: int | None, moment: datetime | None, where: str | None, limit: int
+    settings: Settings,
+    table: str,
+    version: int | None,
+    moment: datetime | None,
+    where: str | None,
+    limit: int,
+    raw: bool,
 ) -> None:
     """Print rows of TABLE as CSV, as they are or as they were."""
     from retail_assets.operations import time_travel
@@ -166,17 +175,8 @@ def read(
     _, place = stored(settings, table)
     with _refusals():
         rows = time_travel.read_rows(place, _version(place, version, moment), where, limit or None)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(rows.column_names)
-    for batch in rows.to_batches(1000):
-        writer.writerows([_text(value) for value in row.values()] for row in batch.to_pylist())
-
-
-def _text(value: Any) -> Any:
-    """A value in a cell; lists and maps as JSON."""
-    if not isinstance(value, list):
-        return value
-    return json.dumps(dict(value) if value and isinstance(value[0], tuple) else value)
+    every = (row.values() for batch in rows.to_batches(1000) for row in batch.to_pylist())
+    write_rows(sys.stdout, rows.column_names, map(tuple, every), raw)
 
 
 @click.command()

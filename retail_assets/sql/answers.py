@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retail_assets.people_csv import RISKY, escaped
 from retail_assets.sql.door import told
-from retail_assets.sql.tables import literal
+from retail_assets.sql.tables import literal, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,13 +26,31 @@ def show(answer: "duckdb.DuckDBPyRelation") -> None:
         answer.show(max_rows=MOST_SHOWN, max_width=width, max_col_width=max(width, 1000))
 
 
-def write(answer: "duckdb.DuckDBPyRelation", form: str, output: Path | None) -> None:
-    """Writes all of it, decimals in full, to a file, or to standard output. The file is there whole or not at all."""
+def write(answer: "duckdb.DuckDBPyRelation", form: str, output: Path | None, raw: bool = False) -> None:
+    """Writes all of it, decimals in full, to a file, or to standard output. The file is there whole or not at all. In
+    CSV, texts that a spreadsheet would run are escaped, unless they are wanted `raw`."""
     with told(), tempfile.TemporaryDirectory(dir=output and output.parent, prefix=".retail-sql-") as directory:
         written = Path(directory) / "answer"
-        answer.query("answer", f"COPY (FROM answer) TO {literal(str(written))} ({_OPTIONS[form]})")
+        shown = answer if raw or form != "csv" else _for_people(answer)
+        shown.query("answer", f"COPY (FROM answer) TO {literal(str(written))} ({_OPTIONS[form]})")
         if output:
             written.replace(output)
             return
         with written.open("rb") as rows:
             shutil.copyfileobj(rows, sys.stdout.buffer)
+
+
+def _for_people(answer: "duckdb.DuckDBPyRelation") -> "duckdb.DuckDBPyRelation":
+    """The answer with its texts escaped, as `people_csv` does it."""
+    names = {name: quoted(name) for name in answer.columns}
+    risky = ", ".join(f"chr({ord(sign)})" for sign in RISKY)
+    texts = [
+        f"CASE WHEN {names[name]}[1] IN ({risky}) THEN chr(39) || {names[name]} ELSE {names[name]} END"
+        if str(kind) == "VARCHAR"
+        else names[name]
+        for name, kind in zip(answer.columns, answer.types, strict=True)
+    ]
+    named = [f"{text} AS {quoted(escaped(name))}" for text, name in zip(texts, answer.columns, strict=True)]
+    shown = answer.query("answer", f"SELECT {', '.join(named)} FROM answer")
+    assert shown is not None
+    return shown
