@@ -324,8 +324,10 @@ def _make_what_is_due(
     from retail_assets.operations.progress import Progress, report
     from retail_assets.operations.stored import TableUnreadable
     from retail_assets.operations.warm_up import warm_up
+    from retail_assets.reports.lineage import keep_lineage_page
+    from retail_assets.reports.page import PageRefused
     from retail_assets.sources.arrivals import arrivals
-    from retail_assets.sources.known import sources_at_work
+    from retail_assets.sources.known import contracts_of, sources_at_work
 
     sources = selection.sources if selection else ()
     try:
@@ -349,7 +351,9 @@ def _make_what_is_due(
             )
             if summary.tables:
                 keep_pipeline_metrics(instance, settings.lakehouse)
-    except (AlreadyRunning, NotItsOwn, TableUnreadable, SettingError, ZoneRefused) as error:
+                if not settings.catalog:
+                    keep_lineage_page(settings.dashboards, contracts_of(sources_at_work(settings)))
+    except (AlreadyRunning, NotItsOwn, TableUnreadable, SettingError, ZoneRefused, PageRefused) as error:
         raise Refusal(str(error)) from None
     report(console, summary, settings)
     return summary.succeeded
@@ -489,6 +493,24 @@ def dashboard(settings: Settings, no_open: bool, source: str | None) -> None:
             f"There is no page in {settings.dashboards} yet. Make one: retail run --select dashboard (or retail run). "
             "Pages that a cluster wrote to a volume are downloaded from there."
         )
+    click.echo(page)
+    if not no_open:
+        click.launch(page.as_uri())
+
+
+@main.command()
+@click.option("--no-open", is_flag=True, help="Only print where it is.")
+@click.pass_obj
+def lineage(settings: Settings, no_open: bool) -> None:
+    """Open the page of all tables and what their columns are made from, and print its path."""
+    from retail_assets.reports.lineage import keep_lineage_page
+    from retail_assets.reports.page import PageRefused
+    from retail_assets.sources.known import contracts_of, sources_at_work
+
+    try:
+        page = keep_lineage_page(settings.dashboards, contracts_of(sources_at_work(settings)))
+    except (SettingError, PageRefused) as problem:
+        raise Refusal(str(problem)) from None
     click.echo(page)
     if not no_open:
         click.launch(page.as_uri())

@@ -28,6 +28,7 @@ from dagster._serdes import serialize_value
 
 from retail_assets.cli import prepare_dagster_home
 from retail_assets.definitions import build_definitions
+from retail_assets.lakehouse.contracts import origins
 from retail_assets.lakehouse.event_log import OpenSqliteEventLogStorage
 from retail_assets.landing.calendar import keep_calendar
 from retail_assets.operations.freshness import DAILY, MONTHLY
@@ -209,6 +210,11 @@ def test_the_ui_has_all_there_is_to_say_of_a_table(closed, table):
     assert isinstance(schema, TableSchema)
     assert [column.name for column in schema.columns] == list(table.contract.to_schema().columns)
     assert all(column.description and column.type for column in schema.columns)
+
+    # The picture travels with the definitions of every table: it is to stay small.
+    drawn = spec.metadata.get("column_lineage")
+    assert (drawn is None) == (not any(origins(table.contract).values()))
+    assert drawn is None or len(drawn.value) < 16_000
 
     (reference,) = spec.metadata["dagster/code_references"].code_references
     assert isinstance(reference, LocalFileCodeReference)

@@ -27,6 +27,7 @@ from retail_assets.lakehouse.contracts import (
     table_name,
     unique_key,
 )
+from retail_assets.lakehouse.lineage_picture import lineage_shown
 from retail_assets.partitions.keys import DIRECTORY, PARTITION
 
 
@@ -53,6 +54,7 @@ def definition_metadata(contract: type[Contract], build: Callable[..., Any]) -> 
         **layout(contract),
         "dagster/table_name": ".".join(table_name(contract)),
         "dagster/column_schema": column_schema(contract),
+        **lineage_shown(contract),
         "dagster/code_references": CodeReferencesMetadataValue(
             code_references=[
                 LocalFileCodeReference(file_path=str(source), line_number=line, label=f"{table_name(contract)[1]}.py")
@@ -63,7 +65,7 @@ def definition_metadata(contract: type[Contract], build: Callable[..., Any]) -> 
 
 def column_schema(contract: type[Contract]) -> TableSchema:
     """Columns with types, descriptions, origins and constraints, for the Dagster UI: of itself it shows the lineage of
-    columns in Dagster+ only."""
+    columns in Dagster+ only (see `lineage_picture`)."""
     by_column: dict[str, list[str]] = {}
     for rule in rules(contract):
         if rule.column and not rule.name.endswith("_not_null"):

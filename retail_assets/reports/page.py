@@ -17,6 +17,9 @@ from urllib.parse import quote
 
 from dagster import ConfigurableResource
 
+LINEAGE = "lineage.html"
+"""Beside the pages: what the columns of all tables are made from (lineage.py)."""
+
 MOST_BYTES = 6_000_000
 """A page must stay below: it is sent by mail and opened on telephones."""
 
@@ -97,7 +100,15 @@ class Pages(ConfigurableResource):
             + "</ul></section>"
             for source, months in sorted(self._months().items())
         )
-        page = _source("index.html").replace("{{STYLE}}", _source("dashboard.css")).replace("{{PAGES}}", listed)
+        lineage = f'<nav><a href="{LINEAGE}">What columns are made from</a></nav>'
+        parts = {
+            "STYLE": _source("dashboard.css"),
+            "LINEAGE": lineage if (Path(self.directory) / LINEAGE).exists() else "",
+            "PAGES": listed,
+        }
+        page = _source("index.html")
+        for name, part in parts.items():
+            page = page.replace(f"{{{{{name}}}}}", part)
         publish(page.encode(), Path(self.directory) / "index.html")
 
     def _months(self) -> dict[str, list[str]]:

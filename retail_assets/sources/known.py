@@ -1,13 +1,13 @@
 """The sources that this installation knows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from retail_assets import customers, dashboards, invoices, olist, quality, wdi
 from retail_assets.invoices.economies import Economies
-from retail_assets.lakehouse.contracts import of_source
+from retail_assets.lakehouse.contracts import Contract, of_source
 from retail_assets.lakehouse.found_tables import results_in, tables_in
 from retail_assets.landing.drops import LandingZone
 from retail_assets.olist.source import OLIST
@@ -58,6 +58,11 @@ def sources_at_work(settings: Settings) -> list[Source]:
     else:
         wanted = set(LandingZone(settings.landing).directories())
     return [source for name, source in known.items() if name in wanted] or [next(iter(known.values()))]
+
+
+def contracts_of(sources: Iterable[Source]) -> list[type[Contract]]:
+    """Those of all their tables, in the order of the data."""
+    return [table.contract for source in sources for table in source.stored]
 
 
 def marketplace() -> Source:
