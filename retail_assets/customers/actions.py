@@ -227,7 +227,8 @@ def _reason(chance: float, sign: str) -> Column:
 
 
 def country_actions(countries: DataFrame, sign: str) -> DataFrame:
-    """Which countries changed, for `ranked`: of each its `revenue`, `orders` and growth over the month before."""
+    """Which countries changed, for `ranked`, worth what is missing (what is more is had already): of each its `revenue`,
+    `orders` and growth over the month before."""
     growth, revenue = F.col("month_over_month_growth"), F.col("revenue")
     change = revenue.cast("double") * growth / (growth + 1)
     words = F.when(growth > 0, "more than in as long of the month before: find out what it is that sells there")
@@ -238,12 +239,12 @@ def country_actions(countries: DataFrame, sign: str) -> DataFrame:
         F.lit(COUNTRY).alias("action"),
         F.lit(None).cast("string").alias("product"),
         "country",
-        money(F.abs(change)).alias("worth"),
+        money(F.when(growth < 0, -change).otherwise(0.0)).alias("worth"),
         said(
             F.col("country"), " bought for ", amount(revenue, sign), ", ", amount(change, sign), " (",
             percent(F.abs(growth)), ") ", words.otherwise("less than in as long of the month before: ask why"),
         ).alias("reason"),
-        revenue.cast("double").alias("second_to"),
+        F.abs(change).alias("second_to"),
     )  # fmt: skip
 
 

@@ -59,8 +59,8 @@ class Actions(shared.Actions):
 
     `restock`: products of class A that sold at least half more than in the month before; worth the rise. `drop`:
     products of which a fifth or more came back; worth what came back. `country`: revenue a quarter more or less than in
-    the month before; worth the difference. An unfinished month is compared with as many days. Of fewer than five orders
-    nothing is said.
+    the month before; worth what is missing. An unfinished month is compared with as many days. Of fewer than five
+    orders nothing is said.
     """
     )
 

@@ -40,7 +40,7 @@ class Actions(shared.Actions):
         (shared.Actions.__doc__ or "").rstrip()
         + """
 
-    `country`: states of Brazil whose revenue is a quarter more or less than in the month before; worth the difference.
+    `country`: states of Brazil whose revenue is a quarter more or less than in the month before; worth what is missing.
     Nothing is said of products: the data have no names of them, and tell of no returns.
     """
     )

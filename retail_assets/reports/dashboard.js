@@ -640,5 +640,5 @@
   $("subtitle").textContent = `${monthName(F.month)}, as of ${dayName(F.as_of)} · ${soManyCustomers(sum(profiles.filter((p) => p.country === ALL).map((p) => p.customers)))}`;
   headline();
   // The figures at the head are there at once; the charts follow when they have been painted.
-  requestAnimationFrame(() => setTimeout(() => { render(); schemes(); products(); quality(); document.documentElement.dataset.ready = "yes"; }, 0));
+  requestAnimationFrame(() => setTimeout(() => { thisWeek(); render(); schemes(); products(); quality(); document.documentElement.dataset.ready = "yes"; }, 0));
 })();

@@ -50,7 +50,7 @@ def compose(title: str, figures: Mapping[str, Any], charts: Mapping[str, Any]) -
     """The page. The same figures and charts give the same bytes."""
     parts = {
         "TITLE": title.replace("&", "&amp;").replace("<", "&lt;"),
-        "STYLE": _source("dashboard.css"),
+        "STYLE": _source("dashboard.css") + _source("this_week.css"),
         "HEADING": escape(str(figures["title"]), quote=False),
         "PLACE": str(figures["place"]).capitalize(),
         "PLACES": str(figures["places"]).capitalize(),
@@ -58,7 +58,7 @@ def compose(title: str, figures: Mapping[str, Any], charts: Mapping[str, Any]) -
         "CHARTS": as_json(charts),
         "SHAPES": as_json(shapes()),
         "LIBRARY": charting_library().replace("</script", "<\\/script"),
-        "SCRIPT": _source("dashboard.js"),
+        "SCRIPT": _script("dashboard.js", "this_week.js"),
     }
     # In one pass from the left, so that nothing that is put in is searched again.
     first, *rest = _source("dashboard.html").split("{{")
@@ -67,6 +67,12 @@ def compose(title: str, figures: Mapping[str, Any], charts: Mapping[str, Any]) -
         name, after = piece.split("}}", 1)
         filled += [parts[name], after]
     return "".join(filled)
+
+
+def _script(first: str, *further: str) -> str:
+    """The script that `first` is, with the sections of `further` files in it."""
+    begin, end = _source(first).rsplit("})();", 1)
+    return "".join([begin, *map(_source, further), "})();", end])
 
 
 def as_json(value: Any) -> str:

@@ -328,6 +328,27 @@ def test_who_to_win_back_first_is_ordered_by_what_can_be_won_and_the_lost_stand_
     assert "naive" not in opened.page.inner_text("body").lower()
 
 
+def test_this_week_says_what_to_do_the_most_valuable_first_with_its_list_and_its_worth(
+    opened: Opened, reader: IndependentReader
+):
+    lists = opened.page.locator("#week details")
+    sentences = [text.split("\n")[0] for text in lists.locator("summary").all_inner_texts()]
+    worths = [int(found[1].replace(",", "")) for text in sentences if (found := re.search(r"£([\d,]+)", text))]
+    assert 3 <= len(sentences) <= 6
+    assert worths == sorted(worths, reverse=True)
+    of_month = "FROM actions WHERE snapshot_month = '2011-08-01' AND action = 'win_back'"
+    named, worth = reader.row(f"SELECT count(*), sum(worth) {of_month}")
+    (told,) = (text for text in sentences if text.startswith("Win back"))
+    assert f"{named:,} customers" in told
+    assert f"£{worth:,.0f} can be won" in told
+    opened.page.click("[data-list=win_back] summary")
+    listed = opened.downloaded("[data-list=win_back]")
+    rows = reader.rows(f"SELECT customer_id, worth, reason {of_month} ORDER BY rank LIMIT 500")
+    assert [(row["Customer"], float(row["Could be won"]), row["Why"]) for row in listed] == [
+        (customer, float(worth), reason) for customer, worth, reason in rows
+    ]
+
+
 def test_what_a_figure_is_stands_where_it_stands(opened: Opened, reader: IndependentReader):
     assert "before returns" in opened.page.inner_text("[data-figure=Revenue] dt")
     sold, returned = reader.row(
