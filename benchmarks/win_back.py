@@ -53,7 +53,8 @@ JOIN churn_scores c USING (snapshot_month, customer_id)
 LEFT JOIN after a USING (snapshot_month, customer_id)
 LEFT JOIN before b USING (snapshot_month, customer_id)
 LEFT JOIN (SELECT * FROM actions WHERE action = 'win_back') l USING (snapshot_month, customer_id)
-WHERE r.as_of_date >= DATE '{first}' AND r.as_of_date + {window} <= (SELECT max(invoice_date) + 1 FROM clean_transactions)
+WHERE r.as_of_date >= DATE '{first}'
+    AND r.as_of_date + {window} <= (SELECT max(invoice_date) + 1 FROM clean_transactions)
 """
 
 

@@ -227,8 +227,8 @@ def _reason(chance: float, sign: str) -> Column:
 
 
 def country_actions(countries: DataFrame, sign: str) -> DataFrame:
-    """Which countries changed, for `ranked`, worth what is missing (what is more is had already): of each its `revenue`,
-    `orders` and growth over the month before."""
+    """Which countries changed, for `ranked`, worth what is missing (what is more is had already): of each its
+    `revenue`, `orders` and growth over the month before."""
     growth, revenue = F.col("month_over_month_growth"), F.col("revenue")
     change = revenue.cast("double") * growth / (growth + 1)
     words = F.when(growth > 0, "more than in as long of the month before: find out what it is that sells there")
