@@ -34,6 +34,7 @@ from retail_assets.landing_commands import GENERATING, interrupted_generation, l
 from retail_assets.project import CARRIED, project_file, project_root
 from retail_assets.setting_names import misspelt
 from retail_assets.settings import SettingError, Settings
+from retail_assets.streaming import stream_command
 from retail_assets.table_commands import SOURCE, Refusal, by_name, java_for, one_source, stored
 
 if TYPE_CHECKING:
@@ -540,6 +541,7 @@ for command in (
     *status_command.COMMANDS,
     *audience_command.COMMANDS,
     *services.COMMANDS,
+    *stream_command.COMMANDS,
 ):
     main.add_command(command)
 

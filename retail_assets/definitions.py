@@ -29,7 +29,6 @@ from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
-from retail_assets.landing.drops import LandingZone
 from retail_assets.operations.alerts.sensor import alert_sensors
 from retail_assets.operations.arrival import Inbox
 from retail_assets.operations.arrival_sensor import arrival_sensor
@@ -46,6 +45,7 @@ from retail_assets.settings import Settings
 from retail_assets.shops.description import to_carry
 from retail_assets.sources.known import sources_at_work
 from retail_assets.sources.source import Source
+from retail_assets.streaming.event_zone import zone_of
 
 
 def build_definitions(settings: Settings) -> Definitions:
@@ -73,7 +73,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
                 id_columns=sorted(id_columns),
             ),
-            "landing": LandingZone(settings.landing, settings.drop_marker),
+            "landing": zone_of(settings, [source.owner for source, _ in sources]),
             "pages": Pages(directory=settings.dashboards),
             "mlflow": MlflowTracking(
                 tracking_uri=_tracking_uri(settings),
@@ -114,7 +114,8 @@ def assets_of(
     the tables of all sources."""
     results = source.results
     tables = (table.asset(calendar, results.contract, keys) for table in source.until(calendar.last_day).tables)
-    return [*with_freshness((automated(table, settings) for table in tables), calendar), results.asset()]
+    told = [table.asset() for table in (*source.events, results)]
+    return [*with_freshness((automated(table, settings) for table in tables), calendar), *told]
 
 
 def fitted_models(settings: Settings) -> str | None:

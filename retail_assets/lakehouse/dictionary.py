@@ -47,5 +47,5 @@ def _section(table: Table | ResultsTable) -> str:
 
 def _source(table: Table | ResultsTable, read: str) -> str:
     if isinstance(table, ResultsTable):
-        return "written by the steps of all tables"
+        return table.told
     return f"reads {read or 'landed files'}"

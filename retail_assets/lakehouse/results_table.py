@@ -16,11 +16,13 @@ from retail_assets.lakehouse.table import Owner
 
 @dataclass(frozen=True)
 class ResultsTable:
-    """A source's table of results, declared in a module of its own as other tables are."""
+    """A source's table of results, or another that is added to, declared in a module of its own as other tables are."""
 
     contract: type[Contract]
     layer: Layer = QUALITY
     checks: Sequence[TableCheck] = ()
+    told: str = "written by the steps of all tables"
+    """Who writes it, as the dictionary says."""
 
     def of(self, source: Owner) -> Self:
         """The table as this source has it."""
@@ -37,7 +39,7 @@ class ResultsTable:
         return {}
 
     def asset(self) -> AssetSpec:
-        """The asset. It has no step of its own, and no partitions: every step of every table adds to it."""
+        """The asset. It has no step of its own, and no partitions: others add to it."""
         return AssetSpec(
             self.key,
             description=inspect.getdoc(self.contract),

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,11 @@ from upath import UPath
 
 from retail_assets.landing.decoding import Stream, decoded
 from retail_assets.landing.drop_lines import BLANK, BYTE_ORDER_MARK, LONGEST_LINE, Block, Header, parsed
-from retail_assets.landing.drops import state_of
+from retail_assets.landing.drops import is_events, state_of
 from retail_assets.landing.layout import SourceLayout
+
+if TYPE_CHECKING:
+    from retail_assets.streaming.event_days import EventDay
 
 BLOCK_BYTES = 8 * 1024 * 1024
 _HEAD_BYTES = 64 * 1024
@@ -82,11 +85,25 @@ def inspect(path: str, layout: SourceLayout) -> Header:
         return header
 
 
+def unknown_columns(path: str, layout: SourceLayout) -> Sequence[str]:
+    """The headers of a drop that stand for none of the layout's columns; of events, the fields. Raises as `inspect`."""
+    return _events(path).unknown_fields() if is_events(path) else inspect(path, layout).extra_columns
+
+
+def _events(path: str) -> "EventDay":
+    from retail_assets.streaming.event_days import EventDay
+
+    return EventDay.of(path)
+
+
 def content_hash(path: str) -> str:
     """Hash of a file's content, compressed or not: equal for files with the same bytes in them.
 
-    Reads to the end, which is where a gzip says whether it is whole. Raises DropRefused for one that is not.
+    Reads to the end, which is where a gzip says whether it is whole. Raises DropRefused for one that is not. Of events
+    it is that of the messages that count.
     """
+    if is_events(path):
+        return _events(path).content_hash()
     digest = hashlib.sha256()
     with _refusing(path), UPath(path).open("rb") as file:
         packed = file.read(2) == _GZIP
@@ -107,6 +124,9 @@ def read_drop(
     for a line longer than LONGEST_LINE, and, if the listed `size` and `modified_ns` are given, for a file that is no
     longer the one listed, before reading or after; so rows are only to be trusted once the iterator has ended.
     """
+    if is_events(path):
+        yield from _events(path).rows(layout)
+        return
     schema, name = raw_schema(layout), path.rpartition("/")[2]
     _must_be_as_listed(path, size, modified_ns)
     with opened(path, layout) as (header, blocks):

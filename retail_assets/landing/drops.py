@@ -16,6 +16,9 @@ MANIFEST = "_generated.json"
 MARK = "_landing_under_way.json"
 """While this lies beside the drops, `retail land` is putting them in place, or was killed over it."""
 
+EVENTS = "events:"
+"""Begins the path of a drop that is no file: a day's events (streaming/event_days.py)."""
+
 YOUNG_SECONDS = 5.0
 """A file modified more recently than this may still be written to."""
 
@@ -51,6 +54,13 @@ class Drop:
     name: str
     size: int
     modified_ns: int
+    held_back: bool = False
+    """Whether more of it is on its way: it is not to be read yet."""
+
+    @property
+    def can_move(self) -> bool:
+        """Whether it may still be written to."""
+        return True
 
     @property
     def fingerprint(self) -> str:
@@ -128,8 +138,8 @@ class LandingZone:
 
     def newest_day(self, source: str, not_after: date | None = None) -> date | None:
         """The day of the newest drop, of those not later than `not_after`; None if nothing has landed."""
-        days = (drop.day for drop in self.drops(source) if not_after is None or drop.day <= not_after)
-        return max(days, default=None)
+        there = (drop for drop in self.drops(source) if not drop.held_back)
+        return max((drop.day for drop in there if not_after is None or drop.day <= not_after), default=None)
 
     def _entries(self, source: str) -> Iterator[Drop | Oddity | str]:
         """Drops, oddities, and the name of the mark."""
@@ -196,6 +206,11 @@ def _told(mark: UPath) -> str:
         return f"see {mark}"
 
 
+def is_events(path: str) -> bool:
+    """Whether the path of a drop leads to landed events, and not to a file."""
+    return path.startswith(EVENTS)
+
+
 def day_of(name: str) -> date | None:
     """The day that a file's name carries; None if there is no date, an impossible one, or more than one."""
     written = set(_DAY.findall(name))
@@ -224,16 +239,18 @@ class Look:
 def settled(drops: list[Drop], wait_seconds: float = 1.0, before: Look | None = None) -> tuple[list[Drop], list[Drop]]:
     """The drops that can be read, and those still being written: young, and changed or gone after the wait.
 
-    Waits once, and only if a drop is younger than YOUNG_SECONDS; less by the time since a look `before`, if the young
-    ones were then as they are now.
+    Those held back count as still being written. Waits once, and only if a drop is younger than YOUNG_SECONDS; less by
+    the time since a look `before`, if the young ones were then as they are now.
     """
-    young = {drop.path for drop in drops if time.time() - drop.modified_ns / 1e9 < YOUNG_SECONDS}
+    held_back = {drop.path for drop in drops if drop.held_back}
+    can_move = [drop for drop in drops if drop.can_move and not drop.held_back]
+    young = {drop.path for drop in can_move if time.time() - drop.modified_ns / 1e9 < YOUNG_SECONDS}
     if not young:
-        return drops, []
+        return [drop for drop in drops if drop.path not in held_back], [d for d in drops if d.path in held_back]
     if before and {drop for drop in drops if drop.path in young} <= set(before.drops):
         wait_seconds -= time.monotonic() - before.at
     time.sleep(max(0.0, wait_seconds))
-    moving = {drop.path for drop in drops if drop.path in young and not is_unchanged(drop)}
+    moving = held_back | {drop.path for drop in drops if drop.path in young and not is_unchanged(drop)}
     return [drop for drop in drops if drop.path not in moving], [drop for drop in drops if drop.path in moving]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retail_assets.landing.dialect import PUBLISHED, Dialect
+from retail_assets.streaming.event_form import EventForm
 
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 
@@ -19,7 +20,7 @@ class SourceLayout:
     a file has several of a column's headers, the one that is named first counts. A column without any is not in the
     files.
     `date_column` is the column that decides a row's day. `others` are headers that files have besides, and that nobody
-    needs to be told of.
+    needs to be told of. `events`: how the source's events are read, where it has some.
     """
 
     name: str
@@ -27,6 +28,7 @@ class SourceLayout:
     date_column: str
     dialect: Dialect = PUBLISHED
     others: tuple[str, ...] = ()
+    events: EventForm | None = None
 
     def recognised(self, header: str) -> str | None:
         """Our name of a published header; None for a column that the layout does not know."""

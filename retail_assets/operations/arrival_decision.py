@@ -80,7 +80,7 @@ class Look:
     `under_way`: the first and the last day of each run, by its id; `newest`: the storage id of the table's newest
     materialization; `gone`: the days that the table no longer has, with the materialization by which it had them;
     `contents`: what is in the drops
-    of the days that were compared, None where that cannot be read.
+    of the days that were compared, None where that cannot be read; `held_back`: days of which more is on its way.
     """
 
     states: Mapping[str, str]
@@ -89,13 +89,21 @@ class Look:
     newest: int = 0
     gone: Mapping[str, int] = field(default_factory=dict)
     contents: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
+    held_back: Collection[str] = frozenset()
 
     @property
     def mark(self) -> str:
         """Changes when anything does that was seen before drops were compared."""
         days = [f"{day} {found}" for day, found in sorted(self.states.items())]
         return state(
-            [*days, *sorted(self.under_way), str(self.newest), *self.partitions[:1], *map(str, self.gone.items())]
+            [
+                *days,
+                *sorted(self.under_way),
+                *sorted(self.held_back),
+                str(self.newest),
+                *self.partitions[:1],
+                *map(str, self.gone.items()),
+            ]
         )
 
     def state(self, day: str) -> str:
@@ -134,7 +142,7 @@ def to_compare(memory: Memory, look: Look, known: Known, rules: Rules) -> list[s
     days that cannot be made do not keep those behind them from being looked at.
     """
     differing = _differing(look, known)
-    complete = _complete(memory, differing, rules)
+    complete = _complete(memory, differing, rules) - set(look.held_back)
     judged = {**_still(memory.unchanged, differing), **_still(memory.changed, differing)}
     days = [day for day in differing if day in known.ingested and day in complete and day not in judged]
     return days[: rules.compared_at_once]
@@ -143,7 +151,7 @@ def to_compare(memory: Memory, look: Look, known: Known, rules: Rules) -> list[s
 def decide(memory: Memory, look: Look, known: Known, rules: Rules) -> tuple[Memory, list[Asked]]:
     """The memory after the tick, and the runs to ask for."""
     differing = _differing(look, known)
-    complete = _complete(memory, differing, rules)
+    complete = _complete(memory, differing, rules) - set(look.held_back)
     unchanged, changed = _judged(memory, look, known, differing)
     arrived = {day for day in complete if day in changed or day not in known.ingested}
     waiting = differing.keys() - arrived - unchanged.keys()

@@ -136,6 +136,7 @@ class _Watch:
             {run.run_id: _span(run) for run in under_way},
             max(numbers.values(), default=0),
             {day: numbers[day] for gone in missing for day in gone.partitions},
+            held_back={day for day, drops in by_day.items() if any(drop.held_back for drop in drops)},
         )
         return look, numbers
 

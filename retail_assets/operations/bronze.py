@@ -1,6 +1,6 @@
 """What bronze tables share: the drops of their partitions, looked at before they are read, and read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,7 +13,7 @@ from retail_assets.lakehouse.checks import WARN, Evidence, Verdict, check
 from retail_assets.lakehouse.contracts import Contract, Count, Moment, Text, TextMap, column, partition_column
 from retail_assets.lakehouse.judging import Judged
 from retail_assets.lakehouse.table import Built
-from retail_assets.landing.drop_reader import DropRefused, content_hash, inspect
+from retail_assets.landing.drop_reader import DropRefused, content_hash, unknown_columns
 from retail_assets.landing.drop_rows import drop_rows
 from retail_assets.landing.drops import Drop
 from retail_assets.landing.layout import SourceLayout
@@ -64,7 +64,7 @@ def drops_readable(partition: Evidence) -> Verdict:
 
 
 @check(
-    "No unknown columns, no content delivered twice under two names, no malformed lines",
+    "No unknown columns, no content twice under two names, no malformed lines; files and events of a day agree",
     measures={"malformed_lines": lambda: F.count("malformed_line")},
     severity=WARN,
 )
@@ -85,6 +85,13 @@ class InspectedDrop:
     drop: Drop
     content: str
     same_as: str | None = None
+    compared: bool = False
+    """Whether the day's other rows are the truth, and it is only compared with them."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its rows become the table's."""
+        return self.same_as is None and not self.compared
 
 
 def landed(
@@ -93,26 +100,30 @@ def landed(
     layout: SourceLayout,
     partition: str,
     foreseen: Callable[[str], bool] = lambda header: False,
+    compared: Mapping[str, Sequence[Drop]] | None = None,
+    differences: Mapping[str, str] | None = None,
 ) -> Built:
     """The rows of each partition's drops as landed, and when they were read (`ingested_at`); see `drop_rows`.
 
     A partition with a drop that cannot be read is refused, the others go on; both checks of this module tell of it.
     `drops` has every partition of the step by its key, which becomes the rows' value in the column `partition`. Headers
-    that the layout lacks, but that are `foreseen`, are no surprise.
+    that the layout lacks, but that are `foreseen`, are no surprise. Of the drops of a partition, those in `compared`
+    are known and not read; how they differ from the others is told by `differences`.
     """
     refused: dict[str, str] = {}
     notes: dict[str, list[str]] = {}
     inspected: dict[str, list[InspectedDrop]] = {}
     for key, of_partition in drops.items():
         try:
-            inspected[key], noted = _inspected(of_partition, layout, foreseen)
+            inspected[key], noted = _inspected(of_partition, layout, foreseen, (compared or {}).get(key, ()))
         except DropRefused as refusal:
             refused[key] = str(refusal)
         else:
+            noted += [told] if (told := (differences or {}).get(key)) else []
             if noted:
                 notes[key] = noted
-    readable = [(key, found.drop) for key, all_found in inspected.items() for found in all_found if not found.same_as]
-    rows = drop_rows(_frame(spark, readable, partition), layout, partition)
+    readable = [(key, found.drop) for key, all_found in inspected.items() for found in all_found if found.is_read]
+    rows = drop_rows(drop_frame(spark, readable, partition), layout, partition)
     return Built(
         rows.withColumn("ingested_at", F.current_timestamp()),
         findings={"refused": refused, "notes": notes},
@@ -128,7 +139,7 @@ def landed(
 
 
 def _inspected(
-    drops: list[Drop], layout: SourceLayout, foreseen: Callable[[str], bool]
+    drops: list[Drop], layout: SourceLayout, foreseen: Callable[[str], bool], compared: Sequence[Drop] = ()
 ) -> tuple[list[InspectedDrop], list[str]]:
     """The drops of one partition, each content to be read once, and what is noteworthy about them. Raises
     DropRefused."""
@@ -136,7 +147,7 @@ def _inspected(
     found: list[InspectedDrop] = []
     first: dict[str, str] = {}
     for drop in drops:
-        extra = inspect(drop.path, layout).extra_columns
+        extra = unknown_columns(drop.path, layout)
         unknown = [header for header in extra if not foreseen(header) and not layout.expects(header)]
         if unknown:
             notes.append(f"{drop.name}: unknown columns {', '.join(unknown)} (kept in extra_columns)")
@@ -147,7 +158,7 @@ def _inspected(
             notes.append(f"{drop.name}: the same content as {same_as}, read once")
         else:
             first[content] = drop.name
-        found.append(InspectedDrop(drop, content, same_as))
+        found.append(InspectedDrop(drop, content, same_as, drop in compared))
     return found, notes
 
 
@@ -162,7 +173,7 @@ def _provenance(inspected: Mapping[str, list[InspectedDrop]], partition: str) ->
                     "path": found.drop.path,
                     "size": found.drop.size,
                     "content_hash": found.content,
-                    "rows": 0 if found.same_as else rows.get((key, found.drop.name), 0),
+                    "rows": rows.get((key, found.drop.name), 0) if found.is_read else 0,
                 }
                 for found in inspected.get(key, [])
             ]
@@ -180,13 +191,15 @@ def _rows_by_drop(
     rows = {(key, found[0].drop.name): judged.rows(key) for key, found in inspected.items() if len(found) == 1}
     if several:
         of_them = judged.audit.frame.filter(within(partition, as_days(several)))
-        counted = of_them.groupBy(partition, "source_file").agg(F.count("*").alias("landed"))
-        rows |= {(str(row[partition]), row["source_file"]): row["landed"] for row in counted.collect()}
+        # Of events, rows name the partition of the topic, too.
+        file = F.substring_index("source_file", "/", 1)
+        counted = of_them.groupBy(partition, file.alias("file")).agg(F.count("*").alias("landed"))
+        rows |= {(str(row[partition]), row["file"]): row["landed"] for row in counted.collect()}
     return rows
 
 
-def _frame(spark: SparkSession, drops: list[tuple[str, Drop]], partition: str) -> DataFrame:
-    """One row a drop, spread so that every core has work and no task too much of it."""
+def drop_frame(spark: SparkSession, drops: list[tuple[str, Drop]], partition: str) -> DataFrame:
+    """One row a drop, for `drop_rows`, spread so that every core has work and no task too much of it."""
     rows = [(drop.path, drop.size, drop.modified_ns, date.fromisoformat(key)) for key, drop in drops]
     frame = spark.createDataFrame(rows, f"path string, size bigint, modified_ns bigint, {partition} date")
     tasks = max(2, sum(drop.size for _, drop in drops) // BYTES_PER_TASK)

@@ -17,6 +17,7 @@ from retail_assets.shops.closed_days import ClosedDays, closed_days
 from retail_assets.shops.keys import DescriptionError, Written, checked
 from retail_assets.shops.rules import InvoiceRules
 from retail_assets.shops.shop import INVOICE_COLUMNS, Shop
+from retail_assets.streaming.event_form import DROPS, EVENTS, FORMS, ORDER_LINE, EventForm
 
 BUILT_IN = Path(__file__).parent
 """Where the descriptions lie that come with the package: Online Retail II, and what usual shop systems export."""
@@ -119,7 +120,7 @@ def described_by(text: str, path: Path) -> Shop:
     dialect = _dialect(written)
     rules = _rules(written, dialect)
     others = (*written.texts("files", "other_columns"), *rules.status_columns, *rules.refund_columns)
-    layout = SourceLayout(path.stem, _columns(written), "invoice_ts", dialect, others)
+    layout = SourceLayout(path.stem, _columns(written), "invoice_ts", dialect, others, _events(written))
     return Shop(
         name=path.stem,
         title=written.text_of("", "title", path.stem),
@@ -127,6 +128,33 @@ def described_by(text: str, path: Path) -> Shop:
         layout=layout,
         closed=_closed(written),
         rules=rules,
+    )
+
+
+def _events(written: Written) -> EventForm | None:
+    """Of a shop that has events."""
+    if "events" not in written.values:
+        return None
+    topic, form = written.text_of("events", "topic", ""), written.text_of("events", "form", ORDER_LINE)
+    truth = written.text_of("events", "truth", DROPS)
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic):
+        raise written.error("events", "topic", f"is {topic!r}, and takes the name of a topic of Kafka")
+    for key, value, known in (("form", form, FORMS), ("truth", truth, (DROPS, EVENTS))):
+        if value not in known:
+            raise written.error("events", key, f"is {value!r}, and takes {' or '.join(known)}")
+    defaults = EventForm(topic)
+    seconds = {
+        name: int(value) if (value := written.optional("events", name)) is not None else getattr(defaults, name)
+        for name in ("quiet_seconds", "late_seconds", "idle_seconds")
+    }
+    return EventForm(
+        topic,
+        form,
+        items=written.text_of("events", "items", defaults.items),
+        key=written.texts("events", "key"),
+        version=written.optional("events", "version"),
+        truth=truth,
+        **seconds,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from retail_assets.shops.shop import INVOICE_COLUMNS
 
 TEXT, TEXTS, FLAG = "a text in quotes", 'a text in quotes, or several: ["…", "…"]', "true or false"
+NUMBER = "a whole number, 0 or more"
 
 KEYS: Mapping[str, Mapping[str, str]] = {
     "": {"title": TEXT, "currency": TEXT, "time_zone": TEXT, "closed_days": TEXTS},
@@ -28,6 +29,17 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "refund_column": TEXTS,
     },
     "orders": {"first_line_only": TEXTS},
+    "events": {
+        "topic": TEXT,
+        "form": TEXT,
+        "items": TEXT,
+        "key": TEXTS,
+        "version": TEXT,
+        "truth": TEXT,
+        "quiet_seconds": NUMBER,
+        "late_seconds": NUMBER,
+        "idle_seconds": NUMBER,
+    },
     "countries": {},
 }
 """Section -> key -> what it takes. The section without a name stands first; that of countries has the shop's own keys,
@@ -112,6 +124,8 @@ def _nearest(name: str, known: list[str]) -> str:
 def _is_of(kind: str, value: Any) -> bool:
     if kind == FLAG:
         return isinstance(value, bool)
+    if kind == NUMBER:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
     if kind == TEXTS and isinstance(value, list):
         return all(isinstance(item, str) for item in value)
     return isinstance(value, str)

@@ -15,6 +15,8 @@ from retail_assets.operations.arrival import Inbox
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
 from retail_assets.sources.landings import How
+from retail_assets.streaming.event_zone import zone_of
+from retail_assets.streaming.landed_events import build as landed_events
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,13 @@ class Source:
     @property
     def stored(self) -> list[Table | ResultsTable]:
         """Everything of this source that lies in the lakehouse."""
-        return [*self.tables, self.results]
+        return [*self.events, *self.tables, self.results]
+
+    @property
+    def events(self) -> list[ResultsTable]:
+        """The table of its events, where it has some."""
+        layout = getattr(self.owner, "layout", None)
+        return [landed_events.of(self.owner)] if layout is not None and layout.events else []
 
     def until(self, last_day: date | None) -> Self:
         """The source with a calendar that ends there."""
@@ -68,11 +76,11 @@ class Source:
 
     def inboxes(self, settings: Settings) -> list[Inbox]:
         """Where its drops arrive, and the tables that ingest them."""
-        zone, calendar = LandingZone(settings.landing, settings.drop_marker), self.calendar(settings)
+        zone, calendar = zone_of(settings, [self.owner]), self.calendar(settings)
         keys = {table.key.path[-1]: table.key for table in self.tables}
         return [Inbox(directory, keys[table], zone, calendar) for table, directory in self.arrives.items()]
 
     def has_landed(self, settings: Settings) -> bool:
         """Whether there is a drop of it, or one on its way. Raises ZoneRefused for a zone that cannot be listed."""
-        listed = map(LandingZone(settings.landing).listed, self.arrives.values())
+        listed = map(zone_of(settings, [self.owner]).listed, self.arrives.values())
         return any(drops or under_way for drops, _, under_way in listed)

@@ -64,17 +64,37 @@ def fetch(lock: Path) -> None:
         )
         configure_spark_with_delta_pip(builder).getOrCreate().stop()
         found = [jar for jar in Path(ivy, "jars").glob("*.jar") if any(f"_{name}" in jar.name for name in NEEDED)]
-        hashes = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in found}
-        expected = locked_hashes(lock)
-        if hashes != expected:
-            raise SystemExit(
-                f"The Delta jars that were resolved are not the ones that {lock} locks.\n"
-                f"  locked:   {expected}\n  resolved: {hashes}\n"
-                "If delta-spark was upgraded on purpose, write the new hashes into that file."
-            )
-        JARS.mkdir(parents=True, exist_ok=True)
-        for jar in found:
-            shutil.copy(jar, JARS / jar.name)
+        _keep(found, JARS, lock)
+
+
+def fetch_package(package: str, into: Path, lock: Path) -> None:
+    """Resolves a package of another program with all that it needs, and keeps it if its hashes are the locked ones."""
+    from pyspark.sql import SparkSession
+
+    with tempfile.TemporaryDirectory() as ivy:
+        builder = SparkSession.Builder().master("local[1]").config("spark.ui.enabled", "false")
+        builder.config("spark.jars.ivy", ivy).config("spark.jars.packages", package).getOrCreate().stop()
+        _keep(sorted(Path(ivy, "jars").glob("*.jar")), into, lock)
+
+
+def _keep(found: list[Path], into: Path, lock: Path) -> None:
+    """Keeps the jars whole: a directory that is there has all of them. Raises SystemExit for others than the lock's."""
+    hashes = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in found}
+    expected = locked_hashes(lock)
+    if hashes != expected:
+        raise SystemExit(
+            f"The jars that were resolved are not the ones that {lock} locks.\n"
+            f"  locked:   {expected}\n  resolved: {hashes}\n"
+            "If they were upgraded on purpose, write the new hashes into that file."
+        )
+    unfinished = into.with_name(f"{into.name}.{os.getpid()}.part")
+    unfinished.mkdir(parents=True)
+    for jar in found:
+        shutil.copy(jar, unfinished / jar.name)
+    try:
+        unfinished.rename(into)
+    except OSError:  # another has put them there meanwhile
+        shutil.rmtree(unfinished)
 
 
 def record_classes() -> None:

@@ -1,0 +1,1 @@
+"""Events as a second kind of landing."""
