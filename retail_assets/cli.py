@@ -22,6 +22,7 @@ from rich.console import Console
 from retail_assets import (
     audience_command,
     calendar_command,
+    databricks_commands,
     inspection,
     landing_commands,
     services,
@@ -540,6 +541,7 @@ for command in (
     *sql_command.COMMANDS,
     *status_command.COMMANDS,
     *audience_command.COMMANDS,
+    *databricks_commands.COMMANDS,
     *services.COMMANDS,
     *stream_command.COMMANDS,
 ):

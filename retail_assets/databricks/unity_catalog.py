@@ -159,7 +159,7 @@ def grant_access(
 
     groups = {table_name(table.contract): table.layer.name for table in tables}
     wanted = wanted_grants(databricks.access_policy, databricks.catalog, groups)
-    found = {securable: _granted(api, securable) for securable in wanted}
+    found = {securable: granted(api, securable) for securable in wanted}
     current = {securable: held for securable, held in found.items() if held is not None}
     done: list[str] = []
     refused: dict[str, str] = {}  # the error -> the first principal that met it
@@ -185,7 +185,7 @@ def grant_access(
     return shown
 
 
-def _granted(api: "WorkspaceApi", securable: Securable) -> dict[str, frozenset[str]] | None:
+def granted(api: "WorkspaceApi", securable: Securable) -> dict[str, frozenset[str]] | None:
     """Principal -> its own privileges on a securable; None if there is no such securable."""
     from retail_assets.databricks.workspace_api import Refused
 
