@@ -380,19 +380,26 @@ def _whole_job() -> "ReconstructableJob":
     show_default=True,
     help="Where the workspace keeps its files, tables and runs; made anew.",
 )
+@click.option(
+    "--compute",
+    default="dedicated",
+    type=click.Choice(["dedicated", "standard", "serverless"]),
+    show_default=True,
+    help="The kind of compute that steps run on.",
+)
 @click.pass_obj
-def rehearse(settings: Settings, lines: int, days: int, directory: Path) -> None:
+def rehearse(settings: Settings, lines: int, days: int, directory: Path, compute: str) -> None:
     """The whole graph on a rehearsal of Databricks on this machine: what ran where, and what it cost.
 
     Of a shop that is made up for it, and of a part of what other sources have landed here.
     """
     java_for(replace(settings, deployment="local", engine="spark"))
     with _output() as console:
-        ok = _rehearse(settings, console, lines, days, project_root() / directory)
+        ok = _rehearse(settings, console, lines, days, project_root() / directory, compute)
     sys.exit(0 if ok else 1)
 
 
-def _rehearse(settings: Settings, console: Console, lines: int, days: int, directory: Path) -> bool:
+def _rehearse(settings: Settings, console: Console, lines: int, days: int, directory: Path, compute: str) -> bool:
     from retail_assets.databricks.rehearsal.deployment import deployment_environment, landing_directory
     from retail_assets.databricks.rehearsal.report import what_ran_where
     from retail_assets.databricks.rehearsal.workspace import Workspace
@@ -409,14 +416,14 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
         shutil.rmtree(directory)
     directory.mkdir(parents=True)
     (directory / REHEARSAL).touch()
-    with Workspace(directory) as workspace:
+    with Workspace(directory, standard=compute == "standard") as workspace:
         landed_at = replace(settings, landing=str(landing_directory(workspace)), calendars={})
         console.print(generate_drops(landed_at, lines, days, 42, yesterday()), markup=False)
         zone, into = LandingZone(settings.landing, settings.drop_marker), LandingZone(landed_at.landing)
         others = [source for source in sources_at_work(settings) if source.name != MADE_SHOP]
         for source in others:
             console.print(copy_part(source, zone, into), markup=False)
-        os.environ |= deployment_environment(workspace)
+        os.environ |= deployment_environment(workspace, compute)
         for name in (MADE_SHOP, *(source.name for source in others)):
             calendar = read_calendar(landed_at.landing, name, {})
             os.environ[f"RETAIL_{name.upper()}_FIRST_DAY"] = str(calendar.first_day)

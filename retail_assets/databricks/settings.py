@@ -47,7 +47,7 @@ class DatabricksSettings:
         refuse_what_does_not_work(
             kind,
             {
-                "RETAIL_CATALOG before Unity Catalog": not is_unity_catalog(catalog),
+                "RETAIL_CATALOG before Unity Catalog": not is_unity_catalog(catalog) and not is_rehearsal(given),
                 "RETAIL_DATABRICKS_STAGING in dbfs:/": staging.startswith("dbfs:"),
                 "RETAIL_SEGMENT_ENGINE=mllib": given.get("RETAIL_SEGMENT_ENGINE") == "mllib",
             },
@@ -93,6 +93,11 @@ def _staging(given: Mapping[str, str], catalog: str) -> str:
 def is_unity_catalog(catalog: str) -> bool:
     """Whether the catalog is Unity Catalog's, or else Spark's own session catalog or a workspace's old metastore."""
     return catalog.lower() not in ("spark_catalog", "hive_metastore")
+
+
+def is_rehearsal(given: Mapping[str, str]) -> bool:
+    """Whether the workspace is on this machine: no Databricks is, and a rehearsal has no Unity Catalog."""
+    return given.get("DATABRICKS_HOST", "").startswith("http://127.0.0.1:")
 
 
 def _secrets(given: Mapping[str, str]) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ Everything goes through SQL and the catalog: a table's files may be where nobody
 import json
 import time
 import uuid
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -23,6 +24,9 @@ from retail_assets.partitions.keys import as_sql, within
 Written = tuple[int, Mapping[str, Any], int]
 """The version that a write made, Delta's metrics of it, and how many rows the table has now."""
 
+SCRATCH = "_staged_"
+"""What the name of a table begins with in which rows wait to be published."""
+
 _COMMITS_SEARCHED = 20
 """How far back a write is looked for: on Databricks its own compaction may have committed after it."""
 
@@ -34,6 +38,12 @@ class CommitLost(OSError):
 _APPEND_ATTEMPTS = 5
 """On Databricks one of two commits at once wins, and the other is made after it. On the local disk of the rehearsal,
 whose clusters are processes, one may displace the other: then it is made again."""
+
+
+def keeps_rows(spark: SparkSession) -> bool:
+    """Whether the session keeps rows that it is asked to keep: one of Spark Connect may be serverless compute's, which
+    refuses to."""
+    return not type(spark).__module__.startswith("pyspark.sql.connect")
 
 
 class CatalogTables(Tables):
@@ -77,10 +87,13 @@ class CatalogTables(Tables):
     def _create(
         self, name: Sequence[str], schema: T.StructType, partition: str, directory: str, remembers: bool = False
     ) -> None:
-        # Asked first: who may write tables need not be allowed to create schemas.
+        self.create_schema(name)
+        super()._create(name, schema, partition, directory, remembers)
+
+    def create_schema(self, name: Sequence[str]) -> None:
+        """The table's schema, unless it is there: who may write tables need not be allowed to create schemas."""
         if not self._spark.catalog.databaseExists(self.identifier(name[:-1])):
             self._spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.identifier(name[:-1])}")
-        super()._create(name, schema, partition, directory, remembers)
 
     def _laid_out(self, partition: str, directory: str) -> str:
         return f"CLUSTER BY ({quoted(partition)})" if self._clustered else super()._laid_out(partition, directory)
@@ -90,7 +103,23 @@ class CatalogTables(Tables):
         return super()._properties(partition, "" if self._clustered else directory, remembers)
 
     def _stage(self, into: Replacement, frame: DataFrame) -> Staged:
-        return _Persisted(self, into, frame)
+        return (_Persisted if keeps_rows(self._spark) else _Written)(self, into, frame)
+
+    def scratch(self, into: Replacement) -> str:
+        """Where rows wait between audit and publishing, quoted: one place for these partitions of this table, so that
+        whoever makes them again also clears away what a run that was killed has left there."""
+        first, last = min(into.keys), max(into.keys)
+        return self.identifier([*into.name[:-1], f"{SCRATCH}{into.name[-1]}_{first:%Y%m%d}_{last:%Y%m%d}"])
+
+    def keep(self, into: Replacement, frame: DataFrame) -> DataFrame:
+        """The rows, written to their scratch table."""
+        self.create_schema(into.name)
+        frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true").saveAsTable(self.scratch(into))
+        return self._spark.read.table(self.scratch(into))
+
+    def drop_scratch(self, into: Replacement) -> None:
+        """Lets go of the rows that were kept."""
+        self._spark.sql(f"DROP TABLE IF EXISTS {self.scratch(into)}")
 
     def write(self, name: Sequence[str], writer: DataFrameWriter, provenance: Mapping[str, Any]) -> Written:
         """Runs the write that has been prepared, its provenance in the commit's own metadata; the version it made,
@@ -124,12 +153,16 @@ class CatalogTables(Tables):
         return version, table_rows
 
 
-class _Persisted(Staged):
-    """Rows kept by Spark between audit and publishing: what lies in a catalog, only the catalog may write."""
+class _Kept(Staged):
+    """Rows between audit and publishing: what lies in a catalog, only the catalog may write."""
 
     def __init__(self, tables: CatalogTables, into: Replacement, frame: DataFrame) -> None:
         self._tables, self._into = tables, into
-        self.frame = frame.persist(StorageLevel.MEMORY_AND_DISK)
+        self.frame = self._keep(frame)
+
+    @abstractmethod
+    def _keep(self, frame: DataFrame) -> DataFrame:
+        """The rows, computed once, as often as they are asked for."""
 
     def publish(self, keys: Sequence[date] | None = None, provenance: Mapping[str, Any] | None = None) -> Commit:
         began, into = time.monotonic(), self._into
@@ -159,5 +192,22 @@ class _Persisted(Staged):
             table_rows=table_rows,
         )
 
+
+class _Persisted(_Kept):
+    """Kept by Spark's own session."""
+
+    def _keep(self, frame: DataFrame) -> DataFrame:
+        return frame.persist(StorageLevel.MEMORY_AND_DISK)
+
     def take_back(self) -> None:
         self.frame.unpersist()
+
+
+class _Written(_Kept):
+    """Kept in a table of their own, which nobody is granted."""
+
+    def _keep(self, frame: DataFrame) -> DataFrame:
+        return self._tables.keep(self._into, frame)
+
+    def take_back(self) -> None:
+        self._tables.drop_scratch(self._into)

@@ -18,7 +18,7 @@ from retail_assets.databricks.rehearsal.workspace import Workspace
 from retail_assets.landing.calendar import read_calendar
 from retail_assets.project import project_root
 from retail_assets_tests.made_shop import TABLES
-from retail_assets_tests.operations.as_written import all_rows
+from retail_assets_tests.operations.as_written import OF_A_YOUNG_HISTORY, all_rows
 from retail_assets_tests.operations.command import RetailCommand
 from retail_assets_tests.operations.homes import opened
 
@@ -131,6 +131,22 @@ def test_a_model_that_fails_remotely_ends_failed(rehearsed):
         # The Dagster run's, and in it the month's, which was tried twice; the candidates had come to their end.
         outer = "SELECT status FROM runs WHERE name NOT LIKE 'k=%' ORDER BY start_time DESC, rowid DESC LIMIT 3"
         assert store.execute(outer).fetchall() == [("FAILED",)] * 3
+
+
+@pytest.mark.parametrize("compute", ["standard", "serverless"])
+def test_compute_without_a_jvm_makes_the_same_tables(compute: str, tmp_path: Path):
+    """Neither py4j nor RDDs can be imported there, and serverless compute refuses what Databricks' refuses."""
+    directory, command = tmp_path / "workspace", RetailCommand(tmp_path)
+    young = ("--lines", "2000", "--days", "70")
+    result = command("rehearse", "--compute", compute, *young, "--directory", str(directory))
+    assert result.returncode == 0, result.stdout + result.stderr
+    local = command("run", RETAIL_LANDING=str(directory / "volumes/spark_catalog/rehearsal/landing"))
+    assert local.returncode == 0, local.stdout + local.stderr
+    (directory / "as_path").mkdir()
+    (directory / "as_path/online_retail").symlink_to(directory / "warehouse/online_retail.db")
+    remote = all_rows(directory / "as_path", OF_A_YOUNG_HISTORY)
+    assert remote == all_rows(command.lakehouse, OF_A_YOUNG_HISTORY)
+    assert not list((directory / "warehouse/online_retail.db").glob("_staged_*"))
 
 
 def dagster(rehearsed: Rehearsed, workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import conform
+from retail_assets.lakehouse.delta_tables import WriteRefused
 from retail_assets_tests.lakehouse.shop import Sales, frame
 
 # The promises themselves: collected here once more, for the lake of this module.
@@ -90,6 +91,23 @@ def test_a_schema_that_is_missing_is_created(spark: SparkSession):
         assert spark.table("shop_that_is_new.sales").count() == 4
     finally:
         spark.sql("DROP SCHEMA IF EXISTS shop_that_is_new CASCADE")
+
+
+def test_where_a_session_keeps_no_rows_they_wait_in_a_table_which_goes_again(lake: CatalogLake, monkeypatch):
+    monkeypatch.setattr("retail_assets.lakehouse.catalog_tables.keeps_rows", lambda _: False)
+    days = [date.fromisoformat(day) for day in DAYS]
+    killed = lake.tables.stage(NAME, conform(frame(lake.spark, EVERY_DAY[:1]), Sales), BY_MONTH, days)
+    staged = killed.__enter__()
+    assert staged.frame.count() == 1
+    assert [row.tableName for row in lake.spark.sql("SHOW TABLES IN shop").collect()] == [
+        "_staged_sales_20200130_20200201"
+    ]
+    lake.write(EVERY_DAY, *DAYS)  # clears away what the one before has left
+    assert [row.tableName for row in lake.spark.sql("SHOW TABLES IN shop").collect()] == ["sales"]
+    assert lake.tables.read(NAME).count() == 4
+    with pytest.raises(WriteRefused, match="outside the partitions being written"):
+        lake.write(EVERY_DAY, DAYS[0])
+    assert [row.tableName for row in lake.spark.sql("SHOW TABLES IN shop").collect()] == ["sales"]
 
 
 def test_a_comment_may_hold_quotes_and_backslashes(lake: CatalogLake):

@@ -14,6 +14,7 @@ from typing import Any
 
 from databricks.sdk.service.compute import ClustersAPI
 
+from retail_assets.databricks.compute import DEDICATED, SERVERLESS, STANDARD
 from retail_assets.databricks.rehearsal import cluster_driver, task_process
 from retail_assets.databricks.rehearsal.environment import ClusterEnvironment
 from retail_assets.databricks.rehearsal.rest import Request, Route, invalid
@@ -54,7 +55,7 @@ class Cluster:
         self.libraries: list[Mapping[str, object]] = []
         self.brought: list[Mapping[str, Any]] = []
         """Libraries that it is made with."""
-        self.serverless = False
+        self.kind = STANDARD if spec.get("data_security_mode") == "USER_ISOLATION" else DEDICATED
         self._task, self._driver = (
             Path(shutil.copy(str(program.__file__), self.directory)) for program in (task_process, cluster_driver)
         )
@@ -118,7 +119,7 @@ class Cluster:
             "result": str(task.result),
             "secrets": task.secrets,
             "gateway": self._spark and self._spark.gateway,
-            "serverless": self.serverless,
+            "kind": self.kind,
         }
         with task.logs.open("wb") as logs:
             process = subprocess.Popen(
@@ -168,6 +169,8 @@ class Clusters:
         self._view = view
         self._spark = spark
         self._clusters: dict[str, Cluster] = {}
+        self._serverless: dict[tuple[str, ...], Cluster] = {}
+        self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
         return [Route("GET", "/api/2.1/clusters/get", self._get)]
@@ -178,14 +181,14 @@ class Clusters:
         return cluster
 
     def serverless(self, dependencies: Sequence[str]) -> Cluster:
-        """Serverless compute with an environment of these libraries. Raises ApiError where the workspace has Spark:
-        what a session of it cannot do is not rehearsed yet."""
-        if self._spark:
-            raise invalid("The rehearsal has serverless compute in a workspace without Spark alone")
-        cluster = self.make({"cluster_source": "JOB"})
-        cluster.brought = [{"pypi": {"package": line}} for line in dependencies]
-        cluster.serverless = True
-        return cluster
+        """Serverless compute with an environment of these libraries, kept warm for the next run that asks for it."""
+        with self._lock:
+            cluster = self._serverless.get(tuple(dependencies))
+            if cluster is None:
+                cluster = self._serverless[tuple(dependencies)] = self.make({"cluster_source": "JOB"})
+                cluster.brought = [{"pypi": {"package": line}} for line in dependencies]
+                cluster.kind = SERVERLESS
+            return cluster
 
     def find(self, cluster_id: str) -> Cluster:
         """Raises ApiError for an id that there is not."""

@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 # What a Databricks runtime has before any library is installed, as far as Spark itself needs it.
-RUNTIME = ("pyspark", "delta-spark", "pandas", "pyarrow", "numpy", "setuptools", "pip")
+RUNTIME = ("pyspark[connect]", "delta-spark", "pandas", "pyarrow", "numpy", "setuptools", "pip")
 # What pip would put over the runtime's own, if a library required it.
 SPARK = {"pyspark", "delta-spark"}
 

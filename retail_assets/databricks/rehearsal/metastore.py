@@ -45,6 +45,14 @@ kill $harder
 """
 
 
+def free_port() -> int:
+    """A port of the loopback address that nobody listens at now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 class Metastore:
     """Keeps its database in `directory`; `warehouse` is where tables without a place of their own lie."""
 
@@ -52,9 +60,7 @@ class Metastore:
         self._directory = directory
         self._warehouse = warehouse
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.uri = f"thrift://127.0.0.1:{self._port}"
 
     def start(self) -> None:

@@ -5,12 +5,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from retail_assets.databricks.compute import DEDICATED
 from retail_assets.databricks.rehearsal.access import CALLER, Access
+from retail_assets.databricks.rehearsal.cluster_driver import CONNECT_PORT
 from retail_assets.databricks.rehearsal.clusters import Cluster, Clusters
 from retail_assets.databricks.rehearsal.dbfs import Dbfs, absolute
 from retail_assets.databricks.rehearsal.faults import Break, Faults
 from retail_assets.databricks.rehearsal.grants import Grants
-from retail_assets.databricks.rehearsal.metastore import Metastore
+from retail_assets.databricks.rehearsal.metastore import Metastore, free_port
 from retail_assets.databricks.rehearsal.run import Ran
 from retail_assets.databricks.rehearsal.runs import Runs
 from retail_assets.databricks.rehearsal.server import Received, RestServer
@@ -26,7 +28,7 @@ class Workspace:
 
     `directory` keeps what outlives clusters and the workspace itself: `dbfs`, `volumes`, tables. `spark=False` makes
     clusters whose tasks get None for `spark` and `sc`, which saves the seconds of a JVM. `cluster_environment` is what
-    the warm cluster is configured with as `spark_env_vars`.
+    the warm cluster is configured with as `spark_env_vars`, `standard` makes it one that a team shares.
 
     `secrets` (scope -> key -> value) is what `dbutils` hands out, `principals` whom privileges can be granted to; both
     may be added to. `volume` is a volume that there is; a directory made in `volumes` is another.
@@ -35,7 +37,11 @@ class Workspace:
     """
 
     def __init__(
-        self, directory: Path, spark: bool = True, cluster_environment: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        spark: bool = True,
+        cluster_environment: Mapping[str, str] | None = None,
+        standard: bool = False,
     ) -> None:
         self.directory = directory.resolve()
         self.dbfs = self.directory / "dbfs"
@@ -57,7 +63,11 @@ class Workspace:
         self._clusters = Clusters(self.directory / "clusters", self._view, self._start_spark if spark else None)
         self._runs = Runs(self.directory / "runs", self._clusters, self._local, self.secrets)
         self.cluster_id = self._clusters.make(
-            {"cluster_name": "warm", "spark_env_vars": dict(cluster_environment or {})}
+            {
+                "cluster_name": "warm",
+                "spark_env_vars": dict(cluster_environment or {}),
+                "data_security_mode": "USER_ISOLATION" if standard else "SINGLE_USER",
+            }
         ).cluster_id
         parts = (
             self._tokens,
@@ -169,7 +179,9 @@ class Workspace:
 
     def _start_spark(self, cluster: Cluster) -> SparkDriver:
         self._metastore.start()
-        asked_for = cluster.spec.get("spark_conf", {})
+        asked_for = dict(cluster.spec.get("spark_conf", {}))
+        if cluster.kind != DEDICATED:
+            asked_for |= {CONNECT_PORT: str(free_port()), "spark.connect.grpc.binding.address": "127.0.0.1"}
         driver = SparkDriver(
             cluster.driver_command(),
             cluster_configuration(cluster.directory, self._metastore.uri, self.warehouse, asked_for),

@@ -4,7 +4,14 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
 from retail_assets.lakehouse.engines.engine import SAIL, Engine
-from retail_assets.lakehouse.engines.spark import MEANING, JvmPySparkResource, Spark, local_session, spark_config
+from retail_assets.lakehouse.engines.spark import (
+    MEANING,
+    JvmPySparkResource,
+    RuntimePySparkResource,
+    Spark,
+    local_session,
+    spark_config,
+)
 from retail_assets.settings import Settings
 
 
@@ -18,7 +25,7 @@ def engine_of(session: SparkSession) -> Engine:
 def pyspark_resource(settings: Settings) -> LazyPySparkResource:
     """Where tables get their session: started when first asked for. In a catalog it is the runtime's own."""
     if settings.catalog:
-        return LazyPySparkResource(spark_config=MEANING)
+        return RuntimePySparkResource(spark_config=MEANING)
     if settings.engine == SAIL:
         from retail_assets.lakehouse.engines.sail import EmbeddedPySparkResource
 

@@ -60,6 +60,23 @@ def with_jars(config: Mapping[str, str]) -> dict[str, str]:
     return {**config, name: options, "spark.driver.extraClassPath": ":".join(str(jar) for jar in jars)}
 
 
+RELIED_ON = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled")
+"""What of MEANING changes rows; a client of Spark Connect has the rest of it anyway, or leaves it to the runtime."""
+
+
+class RuntimePySparkResource(LazyPySparkResource):
+    """The session that a runtime has, of whatever kind: a JVM's own, or a client's of Spark Connect."""
+
+    def _init_session(self) -> None:
+        if self._spark_session is not None:
+            return
+        session = spark_session_from_config(self.spark_config)
+        told = {name: session.conf.get(name) for name in RELIED_ON}
+        if told != {name: MEANING[name] for name in RELIED_ON}:
+            raise RuntimeError(f"This compute does not take {MEANING}; it has {told}, by which rows would differ.")
+        self._spark_session = session
+
+
 class JvmPySparkResource(LazyPySparkResource):
     """The session of Spark on this machine's JVM, which is started, and given what it needs, when first asked for."""
 
