@@ -23,6 +23,7 @@ from retail_assets import (
     audience_command,
     calendar_command,
     databricks_commands,
+    forget_command,
     inspection,
     landing_commands,
     services,
@@ -50,6 +51,9 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 MADE_SHOP = "online_retail"
 """The source that made data are of: they are written as that shop writes its own."""
+
+OTHERS_NOTHING = 0o007
+"""The bits of a file's mode that are everybody's."""
 
 REHEARSAL = ".rehearsal"
 """In the directory of a rehearsal: it may be made anew."""
@@ -94,6 +98,8 @@ class WholeHelp(click.Group):
 @click.version_option(package_name="retail-assets", prog_name="retail")
 def main() -> None:
     """A retail analytics lakehouse: daily invoice files in, tables that people use out."""
+    # What is written holds customers' data: it is nobody else's to read, whatever the shell would have.
+    os.umask(os.umask(OTHERS_NOTHING) | OTHERS_NOTHING)
     for name, meant in misspelt(os.environ).items():
         raise Refusal(f"There is no setting {name}. Did you mean {meant}? Correct or unset it.")
     try:
@@ -318,6 +324,7 @@ def _make_what_is_due(
     """Makes it and reports; whether all of it was made. `landed_at` are the settings by which drops can be listed."""
     from dagster import DagsterInstance
 
+    from retail_assets.erasure.returned import brought_by_a_run
     from retail_assets.landing.drops import ZoneRefused
     from retail_assets.operations.binding import NotItsOwn
     from retail_assets.operations.main_job import run_main_job
@@ -355,6 +362,8 @@ def _make_what_is_due(
                 keep_pipeline_metrics(instance, settings.lakehouse)
                 if not settings.catalog:
                     keep_lineage_page(settings.dashboards, contracts_of(sources_at_work(settings)))
+            for notice in brought_by_a_run(settings, summary.tables):
+                console.print(notice, style="yellow", markup=False)
     except (AlreadyRunning, NotItsOwn, TableUnreadable, SettingError, ZoneRefused, PageRefused) as error:
         raise Refusal(str(error)) from None
     report(console, summary, settings)
@@ -544,6 +553,7 @@ for command in (
     *shop_commands.COMMANDS,
     *calendar_command.COMMANDS,
     *table_commands.COMMANDS,
+    *forget_command.COMMANDS,
     *inspection.COMMANDS,
     *sql_command.COMMANDS,
     *status_command.COMMANDS,

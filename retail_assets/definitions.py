@@ -24,6 +24,7 @@ from retail_assets.analytics.lifetime_value import Discounting
 from retail_assets.analytics.segment_engines import SegmentTraining
 from retail_assets.analytics.tracking import MlflowTracking
 from retail_assets.analytics.win_back import WinBack
+from retail_assets.erasure.job import forget_job
 from retail_assets.lakehouse.dagster_internals import count_months
 from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
@@ -34,6 +35,7 @@ from retail_assets.operations.arrival import Inbox
 from retail_assets.operations.arrival_sensor import arrival_sensor
 from retail_assets.operations.automation import automated, following_sensor, month_end
 from retail_assets.operations.catch_up import catch_up_job
+from retail_assets.operations.erasures import erasures_asset, nothing_left_check
 from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
@@ -57,11 +59,13 @@ def build_definitions(settings: Settings) -> Definitions:
     pyspark = pyspark_resource(settings)
     keys = {table.key for table in stored}
     assets = [*(asset for each in sources for asset in assets_of(*each, settings, keys)), pipeline_metrics_asset()]
+    forgetting = forgets(settings, [source for source, _ in sources], lambda: definitions)
     id_columns = {column for source, _ in sources for column in source.id_columns}
     inboxes = [inbox for source, _ in sources for inbox in source.inboxes(settings)]
     catch_up = catch_up_jobs(settings, inboxes, lambda: definitions)
     definitions = Definitions(
-        assets=assets,
+        assets=[*assets, *([erasures_asset()] if forgetting else [])],
+        asset_checks=[nothing_left_check(settings.lakehouse)] if forgetting else [],
         resources={
             "pyspark": pyspark,
             "io_manager": DeltaIOManager(
@@ -78,6 +82,7 @@ def build_definitions(settings: Settings) -> Definitions:
             "mlflow": MlflowTracking(
                 tracking_uri=_tracking_uri(settings),
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,
+                answer_seconds=settings.mlflow_seconds,
             ),
             "fitted_models": FittedModels(directory=fitted_models(settings)),
             "discounting": Discounting(yearly_rate=settings.discount_rate),
@@ -92,7 +97,7 @@ def build_definitions(settings: Settings) -> Definitions:
             ),
             "step_launcher": step_launcher(settings),
         },
-        jobs=[*governance(settings, stored, id_columns), *catch_up, maintenance],
+        jobs=[*governance(settings, stored, id_columns), *catch_up, *forgetting, maintenance],
         schedules=[month_end(settings), maintenance_schedule(maintenance)],
         sensors=[
             *arrival_sensors(settings, inboxes, catch_up),
@@ -148,6 +153,13 @@ def catch_up_jobs(
 ) -> list[JobDefinition]:
     """The job that makes what has arrived, and what follows from it; locally, where one process makes all tables."""
     return [catch_up_job(settings, inboxes, definitions)] if settings.deployment == "local" else []
+
+
+def forgets(
+    settings: Settings, sources: Sequence[Source], definitions: Callable[[], Definitions]
+) -> list[JobDefinition]:
+    """The job that forgets customers; locally, where everything that is stored can be searched."""
+    return [forget_job(settings, sources, definitions)] if settings.deployment == "local" else []
 
 
 def arrival_sensors(

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -66,8 +67,10 @@ def land(
     source: str | None,
 ) -> None:
     """Split history files (CSV, TSV, gzipped or zipped, workbooks, Parquet) into daily drops in the landing zone."""
+    from retail_assets.erasure.returned import brought_by_drops
     from retail_assets.landing.consent import Consent
     from retail_assets.landing.drops import LandingZone
+    from retail_assets.shops.shop import Shop
     from retail_assets.sources.landings import How
 
     shop = one_source(settings, source)
@@ -84,7 +87,11 @@ def land(
             anyway=anyway,
             descriptions=Path(settings.shops),
         )
-        told = shop.lands(files, LandingZone(settings.landing, settings.drop_marker), how)
+        zone, began = LandingZone(settings.landing, settings.drop_marker), time.time_ns()
+        told = shop.lands(files, zone, how)
+        if isinstance(shop.owner, Shop):
+            new = [drop.path for drop in zone.drops(shop.name) if drop.modified_ns >= began]
+            told += brought_by_drops(settings, shop.owner.layout, new)
     for sentence in told:
         click.echo(sentence)
     if shop.terms:

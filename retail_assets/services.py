@@ -27,9 +27,10 @@ def ui(settings: Settings, arguments: tuple[str, ...]) -> None:
 SERVICES = {
     "code": "dagster api grpc --host localhost --port {port} --module-name retail_assets.definitions",
     "webserver": "dagster_webserver --workspace {workspace}",
+    "viewer": "dagster_webserver --workspace {workspace} --read-only --path-prefix /view --host 127.0.0.1 --port 3001",
     "daemon": "dagster._daemon run --workspace {workspace}",
 }
-"""The three processes of a deployment, as modules of Dagster's that run as programs."""
+"""The processes of a deployment, as modules of Dagster's that run as programs; `viewer` is a UI that only reads."""
 
 CODE_SERVER_SECONDS = 180
 """So long the webserver and the daemon wait for the code server, which they need when they start."""

@@ -103,6 +103,13 @@ def _retention(environment: Mapping[str, str], variable: str) -> int:
     return days
 
 
+def _months(environment: Mapping[str, str], variable: str) -> int | None:
+    value = environment.get(variable)
+    if value is not None and not (value.isdecimal() and int(value)):
+        raise SettingError(f"{variable}={value!r} is no number of months such as 36. Unset it to keep data for good.")
+    return int(value) if value else None
+
+
 def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
     value = environment.get(variable, default)
     if not re.fullmatch(r"[1-9][0-9]*[kmgt]", value):
@@ -143,6 +150,10 @@ class Settings:
     """What a customer's purchases are worth less for each year that they are away."""
     win_back_chance: float = WIN_BACK_CHANCE
     """Of the customers who would leave, the share that is taken to stay because somebody wrote to them."""
+    personal_data_months: int | None = None
+    """For how long after their last purchase customers are known; without it, for good."""
+    mlflow_seconds: int = 30
+    """How long MLflow's server may take to answer a call."""
     shops: str = "shops"
     """Where shops are described, each in a file `<name>.toml`."""
     drop_marker: str | None = None
@@ -201,6 +212,8 @@ class Settings:
             mlflow_tracking_uri=_remote_tracking(environment)
             if remote
             else environment.get("MLFLOW_TRACKING_URI") or beside(lakehouse),
+            personal_data_months=_months(environment, "RETAIL_PERSONAL_DATA_MONTHS"),
+            mlflow_seconds=positive(environment, "RETAIL_MLFLOW_SECONDS", 30),
             driver_memory=_memory(environment, "RETAIL_SPARK_DRIVER_MEMORY", "6g"),
             shuffle_partitions=positive(environment, "RETAIL_SPARK_SHUFFLE_PARTITIONS", 4),
             spark_master=_spark_master(environment),
@@ -267,6 +280,7 @@ class Settings:
             "RETAIL_DISCOUNT_RATE": str(self.discount_rate),
             "RETAIL_WIN_BACK_CHANCE": str(self.win_back_chance),
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
+            "RETAIL_MLFLOW_SECONDS": str(self.mlflow_seconds),
             "RETAIL_SEGMENT_TRANSFORM": self.segment_transform,
             "RETAIL_SEGMENT_ENGINE": self.segment_engine,
             "RETAIL_SEGMENT_DRIVER_CUSTOMERS": str(self.segment_driver_customers),

@@ -73,12 +73,17 @@ def stored(settings: Settings, table: str) -> "tuple[type[Contract], str]":
     from deltalake import DeltaTable
 
     from retail_assets.lakehouse.contracts import table_name
+    from retail_assets.operations.erasures import Erasures
     from retail_assets.operations.pipeline_metrics import PipelineMetrics
     from retail_assets.sources.known import known_sources
 
     local(settings)
     sources = known_sources(settings).values()
-    known: list[type[Contract]] = [*(found.contract for source in sources for found in source.stored), PipelineMetrics]
+    known: list[type[Contract]] = [
+        *(found.contract for source in sources for found in source.stored),
+        PipelineMetrics,
+        Erasures,
+    ]
     places = {table_name(found): "/".join([settings.lakehouse.rstrip("/"), *table_name(found)]) for found in known}
     made = {name: place for name, place in places.items() if DeltaTable.is_deltatable(place)}
     contracts = {table_name(found): found for found in known}

@@ -56,3 +56,13 @@ def real_data() -> Path:
 def workbench(tmp_path: Path, spark: SparkSession) -> Workbench:
     """A lakehouse of its own for one test."""
     return Workbench(tmp_path, spark)
+
+
+@pytest.fixture
+def mlflows_own_environment() -> Iterator[None]:
+    """MLflow's client leaves in the environment which store it used last, for whatever process is started next."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        del os.environ[name]
+    os.environ.update(before)

@@ -51,7 +51,7 @@ def environment(directory: Path, **variables: str) -> dict[str, str]:
 def assets(variables: Mapping[str, str]) -> dict[str, AssetsDefinition]:
     """Table -> its asset, with the calendar that these settings state."""
     graph = build_definitions(Settings.read(variables)).resolve_asset_graph()
-    return {asset.key.path[-1]: asset for asset in graph.assets_defs if asset.is_executable}
+    return {asset.key.path[-1]: asset for asset in graph.assets_defs if asset.is_executable and asset.keys}
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +283,7 @@ def test_governance_is_a_job_where_there_is_a_catalog(tmp_path):
         {job.name for job in build_definitions(Settings.read(variables)).jobs or []}
         for variables in (environment(tmp_path), HOST, CLUSTER)
     ]
-    assert jobs == [{"catch_up", "maintenance"}, *[{"maintenance", "unity_catalog_governance"}] * 2]
+    assert jobs == [{"catch_up", "forget", "maintenance"}, *[{"maintenance", "unity_catalog_governance"}] * 2]
 
 
 def test_drops_are_looked_for_where_this_machine_sees_them(tmp_path):

@@ -12,16 +12,18 @@ B_SHARE = 0.95
 
 def with_abc_class(products: DataFrame, within: str, key: str) -> DataFrame:
     """Adds `revenue_rank`, `revenue_share` and `abc_class` of each product (`key`) by its `revenue`, within each value
-    of a column. Of equal revenue the lower key is first: the same rows always get the same ranks."""
+    of a column. Of equal revenue the lower key is first: the same rows always get the same ranks. Products of equal
+    revenue have one class, that of the one in their middle."""
     by_revenue = Window.partitionBy(within).orderBy(F.desc("revenue"), key)
-    so_far = F.sum("revenue").over(by_revenue.rowsBetween(Window.unboundedPreceding, Window.currentRow))
     revenue, whole = F.col("revenue"), F.col("whole")
-    # Of what comes before a product: the one that reaches 80 % is still A.
-    before_it = so_far - revenue
+    equals = F.count(F.lit(1)).over(Window.partitionBy(within, "revenue"))
+    with_equals = F.sum("revenue").over(Window.partitionBy(within).orderBy(F.desc("revenue")))  # and all before them
+    # Of what comes before a product: the one that reaches 80 % is still A. Doubled, so that a middle is a whole number.
+    twice_before_it = with_equals * 2 - revenue * (equals + 1)
     abc = (
         F.when(revenue <= 0, "C")
-        .when(before_it < whole * F.lit(A_SHARE).cast("decimal(3,2)"), "A")
-        .when(before_it < whole * F.lit(B_SHARE).cast("decimal(3,2)"), "B")
+        .when(twice_before_it < whole * F.lit(2 * A_SHARE).cast("decimal(3,2)"), "A")
+        .when(twice_before_it < whole * F.lit(2 * B_SHARE).cast("decimal(3,2)"), "B")
         .otherwise("C")
     )
     return (

@@ -11,11 +11,12 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.returning import Returning
+from retail_assets.analytics.standing import standing
 from retail_assets.analytics.threads import one_thread
 from retail_assets.lakehouse.contracts import days_between
 
@@ -373,11 +374,17 @@ def _log_odds(probability: np.ndarray) -> np.ndarray:
 
 def with_churn_risk(frame: DataFrame, within: str) -> DataFrame:
     """Adds `churn_risk`: High for the top 20 % by `churn_probability` per value of `within`, Medium for the next
-    30 %, Low for the rest. Equal probabilities get the band of the first of them, so a band can be larger.
+    30 %, Low for the rest. Equal probabilities get one band, by where they stand together (`standing`), so that a band
+    can be larger; the highest are always High, the lowest Low, and where all are alike they are Medium.
     """
-    before = F.rank().over(Window.partitionBy(within).orderBy(F.desc("churn_probability"))) - 1
-    share = before / F.count(F.lit(1)).over(Window.partitionBy(within))
+    stands = standing("churn_probability", within, highest_first=True)
+    share = stands.before / stands.count
     return frame.withColumn(
         "churn_risk",
-        F.when(share < HIGH_RISK_SHARE, "High").when(share < MEDIUM_RISK_SHARE, "Medium").otherwise("Low"),
+        F.when(stands.all_alike, "Medium")
+        .when(stands.is_first, "High")
+        .when(stands.is_last, "Low")
+        .when(share < HIGH_RISK_SHARE, "High")
+        .when(share < MEDIUM_RISK_SHARE, "Medium")
+        .otherwise("Low"),
     )

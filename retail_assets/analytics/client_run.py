@@ -1,11 +1,15 @@
-"""MLflow by its own client, through dagster-mlflow: for servers, workspaces, and whatever store MLflow can use."""
+"""MLflow by its own client, through dagster-mlflow: for servers, workspaces, and whatever store MLflow can use.
+
+Everything that is asked of it is asked by `Outside`: it may be a server, and a server may be gone.
+"""
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from dagster import BetaWarning
@@ -21,40 +25,79 @@ from retail_assets.analytics.tracked_run import (
     as_numbers,
     ended_with_its_status,
 )
+from retail_assets.lakehouse.outside import Outside
+
+LAST_WORD_SECONDS = 5.0
+"""How long a run that is stopped, and one whose server was lost before, waits for an answer."""
+
+_lost: set[tuple[str, str]] = set()
+"""By which Dagster run which server was lost: of its five tables, each tried twice, not each waits the whole time."""
+
+Answer = TypeVar("Answer")
 
 
 @contextmanager
-def client_run(tracking_uri: str, catalog: str | None, asked: Asked, log: Any) -> Iterator[TrackedRun]:
+def client_run(tracking_uri: str, catalog: str | None, asked: Asked, log: Any, server: Outside) -> Iterator[TrackedRun]:
     """The run, found again by the tag `dagster_run_id` or new, open while the block lasts.
 
     It ends FINISHED, FAILED or (on an interruption) KILLED: left to itself, dagster-mlflow calls a failed run finished
-    where no hook fires, as in runs of an automation. `log` is where dagster-mlflow says what it does.
+    where no hook fires, as in runs of an automation. `log` is where dagster-mlflow says what it does. Raises NoAnswer
+    where `server`, in whose thread MLflow is called (which run is open is known by thread), leaves a call without one.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BetaWarning)  # known: the version is pinned, and it is tested here
-        mlflow = _opened(tracking_uri, catalog, asked, log)
-    with ended_with_its_status(lambda status: mlflow.end_run(status=status)):
-        yield ClientRun(mlflow, catalog)
+    known = (tracking_uri, asked.dagster_run_id)
+    try:
+        opening = min(LAST_WORD_SECONDS, server.seconds) if known in _lost else None
+        mlflow = _ask(server, f"open the run {asked.name}", lambda: _opened(tracking_uri, catalog, asked, log), opening)
+        run = ClientRun(mlflow, server, catalog)
+        with ended_with_its_status(run.end):
+            yield run
+    finally:
+        if server.lost:
+            _lost.add(known)
+        server.close()
+
+
+def _ask(server: Outside, purpose: str, function: Callable[[], Answer], seconds: float | None = None) -> Answer:
+    """A call of MLflow. Whatever its many clients raise for a server that is gone becomes NoAnswer."""
+    from requests import RequestException
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        return server.call(purpose, function, seconds)
+    except Exception as error:
+        behind: BaseException | None = error
+        while behind is not None and not isinstance(behind, (RequestException, ConnectionError, OperationalError)):
+            behind = behind.__cause__ or behind.__context__
+        if behind is None or server.lost:
+            raise
+        raise server.gone(purpose, f"could not be reached ({error})") from None
 
 
 class ClientRun(TrackedRun):
     """A run that MLflow's client writes."""
 
-    def __init__(self, mlflow: Any, catalog: str | None = None) -> None:
+    def __init__(self, mlflow: Any, server: Outside, catalog: str | None = None) -> None:
         self.mlflow = mlflow  # dagster-mlflow's MlFlow: it takes on MLflow's functions when it is imported
-        self._catalog = catalog
+        self._server, self._catalog = server, catalog
 
     @property
     def run_id(self) -> str:
         """The innermost open run."""
-        return str(self.mlflow.active_run().info.run_id)
+        return str(_ask(self._server, "say which run is open", lambda: self.mlflow.active_run().info.run_id))
 
     @contextmanager
     def nested(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[str]:
         """A child run."""
-        self.mlflow.start_run(run_name=name, nested=True, tags=dict(tags or {}))
-        with ended_with_its_status(lambda status: self.mlflow.end_run(status=status)):
+        begin = lambda: self.mlflow.start_run(run_name=name, nested=True, tags=dict(tags or {}))  # noqa: E731
+        _ask(self._server, f"begin the run {name}", begin)
+        with ended_with_its_status(self.end):
             yield self.run_id
+
+    def end(self, status: str) -> None:
+        """Ends the innermost open run. One that lost its server stays open there, as that cannot be told."""
+        if not self._server.lost:
+            limit = min(LAST_WORD_SECONDS, self._server.seconds) if status == "KILLED" else None
+            _ask(self._server, f"end a run as {status}", lambda: self.mlflow.end_run(status=status), limit)
 
     def log(
         self,
@@ -65,13 +108,13 @@ class ClientRun(TrackedRun):
         """In one call."""
         from mlflow.entities import Metric, Param, RunTag
 
-        now = int(time.time() * 1000)
-        self.mlflow.tracking_client.log_batch(
-            self.run_id,
-            metrics=[Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()],
-            params=[Param(name, str(value)) for name, value in (parameters or {}).items()],
-            tags=[RunTag(name, str(value)) for name, value in (tags or {}).items()],
-        )
+        now, run_id = int(time.time() * 1000), self.run_id
+        logged: dict[str, Any] = {
+            "metrics": [Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()],
+            "params": [Param(name, str(value)) for name, value in (parameters or {}).items()],
+            "tags": [RunTag(name, str(value)) for name, value in (tags or {}).items()],
+        }
+        _ask(self._server, "log figures", lambda: self.mlflow.tracking_client.log_batch(run_id, **logged))
 
     def register(
         self,
@@ -83,40 +126,26 @@ class ClientRun(TrackedRun):
         definition: Mapping[str, Any] | None = None,
     ) -> RegisteredModel:
         """By `mlflow.sklearn.log_model`."""
-        from mlflow import MlflowException, sklearn
-        from mlflow.models import infer_signature
-
-        name, rows = self._registered_name(name), as_numbers(example)
-        logged = sklearn.log_model(
-            model,
-            name="model",
-            signature=infer_signature(rows, model.predict(rows)),
-            input_example=rows,
-            pip_requirements=requirements(),
-            serialization_format=sklearn.SERIALIZATION_FORMAT_CLOUDPICKLE,
-            metadata=dict(definition) if definition else None,
+        name, run_id = self._registered_name(name), self.run_id
+        logged = _ask(
+            self._server, f"store the model {name}", lambda: _log_model(model, as_numbers(example), definition)
         )
-        # Not by log_model's registered_model_name: that prints, and looks at the version again to wait for it.
+        aliases = ([CHAMPION] if champion else []) + ([alias] if alias else [])
         client = self.mlflow.tracking_client
-        try:  # not searched for first: Unity Catalog cannot search by name
-            client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        created = client.create_model_version(
-            name, logged.model_uri, run_id=self.run_id, model_id=logged.model_id, await_creation_for=0
+        version = _ask(
+            self._server, f"register the model {name}", lambda: _new_version(client, name, logged, run_id, aliases)
         )
-        registered = str(created.version)
-        for moved in ([CHAMPION] if champion else []) + ([alias] if alias else []):
-            client.set_registered_model_alias(name, moved, registered)
-        return RegisteredModel(self.run_id, name, registered, f"models:/{name}/{registered}")
+        return RegisteredModel(run_id, name, version, f"models:/{name}/{version}")
 
     def version(self, name: str, alias: str) -> str | None:
         """Of the registry that goes with the store."""
         from mlflow import MlflowException
 
+        client, name = self.mlflow.tracking_client, self._registered_name(name)
         try:
-            found = self.mlflow.tracking_client.get_model_version_by_alias(self._registered_name(name), alias)
+            found = _ask(
+                self._server, f"look up the model {name}", lambda: client.get_model_version_by_alias(name, alias)
+            )
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
@@ -125,20 +154,58 @@ class ClientRun(TrackedRun):
 
     def tell(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """One call each."""
+        client, name = self.mlflow.tracking_client, self._registered_name(name)
         for key, value in tags.items():
-            self.mlflow.tracking_client.set_model_version_tag(self._registered_name(name), version, key, value)
+            tell = partial(client.set_model_version_tag, name, version, key, value)
+            _ask(self._server, f"tag the model {name}", tell)
 
     def promote(self, name: str, version: str, as_of: str) -> bool:
         """By alias and tag of the registered model."""
         client, name = self.mlflow.tracking_client, self._registered_name(name)
-        if client.get_registered_model(name).tags.get(CHAMPION_AS_OF, "") > as_of:
-            return False
-        client.set_registered_model_alias(name, CHAMPION, version)
-        client.set_registered_model_tag(name, CHAMPION_AS_OF, as_of)
-        return True
+        return _ask(self._server, f"promote the model {name}", lambda: _promoted(client, name, version, as_of))
 
     def _registered_name(self, name: str) -> str:
         return f"{self._catalog}.{name}" if self._catalog else name
+
+
+def _log_model(model: Any, rows: pd.DataFrame, definition: Mapping[str, Any] | None) -> Any:
+    from mlflow import sklearn
+    from mlflow.models import infer_signature
+
+    return sklearn.log_model(
+        model,
+        name="model",
+        signature=infer_signature(rows, model.predict(rows)),
+        input_example=rows,
+        pip_requirements=requirements(),
+        serialization_format=sklearn.SERIALIZATION_FORMAT_CLOUDPICKLE,
+        metadata=dict(definition) if definition else None,
+    )
+
+
+def _new_version(client: Any, name: str, logged: Any, run_id: str, aliases: Sequence[str]) -> str:
+    """Not by log_model's registered_model_name: that prints, and looks at the version again to wait for it."""
+    from mlflow import MlflowException
+
+    try:  # not searched for first: Unity Catalog cannot search by name
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    created = client.create_model_version(
+        name, logged.model_uri, run_id=run_id, model_id=logged.model_id, await_creation_for=0
+    )
+    for alias in aliases:
+        client.set_registered_model_alias(name, alias, str(created.version))
+    return str(created.version)
+
+
+def _promoted(client: Any, name: str, version: str, as_of: str) -> bool:
+    if client.get_registered_model(name).tags.get(CHAMPION_AS_OF, "") > as_of:
+        return False
+    client.set_registered_model_alias(name, CHAMPION, version)
+    client.set_registered_model_tag(name, CHAMPION_AS_OF, as_of)
+    return True
 
 
 def _opened(tracking_uri: str, catalog: str | None, asked: Asked, log: Any) -> Any:
@@ -156,7 +223,9 @@ def _opened(tracking_uri: str, catalog: str | None, asked: Asked, log: Any) -> A
             "extra_tags": dict(asked.tags),
         },
     )
-    return MlFlow(init_context)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BetaWarning)  # known: the version is pinned, and it is tested here
+        return MlFlow(init_context)
 
 
 def _ensure_experiment(tracking_uri: str, catalog: str | None, name: str) -> None:

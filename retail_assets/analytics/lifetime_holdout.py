@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retail_assets.analytics.lifetime_value import LifetimeModel, Numbers, naive_value
+from retail_assets.analytics.standing import parts
 
 DECILES = 10
 
@@ -60,9 +61,7 @@ def holdout_rows(holdout: Holdout, customers: pd.DataFrame, later: pd.DataFrame,
         }
 
     everyone, value = slice(None), (purchases * worth)[:, -1]
-    place = np.empty(len(customers), dtype=int)
-    place[np.argsort(-value, kind="stable")] = np.arange(len(customers))
-    decile = 1 + place * DECILES // len(customers)
+    decile = parts(value, DECILES)
     rows = [
         {
             "slice": "all",

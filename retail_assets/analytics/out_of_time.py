@@ -53,7 +53,7 @@ def judge(happened: np.ndarray, ranking: np.ndarray, drawn: np.ndarray, is_proba
 
     resampled = resampled_roc_auc(happened, ranking, drawn)
     lower, upper = np.nanpercentile(resampled, INTERVAL)
-    highest = np.argsort(-ranking, kind="stable")[: max(1, len(ranking) // 10)]
+    highest = np.argsort(-ranking)[: max(1, len(ranking) // 10)]
     rate = float(happened.mean())
     return Judgement(
         customers=len(ranking),
@@ -62,7 +62,7 @@ def judge(happened: np.ndarray, ranking: np.ndarray, drawn: np.ndarray, is_proba
         roc_auc_lower=float(lower),
         roc_auc_upper=float(upper),
         average_precision=float(average_precision_score(happened, ranking)),
-        top_decile_lift=float(happened[highest].mean() / rate),
+        top_decile_lift=float(_of_equals(happened, ranking)[highest].mean() / rate),
         mean_probability=float(ranking.mean()) if is_probability else None,
         brier_score=float(np.mean((ranking - happened) ** 2)) if is_probability else None,
         calibration_error=calibration_error(happened, ranking) if is_probability else None,
@@ -93,9 +93,18 @@ def resampled_roc_auc(happened: np.ndarray, ranking: np.ndarray, drawn: np.ndarr
 
 def calibration_error(happened: np.ndarray, probability: np.ndarray) -> float:
     """Expected calibration error over ten parts of equal size, by probability."""
-    parts = np.array_split(np.argsort(probability, kind="stable"), BINS)
-    missed = [len(part) * abs(probability[part].mean() - happened[part].mean()) for part in parts if len(part)]
+    parts = np.array_split(np.argsort(probability), BINS)
+    share = _of_equals(happened, probability)
+    missed = [len(part) * abs(probability[part].mean() - share[part].mean()) for part in parts if len(part)]
     return float(sum(missed) / len(probability))
+
+
+def _of_equals(happened: np.ndarray, ranking: np.ndarray) -> np.ndarray:
+    """Of each customer, the share to whom it happened of those who are ranked the same: which of them comes before a
+    cut is no merit of the ranking."""
+    _, group, sizes = np.unique(ranking, return_inverse=True, return_counts=True)
+    share: np.ndarray = (np.bincount(group, weights=happened) / sizes)[group]
+    return share
 
 
 def better_beyond_chance(one: Judgement, other: Judgement) -> bool:

@@ -4,6 +4,8 @@ engagement, and what to do about each."""
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.standing import standing
+
 # Pattern over recency score and frequency score -> segment: total and disjoint on the 5×5 grid. Source: the
 # catalogue of tables, after the widely used grid of Putler and of G. Martin, "RFM Segmentation with Python".
 RFM_SEGMENTS = {
@@ -33,6 +35,7 @@ RECOMMENDED_ACTIONS = {
 }
 
 QUINTILES = 5
+MIDDLE = 3
 
 VALUES = ("High", "Growing", "Base")
 ENGAGEMENTS = ("Active & Engaged", "At Risk", "Developing", "Inactive")
@@ -59,13 +62,20 @@ def with_rfm_scores(frame: DataFrame, within: str) -> DataFrame:
 
     Reads `recency_days` (days, fewer is better), `frequency` (orders) and `monetary` (money), none of them null.
     Customers are compared with those who have the same value in the column `within` (a snapshot's date, say).
-    A score is min(5, 1 + floor(5 · percent_rank)), recency's reversed: equal values always get equal scores,
-    and the most recent customers always get 5.
+    A score is min(5, 1 + floor(5 · share before)), recency's reversed. Equal values always get equal scores, by where
+    they stand together (`standing`): the best are always 5, the last always 1, and where all are alike they are 3.
     """
 
     def quintile(column: str) -> Column:
-        rank = F.percent_rank().over(Window.partitionBy(within).orderBy(column))
-        return F.least(F.lit(QUINTILES), F.lit(1) + F.floor(rank * QUINTILES)).cast("int")
+        stands = standing(column, within)
+        share = stands.before / F.greatest(stands.count - 1, F.lit(1))
+        return (
+            F.when(stands.all_alike, MIDDLE)
+            .when(stands.is_first, 1)
+            .when(stands.is_last, QUINTILES)
+            .otherwise(F.least(F.lit(QUINTILES), F.lit(1) + F.floor(share * QUINTILES)))
+            .cast("int")
+        )
 
     recency, frequency, monetary = (F.col(name).cast("string") for name in ("r_score", "f_score", "m_score"))
     cell = F.concat(recency, frequency)
@@ -85,19 +95,29 @@ def with_value_and_engagement(frame: DataFrame, within: str) -> DataFrame:
     Reads what `with_rfm_scores` reads. Value: more than twice the median of monetary is High, above the median Growing,
     else Base. Engagement: recent (recency at most the median) and frequent (frequency above the median) is Active &
     Engaged, frequent but not recent At Risk, recent but not frequent Developing, else Inactive. Equal values are always
-    judged alike.
+    judged alike. Where so many are equals that the median is theirs, the best are High and frequent all the same, and
+    those who have been away longest are not recent; where all are alike they are Growing and Developing.
     """
+    everyone = Window.partitionBy(within)
 
     def median(column: str) -> Column:
-        return F.median(F.col(column).cast("double")).over(Window.partitionBy(within))
+        return F.median(F.col(column).cast("double")).over(everyone)
+
+    def least(column: str) -> Column:
+        return F.col(column) == F.min(column).over(everyone)
+
+    def most(column: str) -> Column:
+        return F.col(column) == F.max(column).over(everyone)
 
     monetary = F.col("monetary").cast("double")
-    recent, frequent = F.col("recency_days") <= median("recency_days"), F.col("frequency") > median("frequency")
+    recent = (F.col("recency_days") <= median("recency_days")) & (least("recency_days") | ~most("recency_days"))
+    frequent = (F.col("frequency") > median("frequency")) | (most("frequency") & ~least("frequency"))
     high, growing, base = VALUES
     engaged, at_risk, developing, inactive = ENGAGEMENTS
     return frame.withColumns(
         {
-            "value_segment": F.when(monetary > 2 * median("monetary"), high)
+            "value_segment": F.when(most("monetary"), F.when(least("monetary"), growing).otherwise(high))
+            .when(monetary > 2 * median("monetary"), high)
             .when(monetary > median("monetary"), growing)
             .otherwise(base),
             "engagement_segment": F.when(frequent & recent, engaged)

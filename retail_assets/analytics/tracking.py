@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from dagster import AssetExecutionContext, ConfigurableResource
@@ -12,10 +13,19 @@ from dagster import AssetExecutionContext, ConfigurableResource
 from retail_assets.analytics.mlflow_store import ensure_store, known_file
 from retail_assets.analytics.stored_run import stored_run
 from retail_assets.analytics.tracked_run import Asked, TrackedRun
+from retail_assets.lakehouse.outside import TOLD_AFTER, Outside
 
 WORKSPACE_FOLDER = "/Shared/retail_assets"
 """Where experiments lie in a Databricks workspace."""
 
+
+ANSWER_SECONDS = 30
+"""With the one more try that a step has, a table without its server has failed within a minute."""
+
+ADVICE = (
+    "{} was not made; the tables before it are, and stay. See that MLFLOW_TRACKING_URI is right and that the server "
+    "is up, then run again: it goes on from here. RETAIL_MLFLOW_SECONDS gives a slow server longer."
+)
 
 _ONE_AT_A_TIME = threading.Lock()
 """Tables are made side by side, but which experiment MLflow's client writes to is a setting of the process."""
@@ -25,11 +35,12 @@ class MlflowTracking(ConfigurableResource):
     """Tracks models in the store at `tracking_uri`; with a SQLite file, artifacts lie in a directory beside it.
 
     `catalog`: in the store of a Databricks workspace, the catalog of the models, which are named by three levels there;
-    experiments are named by a path in the workspace.
+    experiments are named by a path in the workspace. `answer_seconds`: how long a server may take for each call.
     """
 
     tracking_uri: str
     catalog: str | None = None
+    answer_seconds: int = ANSWER_SECONDS
 
     @contextmanager
     def run(
@@ -48,14 +59,32 @@ class MlflowTracking(ConfigurableResource):
                 yield run
             return
         quieten()
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(self.answer_seconds))
         from retail_assets.analytics.client_run import client_run
 
-        with (
-            _ONE_AT_A_TIME,
-            _without_password(self.tracking_uri),
-            client_run(self.tracking_uri, self.catalog, asked, context.log) as run,
-        ):
-            yield run
+        advice = ADVICE.format(context.asset_key.path[-1])
+        with _alone(context.log), _without_password(self.tracking_uri):
+            server = Outside(f"MLflow at {_shown(self.tracking_uri)}", self.answer_seconds, advice, context.log)
+            with client_run(self.tracking_uri, self.catalog, asked, context.log, server) as run:
+                yield run
+
+
+@contextmanager
+def _alone(log: Any) -> Iterator[None]:
+    """One step after the other; a step that waits for another says so."""
+    if not _ONE_AT_A_TIME.acquire(timeout=TOLD_AFTER):
+        log.info("Waiting for another table of this run, which writes to MLflow.")
+        _ONE_AT_A_TIME.acquire()
+    try:
+        yield
+    finally:
+        _ONE_AT_A_TIME.release()
+
+
+def _shown(uri: str) -> str:
+    """A store's URI as people may see it."""
+    password = urlsplit(uri).password
+    return uri.replace(f":{password}@", ":***@") if password else uri
 
 
 def _run_name(context: AssetExecutionContext) -> str:
@@ -96,5 +125,7 @@ def quieten() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # Its own seven tries take over four minutes, which nobody waits for any more.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.ERROR)

@@ -27,6 +27,11 @@ def pseudonym(key: str, identifier: Column) -> Column:
     return F.sha2(F.concat(outer, F.unhex(F.sha2(F.concat(inner, F.encode(identifier, "UTF-8")), 256))), 256)
 
 
+def pseudonym_of(key: str, identifier: str) -> str:
+    """The pseudonym of one id, as `pseudonym` makes it."""
+    return hmac.new(key.encode(), identifier.encode(), sha256).hexdigest()
+
+
 def key_of(key: str, source: str) -> str:
     """A source's own key, made from the secret one: who has the same id elsewhere has another pseudonym there."""
     return hmac.new(key.encode(), source.encode(), sha256).hexdigest()

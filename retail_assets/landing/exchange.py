@@ -137,7 +137,7 @@ def exchange(
     with _undone_on_failure(directory, wanted, before):
         if wanted.taken:
             kept.mkdir(parents=True, exist_ok=True)
-        _write_json(directory / MARK, asdict(wanted))
+        write_json(directory / MARK, asdict(wanted))
         for name in wanted.taken:
             _move(directory / name, kept / name)
             if marker:
@@ -209,7 +209,7 @@ def _undone_on_failure(directory: UPath, wanted: Exchange, before: Exchange | No
     except (OSError, KeyboardInterrupt) as problem:
         undo(directory, wanted)
         if before:
-            _write_json(directory / MARK, asdict(before))
+            write_json(directory / MARK, asdict(before))
         if isinstance(problem, KeyboardInterrupt):
             raise
         raise DropRefused(
@@ -221,7 +221,7 @@ def _keep_record(directory: UPath, done: Exchange) -> None:
     """Beside what it replaced."""
     kept = directory / REPLACED / done.landing
     if kept.exists():
-        _write_json(kept / RECORD, asdict(done))
+        write_json(kept / RECORD, asdict(done))
 
 
 def _say_landed(directory: UPath, taken: Mapping[str, Content], put: Mapping[str, Content]) -> None:
@@ -229,7 +229,7 @@ def _say_landed(directory: UPath, taken: Mapping[str, Content], put: Mapping[str
     now = {name: content for name, content in known.items() if name not in taken}
     now |= {name: content for name, content in put.items() if content.own}
     if now != known:
-        _write_json(directory / LANDED, {name: asdict(content) for name, content in sorted(now.items())})
+        write_json(directory / LANDED, {name: asdict(content) for name, content in sorted(now.items())})
 
 
 def _move(source: UPath, target: UPath) -> None:
@@ -239,7 +239,8 @@ def _move(source: UPath, target: UPath) -> None:
         source.fs.mv(source.path, target.path)
 
 
-def _write_json(path: UPath, content: Mapping[str, Any]) -> None:
+def write_json(path: UPath, content: Mapping[str, Any]) -> None:
+    """By one rename."""
     part = path.with_name(f"{path.name}.part")
     part.write_text(json.dumps(content) + "\n", encoding="utf-8")
     _move(part, path)

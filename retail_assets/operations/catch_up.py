@@ -28,6 +28,7 @@ from dagster import (
 )
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
+from retail_assets.erasure.returned import brought_by_a_run
 from retail_assets.landing.drops import ZoneRefused
 from retail_assets.operations.arrival import Arrived, Inbox, ingested
 from retail_assets.operations.arrival_decision import Asked
@@ -71,8 +72,9 @@ def catch_up_job(settings: Settings, inboxes: Sequence[Inbox], definitions: Call
         again = PARENT_RUN_ID_TAG in context.run.tags  # the run before it was killed
         arrival = _Arrival(context.instance, what_to_make(context.run, context.instance, by_table), again)
         summary = _made(settings, arrival, definitions(), _Told(context.log.info))
-        for failure in summary.failures:  # of runs that are told of by themselves
-            context.log.warning(failure)
+        # Of runs that are told of by themselves, and of people who are there again.
+        for line in (*summary.failures, *brought_by_a_run(settings, summary.tables)):
+            context.log.warning(line)
 
     @job(
         name=JOB,

@@ -68,7 +68,7 @@ class Graph:
 
     def __init__(self, assets: Sequence[AssetsDefinition]) -> None:
         # An asset that other tables' steps write has nothing that could be due.
-        by_key = {asset.key: asset for asset in assets if asset.is_executable}
+        by_key = {asset.key: asset for asset in assets if asset.is_executable and asset.keys}
         self.assets = {key: by_key[key] for key in _in_order(by_key)}
         # Many tables share a calendar and a cadence; its thousands of days are worked out once.
         every = {definition: definition.get_partition_keys() for definition in map(self.partitions_def, self.assets)}

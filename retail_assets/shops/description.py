@@ -128,6 +128,8 @@ def described_by(text: str, path: Path) -> Shop:
         layout=layout,
         closed=_closed(written),
         rules=rules,
+        forgets_lines=_forgets_lines(written),
+        personal_columns=written.texts("personal", "columns"),
     )
 
 
@@ -156,6 +158,13 @@ def _events(written: Written) -> EventForm | None:
         truth=truth,
         **seconds,
     )
+
+
+def _forgets_lines(written: Written) -> bool:
+    lines = written.text_of("personal", "lines", "keep")
+    if lines not in ("keep", "remove"):
+        raise written.error("personal", "lines", f'is {lines!r}, and takes "keep" or "remove"')
+    return lines == "remove"
 
 
 def _currency(written: Written) -> str:

@@ -40,6 +40,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "late_seconds": NUMBER,
         "idle_seconds": NUMBER,
     },
+    "personal": {"lines": TEXT, "columns": TEXTS},
     "countries": {},
 }
 """Section -> key -> what it takes. The section without a name stands first; that of countries has the shop's own keys,

@@ -28,6 +28,11 @@ class Shop:
     closed: ClosedDays
     rules: InvoiceRules = field(default_factory=InvoiceRules)
     """What its invoice lines mean."""
+    forgets_lines: bool = False
+    """Whether the lines of a customer who is forgotten go; else they stay without the customer."""
+    personal_columns: tuple[str, ...] = ()
+    """The columns, by our names or their headers, that are blanked in lines that stay; by default the customer's, and
+    all that no table knows."""
     elsewhere: Elsewhere = ()
     """What its tables read of other sources' tables."""
     last_day: date | None = None

@@ -1,6 +1,5 @@
 """Real customers for the models' tests, made from the published file by an engine that shares no code with ours."""
 
-import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -51,10 +50,5 @@ def real_customers(activity: duckdb.DuckDBPyConnection, as_of: date) -> pd.DataF
 
 
 @pytest.fixture(autouse=True)
-def mlflows_own_environment() -> Iterator[None]:
-    """MLflow's client leaves in the environment which store it used last, for whatever process is started next."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
-    yield
-    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        del os.environ[name]
-    os.environ.update(before)
+def _mlflows_own_environment(mlflows_own_environment: None) -> None:
+    """For all of these tests."""

@@ -284,7 +284,7 @@ def test_risk_bands_are_the_top_fifth_and_the_next_three_tenths_and_equals_share
     )
     found = [row.churn_risk for row in banded.where("month = 'a'").orderBy("churn_probability").collect()]
     assert found == ["Low"] * 5 + ["Medium"] * 3 + ["High"] * 2
-    assert {row.churn_risk for row in banded.where("month = 'b'").collect()} == {"High"}
+    assert {row.churn_risk for row in banded.where("month = 'b'").collect()} == {"Medium"}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS, RFM_SEGMENTS, recommended_action, with_rfm_scores
+from retail_assets.analytics.rfm import (
+    RECOMMENDED_ACTIONS,
+    RFM_SEGMENTS,
+    recommended_action,
+    with_rfm_scores,
+    with_value_and_engagement,
+)
 
 # The catalogue of tables, cell by cell: a row per recency score from 1 to 5, a column per frequency score.
 GRID = [
@@ -46,7 +52,7 @@ def test_scores_are_quintiles_recent_customers_best_and_segments_follow_the_grid
         assert row.recommended_action == RECOMMENDED_ACTIONS[row.rfm_segment]
 
 
-def test_months_are_scored_apart_and_a_lone_customer_is_a_new_one(spark: SparkSession):
+def test_months_are_scored_apart_and_a_lone_customer_is_in_the_middle(spark: SparkSession):
     crowd = [("a", str(i), i, 10 - i, 10 - i) for i in range(10)]
     rows = [*crowd, ("b", "lone", 400, 1, 1)]
     scored = with_rfm_scores(
@@ -54,7 +60,7 @@ def test_months_are_scored_apart_and_a_lone_customer_is_a_new_one(spark: SparkSe
         within="month",
     )
     lone = scored.where("month = 'b'").collect()[0]
-    assert (lone.rfm_score, lone.rfm_segment) == ("511", "New Customers")
+    assert (lone.rfm_score, lone.rfm_segment) == ("333", "Need Attention")
     assert [row.r_score for row in scored.where("month = 'a'").orderBy("recency_days").collect()] == [
         5, 5, 4, 4, 3, 3, 2, 2, 1, 1,
     ]  # fmt: skip
@@ -86,5 +92,49 @@ def test_every_customer_gets_one_segment_and_equal_values_get_equal_scores(spark
         assert (per_value.nunique() == 1).all()
         ordered = per_value.first().mul(better).groupby("month")
         assert ordered.apply(lambda scores: scores.is_monotonic_increasing).all()
+        values, scores = scored.groupby("month")[value], scored.groupby("month")[score]
+        alike = values.transform("nunique") == 1
+        least, most = values.transform("min"), values.transform("max")
+        best, last = (least, most) if better == -1 else (most, least)
+        assert (scored[score][alike] == 3).all()
+        assert (scored[score][~alike & (scored[value] == best)] == 5).all()
+        assert (scored[score][~alike & (scored[value] == last)] == 1).all()
+        assert scores.nunique().le(values.nunique()).all()
     assert [GRID[r - 1][f - 1] for r, f in zip(scored.r_score, scored.f_score, strict=True)] == list(scored.rfm_segment)
-    assert (scored.groupby("month").r_score.max() == 5).all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "scores"),
+    [
+        ([10, 50], [1, 5]),  # trap 24
+        ([50, 10], [1, 5]),
+        ([10, 40, 10], [1, 3, 5]),
+        ([25, 25, 25, 25], [1, 2, 4, 5]),
+        ([20, 20, 20, 20, 20], [1, 2, 3, 4, 5]),
+        ([90, 5, 5], [1, 5, 5]),
+        ([60], [3]),
+    ],
+)
+def test_a_group_of_equals_is_scored_by_where_it_stands(spark: SparkSession, sizes: list[int], scores: list[int]):
+    rows = [("m", level, level + 1, 100 * level) for level, size in enumerate(sizes) for _ in range(size)]
+    frame = spark.createDataFrame(rows, "month string, recency_days int, frequency int, monetary int")
+    scored = with_rfm_scores(frame, within="month").toPandas().groupby("frequency").first()
+    assert scored.f_score.tolist() == scored.m_score.tolist() == scores
+    assert scored.r_score.tolist() == [6 - score for score in scores]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "values", "engagements"),
+    [
+        ([10, 50], ["Base", "High"], ["Developing", "At Risk"]),
+        ([50, 10], ["Base", "High"], ["Developing", "At Risk"]),
+        ([60], ["Growing"], ["Developing"]),
+    ],
+)
+def test_value_and_engagement_of_equals(spark: SparkSession, sizes, values, engagements):
+    # Who orders more has been away longer.
+    rows = [("m", 1 + level, level + 1, 100 + level) for level, size in enumerate(sizes) for _ in range(size)]
+    frame = spark.createDataFrame(rows, "month string, recency_days int, frequency int, monetary int")
+    judged = with_value_and_engagement(frame, within="month").toPandas().groupby("frequency").first()
+    assert judged.value_segment.tolist() == values
+    assert judged.engagement_segment.tolist() == engagements

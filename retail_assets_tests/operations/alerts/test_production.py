@@ -73,7 +73,7 @@ def free_port() -> str:
 
 
 class Deployment:
-    """The three services over a landing zone, each with a log of its own."""
+    """The services over a landing zone, each with a log of its own."""
 
     def __init__(self, directory: Path, endpoint: Endpoint, mails: MailServer, database: Postgres) -> None:
         self.directory, self.zone = directory, directory / "landing" / "online_retail"
@@ -101,7 +101,8 @@ class Deployment:
         self.processes = {name: self.start(name, command) for name, command in services().items()}
 
     def start(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
-        options = ["--port", self.port] if name == "webserver" else []
+        ports = {"webserver": self.port, "viewer": free_port()}
+        options = ["--port", ports[name]] if name in ports else []
         with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [*command, *options],
