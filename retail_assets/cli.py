@@ -400,7 +400,8 @@ def _whole_job() -> "ReconstructableJob":
 def rehearse(settings: Settings, lines: int, days: int, directory: Path, compute: str) -> None:
     """The whole graph on a rehearsal of Databricks on this machine: what ran where, and what it cost.
 
-    Of a shop that is made up for it, and of a part of what other sources have landed here.
+    Of a shop that is made up for it, and of a part of what other sources have landed here; where nothing of Olist or
+    of the World Development Indicators has, of a little that is made like them.
     """
     java_for(replace(settings, deployment="local", engine="spark"))
     with _output() as console:
@@ -416,8 +417,8 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
     from retail_assets.landing.drops import LandingZone
     from retail_assets.operations.planning import Request
     from retail_assets.partitions.calendar import yesterday
-    from retail_assets.sources.known import sources_at_work
-    from retail_assets.sources.sample import copy_part
+    from retail_assets.sources.known import known_sources
+    from retail_assets.sources.sample import copy_part, make_part
 
     if directory.exists():
         if not (directory / REHEARSAL).exists():
@@ -429,9 +430,11 @@ def _rehearse(settings: Settings, console: Console, lines: int, days: int, direc
         landed_at = replace(settings, landing=str(landing_directory(workspace)), calendars={})
         console.print(generate_drops(landed_at, lines, days, 42, yesterday()), markup=False)
         zone, into = LandingZone(settings.landing, settings.drop_marker), LandingZone(landed_at.landing)
-        others = [source for source in sources_at_work(settings) if source.name != MADE_SHOP]
+        others = [source for source in known_sources(settings).values() if source.name != MADE_SHOP]
+        others = [source for source in others if source.has_landed(settings) or source.makes]
         for source in others:
-            console.print(copy_part(source, zone, into), markup=False)
+            part = copy_part(source, zone, into) if source.has_landed(settings) else make_part(source, into)
+            console.print(part, markup=False)
         os.environ |= deployment_environment(workspace, compute)
         for name in (MADE_SHOP, *(source.name for source in others)):
             calendar = read_calendar(landed_at.landing, name, {})

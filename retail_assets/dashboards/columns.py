@@ -12,3 +12,8 @@ def columns(rows: pd.DataFrame) -> dict[str, list[Any]]:
 
 def _short(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def moments(days: pd.Series) -> pd.Series:
+    """The days as pandas' moments; as they are where they are that, which to look at costs as much as the sums."""
+    return days if days.dtype.kind == "M" else pd.to_datetime(days)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retail_assets.dashboards.columns import columns
+from retail_assets.dashboards.columns import columns, moments
 
 SEGMENTS = [
     "Champions", "Loyal Customers", "Potential Loyalists", "New Customers", "Promising", "Need Attention",
@@ -64,7 +64,7 @@ def customers(
 def dated(sold: pd.DataFrame, people: pd.DataFrame, countries: Sequence[str]) -> pd.DataFrame:
     """Sales (by day, customer and country) with the day and the month as numbers since the first, the country as that
     of its list, and the segment that the customer has now."""
-    day = pd.to_datetime(sold["invoice_date"])
+    day = moments(sold["invoice_date"])
     first = day.min()
     return sold.assign(
         day=(day - first).dt.days,

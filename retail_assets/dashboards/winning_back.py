@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from retail_assets.analytics.win_back import HIGH_PROBABILITY, MEDIUM_PROBABILITY, is_lost
-from retail_assets.dashboards.columns import columns
+from retail_assets.dashboards.columns import columns, moments
 
 RISKS = ["High", "Medium", "Low"]
 """By the level of the probability, so that nine in ten is high whatever the others' are."""
@@ -22,7 +22,7 @@ def with_risk(people: pd.DataFrame, sold: pd.DataFrame, as_of: date) -> pd.DataF
     worth in 12 months, less the part that they return, times the probability of no purchase; nothing of the lost, and
     of whom no worth is known. Highest first."""
     scored = people[people["churn"].notna()]
-    year = sold[pd.to_datetime(sold["invoice_date"]) >= pd.Timestamp(as_of) - pd.Timedelta(days=365)]
+    year = sold[moments(sold["invoice_date"]) >= pd.Timestamp(as_of) - pd.Timedelta(days=365)]
     spent = (year["revenue"] - year["returns"]).groupby(year["customer_id"]).sum().reindex(scored.index, fill_value=0)
     probability = scored["churn"].round(4)
     lost = is_lost(scored["alive"].fillna(1.0), scored["frequency"], scored["recency"])

@@ -9,7 +9,7 @@ import re
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from retail_assets.landing.dialect import Dialect
+from retail_assets.landing.dialect import MINUS_AFTER, PARENTHESES, Dialect
 
 # Day and month may stand in either order, with dots as well, where the dialect does not say: then the day of the drop
 # does. Whatever date `retail land` goes by must be read here.
@@ -68,18 +68,28 @@ def worth(written: Column | str, dialect: Dialect) -> Column:
 def _plain_number(written: Column | str, dialect: Dialect) -> Column:
     """The text of a number with a decimal point and nothing else between its digits; NULL if signs stand elsewhere than
     the dialect has them."""
-    text = F.trim(written)
+    text = _with_minus_before(F.trim(written), dialect)
     if dialect.currencies:
         sign = "|".join(map(re.escape, dialect.currencies))
         parts = rf"^([+-]?)[{_SPACES}]*(?:{sign})?[{_SPACES}]*([+-]?.*?)[{_SPACES}]*(?:{sign})?\z"
-        text = F.concat(F.regexp_extract(text, parts, 1), F.regexp_extract(text, parts, 2))
+        text = F.regexp_replace(text, parts, "$1$2")
+        text = _with_minus_before(text, dialect)  # as in $(2.50) and 2.50- €
     if (dialect.decimal, dialect.thousands) == (".", ""):
         return text
     decimal, thousands = re.escape(dialect.decimal), "".join(map(re.escape, dialect.thousands))
     plain = rf"^[+-]?[0-9]*({decimal}[0-9]*)?([eE]\+?[0-9]{{1,2}})?\z"
-    grouped = rf"^[+-]?[0-9]{{1,3}}([{thousands}][0-9]{{3}})+({decimal}[0-9]*)?\z"
+    groups = rf"[0-9]{{1,3}}([{thousands}][0-9]{{3}})+|[0-9]{{1,2}}([{thousands}][0-9]{{2}})+[{thousands}][0-9]{{3}}"
+    grouped = rf"^[+-]?({groups})({decimal}[0-9]*)?\z"
     told = text.rlike(plain) | text.rlike(grouped) if thousands else text.rlike(plain)
     return F.when(told, F.translate(text, dialect.decimal + dialect.thousands, "."))
+
+
+def _with_minus_before(text: Column, dialect: Dialect) -> Column:
+    """Each names the text once: what names it twice doubles the expression, which engines then plan for seconds."""
+    for written, pattern in ((PARENTHESES, r"^\( *([^+-]*?) *\)\z"), (MINUS_AFTER, r"^([^+-]*?) *-\z")):
+        if written in dialect.negatives:
+            text = F.regexp_replace(text, pattern, "-$1")
+    return text
 
 
 def moment(written: Column | str, day: str, dialect: Dialect) -> Column:

@@ -110,6 +110,11 @@ class DateForm:
         return self._each(1, lambda text: re.sub("[A-Za-z]+", lambda word: f"'{word[0]}'", text.replace("'", "''")))
 
 
+PARENTHESES, MINUS_AFTER = "(1)", "1-"
+NEGATIVES = frozenset([PARENTHESES, MINUS_AFTER])
+"""How accountants, and some systems, write what is below nothing."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How a source's files are written. Every field has the default of files as they are published on the web.
@@ -118,7 +123,8 @@ class Dialect:
     `quote` encloses fields; "" where quotes are text like any other. `escape` goes before a quote within a field; None
     where it is doubled instead. `encoding` is one of Python's, of files without a byte order mark.
     `decimal` and `thousands` are the signs within numbers; `thousands` may be several, each a sign of its own ("" for
-    none). `currencies` are signs or letters before or after a number.
+    none). `currencies` are signs or letters before or after a number. `negatives`: how numbers below nothing may
+    be written, but for a minus before them, of NEGATIVES.
     `day_first` says how 1/2/2011 and 1.2.2011 are read; None: each file has to tell by a date that can only be one.
     `date_forms` are others than these and than ISO, which is always read. `time_zone` is the shop's: a time stamp with
     an offset belongs to the day that it is there; one without is of that time.
@@ -134,6 +140,7 @@ class Dialect:
     decimal: str = "."
     thousands: str = ""
     currencies: tuple[str, ...] = ()
+    negatives: frozenset[str] = frozenset()
     day_first: bool | None = None
     date_forms: tuple[DateForm, ...] = ()
     time_zone: str = "UTC"
@@ -157,6 +164,12 @@ class Dialect:
             raise DialectError(f"thousands: {self.thousands!r} has a letter, a digit or the sign of a number")
         if any(not currency.strip() or any(c.isdigit() for c in currency) for currency in self.currencies):
             raise DialectError(f"currencies: {self.currencies!r} has one that is blank or has digits")
+        if any(set(currency) & set("+-()") for currency in self.currencies):
+            raise DialectError(
+                f"currencies: {self.currencies!r} has the sign of a number: negatives says how it stands"
+            )
+        if self.negatives - NEGATIVES:
+            raise DialectError(f"negatives: {sorted(self.negatives)} has one that is none of {sorted(NEGATIVES)}")
         if any(word != word.strip().lower() for word in self.empty_words):
             raise DialectError("empty_words: write them in lower case, without spaces around")
         try:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 8 * 1024 * 1024
 _HEAD_BYTES = 64 * 1024
 _LONGEST_HEAD = 1024 * 1024
+MOST_LINES_BEFORE = 20
+"""So many lines of a report's head may stand before the header."""
+
 _GZIP = b"\x1f\x8b"
 DELIMITERS = ",;\t|"
 """Of which a file's own is one, where none is declared."""
@@ -209,8 +212,36 @@ def _header(stream: Stream, path: str, layout: SourceLayout) -> tuple[Header, by
         delimiter = says[1].decode()
         line, further, rest = _first_line(rest)
         lines += further
-    columns, headers, delimiter = _columns(line, path, layout, delimiter)
+    try:
+        columns, headers, delimiter = _columns(line, path, layout, delimiter)
+    except ColumnsMissing as refusal:
+        below = _header_below(stream, rest, path, layout)
+        if below is None:
+            raise refusal
+        (columns, headers, delimiter), line, further, rest = below
+        lines += further
     return Header(columns, headers, delimiter, dialect.quote, dialect.escape, lines, lone, line), rest
+
+
+_Columns = tuple[tuple[str | None, ...], tuple[str, ...], str]
+
+
+def _header_below(
+    stream: Stream, rest: bytes, path: str, layout: SourceLayout
+) -> tuple[_Columns, bytes, int, bytes] | None:
+    """The header below the head of a report, such as its title and its period: the first line that has all columns;
+    with it, its number from here and what follows it. None if none of the first MOST_LINES_BEFORE has."""
+    while rest.count(b"\n") <= MOST_LINES_BEFORE and len(rest) < _HEAD_BYTES and (piece := stream.read(_HEAD_BYTES)):
+        rest += piece
+    number = 0
+    for _ in range(MOST_LINES_BEFORE):
+        line, further, after = _first_line(rest)
+        number += further
+        try:
+            return _columns(line, path, layout, layout.dialect.delimiter), line, number, after
+        except ColumnsMissing:
+            rest = after
+    return None
 
 
 def _first_line(head: bytes) -> tuple[bytes, int, bytes]:
@@ -225,9 +256,7 @@ def _first_line(head: bytes) -> tuple[bytes, int, bytes]:
     return b"", number, b""
 
 
-def _columns(
-    line: bytes, path: str, layout: SourceLayout, declared: str | None
-) -> tuple[tuple[str | None, ...], tuple[str, ...], str]:
+def _columns(line: bytes, path: str, layout: SourceLayout, declared: str | None) -> _Columns:
     text = line.decode("utf-8", "backslashreplace")
 
     def split(delimiter: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 Dagster's own executor of one process makes one step after the other; its executor of many processes starts an engine,
 and imports everything, for each. Here steps are threads: they share the one engine, which works for several at once,
-and what computes without Python's lock does so on every core. The plan's order, pools and retries are Dagster's: its
+and what computes without Python's lock does so on every core. Dependencies, pools and retries are Dagster's: its
 bookkeeping of an execution is asked which steps are ready, and told what happened.
 
 Of a step with a retry policy, Dagster takes an interrupt for one more failure (a machine may be taken away and come
@@ -15,7 +15,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -30,6 +30,7 @@ from dagster._core.execution.plan.active import ActiveExecution
 from dagster._core.execution.plan.execute_plan import _trigger_hook, dagster_event_sequence_for_step
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.plan.step import ExecutionStep
 from dagster._core.execution.retries import RetryMode, get_retries_config
 
 AGAIN_AFTER_SECONDS = 5.0
@@ -86,7 +87,7 @@ class SideBySideExecutor(Executor):
         context, plan = job_context, execution_plan  # called by name
         with (
             InstanceConcurrencyContext(context.instance, context.dagster_run) as concurrency,
-            plan.start(retry_mode=context.retry_mode, instance_concurrency_context=concurrency) as active,
+            plan.start(context.retry_mode, _longest_first(plan), instance_concurrency_context=concurrency) as active,
             ExitStack() as captured,
         ):
             yield _capture_logs(context, plan, captured)
@@ -97,6 +98,18 @@ class SideBySideExecutor(Executor):
                     yield from active.concurrency_event_iterator(context)
                     yield from steps.next_events()
                     yield from active.plan_events_iterator(context)
+
+
+def _longest_first(plan: ExecutionPlan) -> Callable[[ExecutionStep], float]:
+    """The order of steps that are ready: first those of which the longest chain of others waits. Models, which have one
+    core at work, are at the end of such chains: what nobody waits for is made beside them, not before them."""
+    depends = plan.get_executable_step_deps()
+    waiting: dict[str, int] = {}
+    for step in reversed(plan.get_steps_to_execute_in_topo_order()):
+        waiting.setdefault(step.key, 0)
+        for before in depends[step.key]:
+            waiting[before] = max(waiting.get(before, 0), waiting[step.key] + 1)
+    return lambda step: -waiting.get(step.key, 0)
 
 
 def _capture_logs(context: PlanExecutionContext, plan: ExecutionPlan, captured: ExitStack) -> DagsterEvent:

@@ -6,11 +6,16 @@ from itertools import pairwise
 from statistics import median
 
 from retail_assets.shops.guesses import ZONES, filled, looks_like_a_date, numbers
+from retail_assets.shops.headers import letters
 from retail_assets.shops.looking import Look
 
 _LOOKED_AT = 500
-_CURRENCY = r"(?:[^\w\s+\-.,]|[A-Z]{3})?"
+_CURRENCY = r"(?:[^\w\s+\-.,]|[A-Z]{3}|kr\.?|zł|Kč|Ft|lei|Fr\.?|R\$)?"
 _AMOUNT = re.compile(rf"[+-]?\s*{_CURRENCY}\s*[+-]?[0-9.,'’\s]*[0-9](?:[.,]|[eE]\+?[0-9]{{1,2}})?\s*{_CURRENCY}")
+_TOTAL = re.compile(
+    "total|amount|sum|gesamt|betrag|montant|importe|importo|bedrag|belopp|belob|beløp|revenue|umsatz|sales|turnover|"
+    "tax|vat|mwst|discount|rabatt|remise|shipping|versand|balance|paid|due"
+)
 _COUNTRIES = {
     *ZONES,
     "EIRE",
@@ -34,12 +39,20 @@ def by_content(look: Look, by_name: Mapping[str, str]) -> dict[str, str]:
     for column, score in _SCORES.items():
         if column in columns or not free:
             continue
-        scores = {header: score(texts[header], look) for header in free}
+        scores = {
+            header: 0 if column == "unit_price" and is_a_total(header) else score(texts[header], look)
+            for header in free
+        }
         best = max(free, key=lambda header: scores[header])
         if scores[best] > 0:
             columns[column] = best
             free.remove(best)
     return columns
+
+
+def is_a_total(header: str) -> bool:
+    """Whether a header names an amount that is not of one piece: of a line, of an order, of tax."""
+    return bool(_TOTAL.search(letters(header)))
 
 
 def _share(texts: list[str], is_so: Callable[[str], object]) -> float:

@@ -8,13 +8,15 @@ from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from retail_assets.landing.dialect import EMPTY_WORDS, DateForm
+from retail_assets.landing.dialect import EMPTY_WORDS, MINUS_AFTER, PARENTHESES, DateForm
 
 _SPACES = " \u00a0\u202f"
 _NUMBER = re.compile(
     rf"[{_SPACES}]*[+-]?[{_SPACES}]*(?P<before>[^\d+\-.,'’\s]*)[{_SPACES}]*"
     rf"[+-]?(?P<digits>[0-9.,'’{_SPACES}]*[0-9][.,]?)[{_SPACES}]*(?P<after>[^\d.,\s]*)[{_SPACES}]*"
 )
+_IN_PARENTHESES = re.compile(r"([^\d()+-]*)\(([^()+-]*[0-9][^()+-]*)\)([^\d()+-]*)")
+_BEFORE_A_MINUS = re.compile(r"([^+-]*[0-9][^+-]*)-([^\d+-]*)")
 _EXPONENT = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]*)?[eE]\+?[0-9]{1,2}\s*")
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?")
 _WRITTEN = re.compile(r"([0-9]{1,2})([/.])([0-9]{1,2})\2([0-9]{4})( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?")
@@ -52,6 +54,9 @@ ZONES = {
 }  # fmt: skip
 """Country -> where most of its shops' clocks are."""
 
+UNREAD_SHARE = 0.1
+"""Of dates: a few that cannot be read are slips of the pen."""
+
 _OTHER_ZONES = ("America/Chicago", "America/Denver", "America/Los_Angeles", "Europe/Helsinki", "UTC")
 
 
@@ -62,6 +67,7 @@ class Numbers:
     decimal: str
     thousands: str
     currencies: tuple[str, ...]
+    negatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ class WrittenDates:
     forms: tuple[str, ...] = ()
     sure: bool = True
     offsets: list[tuple[datetime, str]] = field(default_factory=list)
+    unread: str | None = None
+    """The first of those that no form reads, where it is not a few of them."""
 
 
 def filled(texts: Iterable[str]) -> list[str]:
@@ -81,7 +89,8 @@ def filled(texts: Iterable[str]) -> list[str]:
 
 def numbers(texts: Sequence[str], semicolons: bool) -> Numbers:
     """The signs of some numbers; `semicolons` part the fields of their file, as where commas are decimal."""
-    found = [match for text in filled(texts) if not _EXPONENT.fullmatch(text) and (match := _NUMBER.fullmatch(text))]
+    unsigned, negatives = _without_signs(filled(texts))
+    found = [match for text in unsigned if not _EXPONENT.fullmatch(text) and (match := _NUMBER.fullmatch(text))]
     signs = Counter(match[side] for match in found for side in ("before", "after") if match[side])
     evidence: Counter[str] = Counter()
     thousands: set[str] = set()
@@ -108,7 +117,26 @@ def numbers(texts: Sequence[str], semicolons: bool) -> Numbers:
         thousands.add(other)
     if decimal == "," and 0 < evidence[","] < 100 and not semicolons and not evidence["."]:
         decimal, thousands = ".", thousands | {","}
-    return Numbers(decimal, "".join(sorted(thousands - {decimal})), tuple(sign for sign, _ in signs.most_common(5)))
+    currencies = tuple(sign for sign, _ in signs.most_common(5))
+    return Numbers(decimal, "".join(sorted(thousands - {decimal})), currencies, negatives)
+
+
+def _without_signs(texts: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Numbers as they are without what makes them negative; and how that is written, but for a minus before them."""
+    unsigned, negatives = [], set()
+    for text in texts:
+        if found := _IN_PARENTHESES.fullmatch(text):
+            negatives.add(PARENTHESES)
+        elif found := _BEFORE_A_MINUS.fullmatch(text):
+            negatives.add(MINUS_AFTER)
+        unsigned.append("".join(found.groups("")) if found else text)
+    return unsigned, tuple(sorted(negatives))
+
+
+def is_negative(text: str) -> bool:
+    """Whether a number, in any of these ways, is below nothing."""
+    text = text.strip()
+    return text.startswith("-") or bool(_IN_PARENTHESES.fullmatch(text) or _BEFORE_A_MINUS.fullmatch(text))
 
 
 def dates(texts: Sequence[str]) -> WrittenDates:
@@ -134,7 +162,8 @@ def dates(texts: Sequence[str]) -> WrittenDates:
         for match, text in zip(split, local, strict=True)
         if match and (moment := _moment(text, forms)) is not None
     ]
-    return WrittenDates(day_first, tuple(forms), sure, offsets[:500])
+    unread = odd[0] if len(odd) > UNREAD_SHARE * len(given) else None
+    return WrittenDates(day_first, tuple(forms), sure, offsets[:500], unread)
 
 
 def looks_like_a_date(text: str) -> bool:

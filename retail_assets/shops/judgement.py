@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from retail_assets.landing.containers import Table
 from retail_assets.landing.dates import Dates
-from retail_assets.landing.dialect import Dialect
+from retail_assets.landing.dialect import MINUS_AFTER, PARENTHESES, Dialect
 from retail_assets.landing.drop_reader import opened
 from retail_assets.shops.reasons import (
     INVALID_INVOICE_DATE,
@@ -160,17 +160,25 @@ def present(text: str | None, dialect: Dialect) -> str | None:
 def plain_number(text: str | None, dialect: Dialect) -> str | None:
     """A number with a decimal point and nothing else between its digits; None if signs stand elsewhere than the dialect
     has them."""
-    text = (text or "").strip(" ")
+    text = _with_minus_before((text or "").strip(" "), dialect)
     if dialect.currencies:
         sign = "|".join(map(re.escape, dialect.currencies))
         found = re.fullmatch(rf"([+-]?)[{_SPACES}]*(?:{sign})?[{_SPACES}]*([+-]?.*?)[{_SPACES}]*(?:{sign})?", text)
-        text = found[1] + found[2] if found else text
+        text = _with_minus_before(found[1] + found[2] if found else text, dialect)
     decimal, thousands = re.escape(dialect.decimal), "".join(map(re.escape, dialect.thousands))
     plain = rf"[+-]?[0-9]*({decimal}[0-9]*)?([eE]\+?[0-9]{{1,2}})?"
-    grouped = rf"[+-]?[0-9]{{1,3}}([{thousands}][0-9]{{3}})+({decimal}[0-9]*)?" if thousands else plain
+    groups = rf"[0-9]{{1,3}}([{thousands}][0-9]{{3}})+|[0-9]{{1,2}}([{thousands}][0-9]{{2}})+[{thousands}][0-9]{{3}}"
+    grouped = rf"[+-]?({groups})({decimal}[0-9]*)?" if thousands else plain
     if not re.fullmatch(plain, text) and not re.fullmatch(grouped, text):
         return None
     return text.translate(str.maketrans(dialect.decimal, ".", dialect.thousands))
+
+
+def _with_minus_before(text: str, dialect: Dialect) -> str:
+    for written, pattern in ((PARENTHESES, r"\(([^+-]*)\)"), (MINUS_AFTER, r"([^+-]*)-")):
+        if written in dialect.negatives and (found := re.fullmatch(pattern, text)):
+            text = f"-{found[1].strip(' ')}"
+    return text
 
 
 def whole_number(text: str | None, dialect: Dialect) -> int | None:

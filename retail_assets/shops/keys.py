@@ -17,7 +17,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     "files": {"encoding": TEXT, "delimiter": TEXT, "quote": TEXT, "escape": TEXT, "other_columns": TEXTS},
     "columns": dict.fromkeys(INVOICE_COLUMNS, TEXTS),
     "constants": dict.fromkeys(("country", "customer_id", "description", "quantity"), TEXT),
-    "numbers": {"decimal": TEXT, "thousands": TEXT, "currency_signs": TEXTS},
+    "numbers": {"decimal": TEXT, "thousands": TEXT, "currency_signs": TEXTS, "negatives": TEXTS},
     "dates": {"day_first": FLAG, "forms": TEXTS},
     "values": {"empty": TEXTS},
     "invoices": {"pattern": TEXT, "cancellation": TEXT, "adjustment": TEXT},

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 import zipfile
 import zlib
 from collections import Counter
@@ -13,11 +14,14 @@ from tempfile import TemporaryDirectory
 
 from retail_assets.landing.containers import FORMATS, LINES, cell_tables, kind_of
 from retail_assets.landing.dialect import PUBLISHED
-from retail_assets.landing.drop_reader import DELIMITERS, DropRefused
+from retail_assets.landing.drop_reader import DELIMITERS, MOST_LINES_BEFORE, DropRefused
 from retail_assets.shops.headers import column_of
 
 HEAD_BYTES = 4 * 1024 * 1024
 MOST_ROWS = 5_000
+HEADERS_KNOWN = 3
+"""So many known headers make a line below the first one the header."""
+
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _NOT_IN_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
 
@@ -90,9 +94,21 @@ def _of_lines(name: str, head: bytes, whole: bool) -> Look:
     lines = lines[1:] if declared else lines
     if len(lines) < 2:
         raise DropRefused(name, "has no rows under a header", "Name a file that has some.")
+    lines = lines[_before_header(lines) :]
     delimiter = declared or max(DELIMITERS, key=lambda sign: _fits(lines, sign))
-    rows = [tuple(row) for row in islice(csv.reader(_kept(lines), delimiter=delimiter), MOST_ROWS + 1)]
-    return _looked(name, encoding, delimiter, '"', rows)
+    quote = "'" if all(re.fullmatch(r"'.*'", cell.strip()) for cell in lines[0].split(delimiter)) else '"'
+    signs = csv.reader(_kept(lines), delimiter=delimiter, quotechar=quote)
+    return _looked(name, encoding, delimiter, quote, [tuple(row) for row in islice(signs, MOST_ROWS + 1)])
+
+
+def _before_header(lines: Sequence[str]) -> int:
+    """How many lines of a report's head stand before the first that has most of the headers of one; 0 if none has."""
+
+    def known(line: str) -> int:
+        return max(sum(column_of(cell.strip("\"' ")) is not None for cell in line.split(sign)) for sign in DELIMITERS)
+
+    found = [known(line) for line in lines[: MOST_LINES_BEFORE + 1]]
+    return 0 if found[0] >= HEADERS_KNOWN or max(found) < HEADERS_KNOWN else found.index(max(found))
 
 
 def _kept(lines: Sequence[str]) -> Iterator[str]:

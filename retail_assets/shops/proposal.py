@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retail_assets.shops import guesses, headers
-from retail_assets.shops.contents import by_content
+from retail_assets.shops.contents import by_content, is_a_total
 from retail_assets.shops.description import PRESETS, REQUIRED, built_in
 from retail_assets.shops.looking import Look
 from retail_assets.shops.rules import InvoiceRules
@@ -43,8 +43,11 @@ def propose(looks: Sequence[Look], title: str, given: Mapping[str, str]) -> Prop
     preset, columns = _columns(first)
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
+        totals = [header for header in first.header if is_a_total(header)]
+        of_lines = f" {' and '.join(totals)} are of whole lines; the price of one piece is needed." if totals else ""
         raise NothingToPropose(
-            f"{first.name} shows no column for {', '.join(missing)}. Its header is: {', '.join(first.header)}. "
+            f"{first.name} shows no column for {', '.join(missing)}. Its header is: {', '.join(first.header)}."
+            f"{of_lines if 'unit_price' in missing else ''} "
             "If one of these is meant, write the description by hand (docs/your_shop.md), or rename it."
         )
     values = {name: first.values(header) for name, header in columns.items()}
@@ -107,6 +110,8 @@ def _files(proposal: Proposal, look: Look, others: list[str]) -> None:
         files["encoding"] = look.encoding
     if look.delimiter not in (None, ","):
         files["delimiter"] = look.delimiter
+    if look.quote != '"':
+        files["quote"] = look.quote
     if others:
         files["other_columns"] = others
     if files:
@@ -116,7 +121,8 @@ def _files(proposal: Proposal, look: Look, others: list[str]) -> None:
 def _numbers(proposal: Proposal, look: Look, values: Mapping[str, list[str]], given: Mapping[str, str]) -> None:
     found = guesses.numbers([*values["unit_price"], *values["quantity"]], look.delimiter == ";")
     said = {"decimal": found.decimal, "thousands": found.thousands, "currency_signs": list(found.currencies)}
-    usual = {"decimal": ".", "thousands": "", "currency_signs": []}
+    said |= {"negatives": list(found.negatives)}
+    usual = {"decimal": ".", "thousands": "", "currency_signs": [], "negatives": []}
     if numbers := {key: value for key, value in said.items() if value != usual[key]}:
         proposal.sections["numbers"] = numbers
     column = headers.first_of(look.header, headers.CURRENCY)
@@ -142,6 +148,11 @@ def _dates(proposal: Proposal, values: Mapping[str, list[str]], given: Mapping[s
         dates["forms"] = list(found.forms)
     if dates:
         proposal.sections["dates"] = dates
+    if found.unread is not None:
+        proposal.notes.append(
+            f"Dates such as {found.unread!r} cannot be read. Days and times in numbers, or with English names of "
+            "months, can: export them so, or say their form in [dates] (docs/your_shop.md)."
+        )
     if not found.sure and "dates" not in given:
         key = "day_first" if found.day_first is not None else "forms"
         proposal.unsure["dates", key] = "no day is beyond the 12th, so the order of day and month is guessed"
@@ -160,7 +171,7 @@ def _invoices(proposal: Proposal, look: Look, values: Mapping[str, list[str]], p
     of_published = sum(re.fullmatch(published.invoice_no, number) is not None for number in numbers)
     products = sum(re.fullmatch(published.product_code, code) is not None for code in codes)
     signed = [
-        (number.upper(), text.strip().startswith("-"))
+        (number.upper(), guesses.is_negative(text))
         for number, text in zip(values["invoice_no"], values["quantity"], strict=True)
     ]
     cancelling = _cancelling(signed)

@@ -15,7 +15,7 @@ from retail_assets.settings import SettingError, Settings
 from retail_assets.shops.description import find, shops_in
 from retail_assets.shops.keys import DescriptionError
 from retail_assets.shops.shop import Shop
-from retail_assets.sources.landings import land_shop, land_tables
+from retail_assets.sources.landings import land_shop, land_tables, made_by
 from retail_assets.sources.online_retail import ONLINE_RETAIL
 from retail_assets.sources.source import Source
 from retail_assets.wdi.country_indicators import CountryIndicators
@@ -76,6 +76,7 @@ def marketplace() -> Source:
         {f"raw_{table}": f"{OLIST.name}/{table}" for table in (*facts, *references)},
         frozenset({"customer_id", "customer_unique_id"}),
         partial(land_tables, "retail_assets.olist.landing"),
+        partial(made_by, "retail_assets.generator.generated_marketplace:make_marketplace"),
     )
 
 
@@ -83,4 +84,5 @@ def statistics() -> Source:
     """The World Development Indicators."""
     arrives = {"indicators": INDICATORS.name, "raw_countries": COUNTRIES.name}
     lands = partial(land_tables, "retail_assets.wdi.landing")
-    return Source(WDI, tables_in(wdi), results_in(quality), arrives, frozenset(), lands)
+    makes = partial(made_by, "retail_assets.generator.generated_indicators:make_indicators")
+    return Source(WDI, tables_in(wdi), results_in(quality), arrives, frozenset(), lands, makes)

@@ -66,6 +66,13 @@ def land_tables(module: str, files: Sequence[Path], zone: LandingZone, how: How)
     return [*told, *_left_out(landed.left_out), "Next: make run (or: retail run)"]
 
 
+def made_by(function: str, directory: Path) -> Sequence[Path]:
+    """What a function, `module:name`, writes. Its module is loaded when it is called."""
+    module, _, name = function.partition(":")
+    made: Sequence[Path] = getattr(import_module(module), name)(directory)
+    return made
+
+
 def _left_out(left_out: Sequence[str]) -> list[str]:
     return [f"Left out: {what}." for what in left_out]
 

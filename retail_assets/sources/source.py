@@ -26,6 +26,7 @@ class Source:
     `owner` is what its tables are handed as `source`: name, currency, and what only its own tables ask about.
     `arrives`: table that ingests -> the directory below the landing zone's root in which its drops lie. `id_columns`:
     of these, people read pseudonyms where there is a key. `lands`: lands files of it, and says what became of them.
+    `makes`: writes files like its own into a directory, for rehearsals.
     """
 
     owner: Any
@@ -34,6 +35,7 @@ class Source:
     arrives: Mapping[str, str]
     id_columns: frozenset[str]
     lands: Callable[[Sequence[Path], LandingZone, How], list[str]]
+    makes: Callable[[Path], Sequence[Path]] | None = None
 
     @property
     def name(self) -> str:

@@ -68,6 +68,8 @@ def zone(tmp_path) -> LandingZone:
         ({"thousands": "-"}, "thousands"),
         ({"currencies": ("",)}, "currencies"),
         ({"currencies": ("1€",)}, "currencies"),
+        ({"currencies": ("-",)}, "the sign of a number: negatives says"),
+        ({"negatives": frozenset(["-1"])}, "negatives: ['-1']"),
         ({"time_zone": "Europe/Atlantis"}, "time_zone: 'Europe/Atlantis'"),
         ({"time_zone": "../../etc/passwd"}, "time_zone"),
         ({"empty_words": frozenset(["NULL"])}, "empty_words"),

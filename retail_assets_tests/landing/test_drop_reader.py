@@ -96,6 +96,15 @@ def test_columns_may_come_in_any_order(tmp_path):
     assert (row["country"], row["unit_price"], row["invoice_no"], row["stock_code"]) == ("EIRE", "1", "2", None)
 
 
+@pytest.mark.parametrize("head", [65_536, 7])
+def test_a_header_below_the_head_of_a_report_is_found_and_lines_are_numbered_from_the_top(tmp_path, monkeypatch, head):
+    monkeypatch.setattr(drop_reader, "_HEAD_BYTES", head)
+    report = b"Sales report\nPeriod: May, 2024\n\n"
+    assert accounted(rows_of(landed(tmp_path, report + HEADER + line("489434")))) == [(5, "489434", None)]
+    with pytest.raises(DropRefused, match="has no column for"):
+        inspect(landed(tmp_path, report * 10 + HEADER + line("489434")), INVOICES)
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_files_of_a_european_excel_are_read(tmp_path, delimiter):
     content = (HEADER + line("489434")).replace(b",", delimiter.encode()).replace(b"6.95", b"6,95")

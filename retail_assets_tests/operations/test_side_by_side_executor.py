@@ -79,6 +79,25 @@ def test_a_step_that_fails_is_tried_again(tmp_path: Path):
     assert (len(tries), end.event_type) == (2, DagsterEventType.PIPELINE_SUCCESS)
 
 
+def test_of_tables_that_are_ready_those_of_the_longest_chain_begin_first(tmp_path: Path):
+    begun = []
+
+    def table(name: str, *after: AssetsDefinition) -> AssetsDefinition:
+        @asset(name=name, deps=after, pool=POOL)  # one at a time
+        def made() -> None:
+            begun.append(name)
+
+        return made
+
+    first = table("first")
+    leaves = [table(name, first) for name in ("a_leaf", "b_leaf")]
+    features = table("y_features", first)
+    *_, end = events_of(tmp_path, [first, *leaves, features, table("z_model", features)])
+    assert end.event_type == DagsterEventType.PIPELINE_SUCCESS
+    assert begun[:2] == ["first", "y_features"]
+    assert sorted(begun[2:]) == ["a_leaf", "b_leaf", "z_model"]
+
+
 def test_tables_that_do_not_depend_on_each_other_are_made_side_by_side_and_others_in_order(tmp_path: Path):
     together, order = threading.Barrier(2, timeout=60), []
 

@@ -88,6 +88,21 @@ SWISS = """Rechnung;Artikel-Nr;Artikel;Anzahl;Datum;Preis;Kunde;Land
 1;7;Uhr;1;13-05-24;CHF 1'234.50;9;CH
 2;7;Uhr;1;14-05-24;CHF 0.50;9;CH
 """
+QUOTED = """'Invoice','SKU','Product','Qty','Invoice Date','Price','Customer','Country'
+'1','A1','Mug, blue','2','2024-05-13','$2.50','7','US'
+'2','A2','Tee','(1)','2024-05-14','$1,013.75','8','US'
+"""
+REPORT = """Verkaufsbericht;;;;;;;
+Zeitraum: 01.05.2024 bis 31.05.2024;;;;;;;
+
+Belegnummer;Artikelnummer;Bezeichnung;Menge;Belegdatum;Einzelpreis;Kundennummer;Land
+1;A1;Tasse;2;13.05.2024;2,50;7;Deutschland
+2;A2;Hemd;1-;14.05.2024;13,75;8;Deutschland
+"""
+LAKHS = """Invoice No,Item Code,Item Description,Qty,Invoice Date,Rate,Party,Country
+INV/24-25/001,A1,Mug,2,13-05-2024,"1,23,456.50",P7,India
+INV/24-25/002,A2,Tee,1,14-05-2024,13.75,P8,India
+"""
 
 
 def utf_16(text: str) -> bytes:
@@ -168,6 +183,30 @@ KINDS: dict[str, tuple[str, bytes, list[tuple[Any, ...]]]] = {
             ("#1001", "TEE", 1, "19.00", "2024-05-13", "a@x.com", "DE", "product"),
             ("#1002", "MUG", 1, "9.50", "2024-05-14", "b@x.com", "DE", "product"),
             ("#1002", "MUG", -1, "9.50", "2024-05-14", "b@x.com", "DE", "cancellation"),
+        ],
+    ),
+    "apostrophes around fields, and parentheses around what is negative": (
+        "k.csv",
+        QUOTED.encode(),
+        [
+            ("1", "A1", 2, "2.50", "2024-05-13", "7", "US", "product"),
+            ("2", "A2", -1, "1013.75", "2024-05-14", "8", "US", "cancellation"),
+        ],
+    ),
+    "a report's head, and a minus behind what is negative": (
+        "l.csv",
+        REPORT.encode(),
+        [
+            ("1", "A1", 2, "2.50", "2024-05-13", "7", "Deutschland", "product"),
+            ("2", "A2", -1, "13.75", "2024-05-14", "8", "Deutschland", "cancellation"),
+        ],
+    ),
+    "Indian": (
+        "m.csv",
+        LAKHS.encode(),
+        [
+            ("INV/24-25/001", "A1", 2, "123456.50", "2024-05-13", "P7", "India", "product"),
+            ("INV/24-25/002", "A2", 1, "13.75", "2024-05-14", "P8", "India", "product"),
         ],
     ),
     "headers that say nothing": (
@@ -287,6 +326,33 @@ def test_a_file_without_a_price_is_told_to_have_none(tmp_path):
     path.write_text("order id,sku,qty,date,country\n1,A1,2,2024-05-13,France\n")
     with pytest.raises(NothingToPropose, match=r"shows no column for unit_price. Its header is: order id, sku, qty"):
         proposed(path)
+
+
+def test_the_total_of_a_line_is_not_taken_for_the_price_of_a_piece(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("order id,sku,qty,date,line total\n1,A1,2,2024-05-13,5.00\n2,A2,3,2024-05-14,41.25\n")
+    with pytest.raises(NothingToPropose, match="line total are of whole lines; the price of one piece is needed"):
+        proposed(path)
+
+
+@pytest.mark.parametrize("written", ["1715595300", "Monday, 13 May 2024", "13. Mai 2024"])
+def test_dates_that_nothing_reads_are_told(tmp_path, written):
+    path = tmp_path / "a.csv"
+    path.write_text(f"order id;sku;qty;date;price\n1;A1;2;{written};2.5\n")
+    (told,) = [note for note in propose([look(path)], "A shop", {}).notes if note.startswith("Dates")]
+    assert repr(written) in told
+
+
+def test_headers_in_the_languages_of_the_north_and_prices_in_crowns_are_known(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "Ordernummer;Artikelnummer;Benämning;Antal;Orderdatum;Pris;Kundnummer;Land\n"
+        "1;A1;Mugg;2;2024-05-13;1 002,50 kr;7;Sverige\n"
+    )
+    rules = proposed(path).rules
+    assert (rules.dialect.decimal, rules.dialect.currencies) == (",", ("kr",))
+    lines = judged(*sample(Table(str(path), path.name, str(path)), proposed(path), TODAY, None), rules)
+    assert [(line.quantity, line.unit_price, line.reasons) for line in lines] == [(2, Decimal("1002.50"), ())]
 
 
 def test_files_of_other_headers_add_theirs(tmp_path):

@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 
 from retail_assets.invoices.clean_transactions import clean_transactions
 from retail_assets.invoices.invoice_rules import landed_money, read_rows
-from retail_assets.landing.dialect import Dialect
+from retail_assets.landing.dialect import NEGATIVES, Dialect
 from retail_assets.shops.judgement import judged
 from retail_assets.shops.rules import InvoiceRules
 from retail_assets.shops.shop import INVOICE_COLUMNS
@@ -137,7 +137,28 @@ def test_a_country_is_one_however_its_letters_are_written(raw):
 VALUES: dict[str, list[str | None]] = {
     "invoice_no": ["536365", "c536365", "A1", " 536365 ", "SO-1", "null", None],
     "stock_code": ["85123a", "POST", "PADS", " ", "nan", None],
-    "quantity": ["6", "6.0", "1e3", "-6", "0", "1.5", "1000001", "1.000", "€6", "x", None],
+    "quantity": [
+        "6",
+        "6.0",
+        "1e3",
+        "-6",
+        "0",
+        "1.5",
+        "1000001",
+        "1.000",
+        "€6",
+        "x",
+        None,
+        "(6)",
+        "6-",
+        "€(6)",
+        "6- €",
+        "(-6)",
+        "(6",
+        "-6-",
+        "1.23.456",
+        "1.23.45",
+    ],
     "unit_price": ["2.55", "0", "-1", "2.5555", "1,50", "€ 1.234,50", "1e3", ".5", "x", None],
     "customer_id": ["17850.0", " 7 ", "N/A", None],
     "country": ["France", "NaN", None],
@@ -146,7 +167,7 @@ RULES = {
     "Online Retail": ONLINE_RETAIL.rules,
     "any": InvoiceRules(),
     "German": InvoiceRules(
-        dialect=Dialect(decimal=",", thousands=".", currencies=("€",)),
+        dialect=Dialect(decimal=",", thousands=".", currencies=("€",), negatives=NEGATIVES),
         invoice_no="[A-Z]*-?[0-9]+",
         cancellation="C.*",
         adjustment="A.*",
