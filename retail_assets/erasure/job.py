@@ -87,9 +87,7 @@ class Stores:
 
 def out_of_reach(settings: Settings) -> list[str]:
     """What may hold people and cannot be reached from here, in words."""
-    said = [
-        "backups and copies elsewhere, files that were landed from, and what people exported or were mailed, and topics of Kafka"
-    ]
+    said = ["backups and copies elsewhere, files that were landed from, topics of Kafka, what was exported or mailed"]
     if not settings.mlflow_tracking_uri.startswith("sqlite:///"):
         said.append(f"MLflow at {urlsplit(settings.mlflow_tracking_uri).hostname or settings.mlflow_tracking_uri}")
     return said
