@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from retail_assets.databricks.bundle import bundle
-from retail_assets.settings import SettingError, project_root
+from retail_assets.project import project_root
+from retail_assets.settings import SettingError
 from retail_assets_tests.databricks.judge import DIRECTORY
 from retail_assets_tests.databricks.test_settings import DEPLOYMENT, ON_EXISTING, ON_NEW, SECRET, read
 
