@@ -22,6 +22,7 @@ from rich.console import Console
 from retail_assets import (
     audience_command,
     calendar_command,
+    campaign_command,
     databricks_commands,
     forget_command,
     inspection,
@@ -562,6 +563,7 @@ for command in (
     *status_command.COMMANDS,
     *audience_command.COMMANDS,
     *databricks_commands.COMMANDS,
+    *campaign_command.COMMANDS,
     *services.COMMANDS,
     *stream_command.COMMANDS,
 ):

@@ -173,9 +173,10 @@ def test_every_table_is_an_asset_in_its_group(closed):
         groups.setdefault(asset.group_names_by_key[asset.key], set()).add(name)
     assert groups == {
         "bronze": {"raw_invoices"},
-        "silver": {"quarantined_invoices", "clean_transactions", "customer_month_activity"},
+        "silver": {"quarantined_invoices", "clean_transactions", "customer_month_activity", "campaigns"},
         "gold": {
             "actions",
+            "campaign_results",
             "clv_holdout",
             "customer_clv",
             "customer_rfm",

@@ -22,6 +22,7 @@ from retail_assets.dashboards.published_pages import (
     published,
     versions,
 )
+from retail_assets.invoices.campaign_results import CampaignResults
 from retail_assets.invoices.category_metrics import CategoryMetrics
 from retail_assets.invoices.clean_transactions import CleanTransactions
 from retail_assets.invoices.daily_metrics import DailyMetrics
@@ -61,6 +62,7 @@ _READS: Reads = {
     "churn": (ChurnScores, same_window),
     "clv": (CustomerClv, same_window),
     "actions": (Actions, same_window),
+    "campaigns": (CampaignResults, same_window),
     "products": (ProductMetrics, same_window),
     "categories": (CategoryMetrics, same_window),
     "affinities": (ProductAffinities, same_window),
@@ -78,6 +80,7 @@ def build(
     churn: DataFrame,
     clv: DataFrame,
     actions: DataFrame,
+    campaigns: DataFrame,
     products: DataFrame,
     categories: DataFrame,
     affinities: DataFrame,
@@ -94,6 +97,7 @@ def build(
             "sales": sales(transactions),
             **of_customers(rfm, summary, churn, clv, actions),
             **of_products(products, categories, affinities),
+            "campaigns": campaigns,
             "quality": quality(transactions, quarantined),
             "reasons": reasons(quarantined),
         },

@@ -64,6 +64,7 @@ class Sources:
     affinities: Months
     quality: pd.DataFrame
     reasons: pd.DataFrame
+    campaigns: Months
     ids: np.ndarray
     """Whose customers' numbers these are: the customer ids are numbers here, -1 where there is none."""
 
@@ -81,6 +82,7 @@ def numbered(asked: Mapping[str, pd.DataFrame]) -> Sources:
     own = dict(zip(of_customers, np.split(numbers, ends), strict=True))
     rows = {**asked, **{name: asked[name].assign(customer_id=own[name]) for name in own}}
     rows["sales"] = rows["sales"].assign(invoice_date=pd.to_datetime(rows["sales"]["invoice_date"]))
+    rows.setdefault("campaigns", pd.DataFrame({"snapshot_month": []}))  # a source without a table of them
     parts: dict[str, Any] = {name: of if name in _AS_A_WHOLE else Months(of) for name, of in rows.items()}
     return Sources(**parts, ids=np.asarray(ids))
 
@@ -169,6 +171,7 @@ def figures(sources: Sources, month: date, as_of: date, told: Mapping[str, Any])
         "moves": sums.moves(people),
         "cohorts": sums.cohorts(dated, people, first_month),
         "churn": winning_back.churn(at_risk),
+        "campaigns": this_week.campaigns(sources.campaigns.of(month)),
         "week": this_week.lists(actions, sources.ids),
         **{name: rows | {"id": sources.ids[rows["id"]].tolist()} for name, rows in lists.items()},
         "values": sums.values(people),

@@ -48,5 +48,19 @@ def lists(actions: pd.DataFrame, ids: np.ndarray) -> list[dict[str, Any]]:
     return sorted(found, key=lambda each: -1 if each["worth"] is None else each["worth"], reverse=True)
 
 
+CAMPAIGN_SHOWN = [
+    "campaign", "contacted_on", "days_seen", "contacted", "held_out", "contacted_bought", "control_bought",
+    "uplift_bought", "uplift_bought_lower", "uplift_bought_upper", "bought_verdict", "contacted_spend", "control_spend",
+    "uplift_spend", "uplift_spend_lower", "uplift_spend_upper", "spend_verdict",
+]  # fmt: skip
+
+
+def campaigns(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """What campaigns brought, the newest first; money in units of the currency."""
+    newest = results.sort_values(["contacted_on", "campaign"], ascending=[False, True]) if len(results) else results
+    dated = newest.assign(contacted_on=newest["contacted_on"].astype(str)) if len(newest) else newest
+    return [{name: _none(row[name]) for name in CAMPAIGN_SHOWN} for row in dated.to_dict("records")]
+
+
 def _none(value: Any) -> Any:
     return None if pd.isna(value) else value

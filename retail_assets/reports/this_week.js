@@ -8,6 +8,17 @@
     country: (n, worth, of, first) => `Find out why ${soMany(n, PLACE, PLACES)} bought so much more or less than in the month before, ${first.country} above all${first.value ? `: ${worth} less` : ""}.`,
     lost: (n) => `Do not spend on ${soManyCustomers(n)} who are lost.`,
   };
+  function campaigns() {
+    document.querySelector('[data-table="campaigns"]').hidden = !F.campaigns.length;
+    const between = (lower, upper, format) => (lower === null ? nothing : `${change(format)(lower)} to ${change(format)(upper)}`);
+    const told = (verdict, value, format) => (verdict === "cannot be told" ? verdict : `${change(format)(value)} (${verdict})`);
+    showTable("campaigns", [
+      columns.text("Campaign", (c) => c.campaign), columns.text("Contacted on", (c) => c.contacted_on, "moment"), columns.whole("Days seen", (c) => c.days_seen),
+      columns.whole("Contacted", (c) => c.contacted), columns.whole("Held out", (c) => c.held_out), columns.share("Bought, contacted", (c) => c.contacted_bought), columns.share("Bought, held out", (c) => c.control_bought),
+      columns.text("Brought: share who bought", (c) => told(c.bought_verdict, c.uplift_bought, percentage)), columns.text("95% interval of the share", (c) => between(c.uplift_bought_lower, c.uplift_bought_upper, percentage)),
+      columns.text("Brought: spend per customer", (c) => told(c.spend_verdict, c.uplift_spend, pennies)), columns.text("95% interval of the spend", (c) => between(c.uplift_spend_lower, c.uplift_spend_upper, pennies)),
+    ], F.campaigns, { note: "What the contacted bought, before returns, in the 90 days from contact beside those who were held out by chance. Cannot be told: fewer than 30 in a group, or an interval that holds nothing as well." });
+  }
   const soMany = (number, one_, several) => `${whole.format(number)} ${number === 1 ? one_ : several}`;
 
   function toDo() {
@@ -25,6 +36,7 @@
   }
 
   function thisWeek() {
+    campaigns();
     const all = toDo(), ofCustomers = (list) => !["products", "country"].includes(list.name);
     $("week-lead").textContent = all.length
       ? `As of ${dayName(F.as_of)}, the most valuable first. Of customers: what could be won or kept in 12 months, if ${percentage.format(F.chance)} of those who would leave stay when written to, which is an assumption. Of products and ${PLACES}: against ${partial(thisMonth) ? `as many days (${soManyDays(thisMonth)}) of the month before` : "the month before"}. The lists do not follow the filters.`

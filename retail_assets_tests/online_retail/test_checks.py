@@ -33,6 +33,8 @@ from retail_assets.dashboards.dashboard import Dashboard
 from retail_assets.invoices.actions import Actions
 from retail_assets.invoices.bronze_daily_quality import BronzeDailyQuality, bronze_daily_quality
 from retail_assets.invoices.bronze_silver_comparison import BronzeSilverComparison, bronze_silver_comparison
+from retail_assets.invoices.campaign_results import CampaignResults
+from retail_assets.invoices.campaigns import Campaigns
 from retail_assets.invoices.category_metrics import CategoryMetrics, category_metrics
 from retail_assets.invoices.clean_transactions import CleanTransactions, clean_transactions
 from retail_assets.invoices.customer_month_activity import CustomerMonthActivity, customer_month_activity
@@ -206,6 +208,15 @@ def valued(month: date, customer: Mapping[str, Any]) -> dict[str, Any]:
         "customer_id": customer["customer_id"], "as_of_date": month, "frequency": month.month - 1,
         "recency": age - 1, "age": age, "mean_value": 5.0, "probability_alive": 1.0, "expected_purchases_12m": 2.0,
         "expected_average_value": 5.0, "clv_12m": 9.5, "naive_clv_12m": 20.0, "snapshot_month": month,
+    }  # fmt: skip
+
+
+def brought(month: date, lists: int) -> dict[str, Any]:
+    """What campaigns of two customers each brought."""
+    return {
+        "campaign": "c", "contacted_on": date(2011, 1, 1), "as_of_date": month, "days_seen": 0, "contacted": lists,
+        "held_out": lists, "uplift_spend_lower": -1.0, "uplift_spend_upper": 1.0, "bought_verdict": "cannot be told",
+        "spend_verdict": "cannot be told", "snapshot_month": month,
     }  # fmt: skip
 
 
@@ -436,6 +447,15 @@ FAULTS = [
     Fault("actions", "customers_are_the_models", "worth more", more(worth=MILLI), {"wrong": 1}),
     Fault("actions", "customers_are_the_models", "in two lists",
           lambda s: s.rows.append(s.rows[0] | {"action": "thank"}), {"twice": 1}),
+    Fault("campaigns", "contract", "unknown group", changed(group="perhaps"), broken("group_isin")),
+    Fault("campaigns", "contract", "customer twice", lambda s: s.rows.append(s.rows[0]), REPEATED),
+    Fault("campaigns", "customers_of_the_shop", "stranger", changed(customer_id="stranger"),
+          told="1 of 2 customers of lists are not known"),
+    Fault("campaign_results", "contract", "told of nothing", changed(spend_verdict="more"),
+          broken("told_apart_from_nothing")),
+    Fault("campaign_results", "contract", "campaign twice", repeated(contacted=0, held_out=0), REPEATED),
+    Fault("campaign_results", "reconciliation", "customer lost", more(contacted=-1)),
+    Fault("campaign_results", "reconciliation", "held out twice", more(held_out=1)),
     Fault("dashboard", "contract", "too large", changed(bytes=6_000_001), broken("bytes_less_than_or_equal_to")),
     Fault("dashboard", "contract", "two pages", lambda s: s.rows.append(s.rows[0]), REPEATED),
     Fault("dashboard", "figures", "another revenue", find(differences=["daily_metrics 2011-03-04 revenue: 1, not 2"]),
@@ -609,6 +629,13 @@ def made(spark: SparkSession) -> Made:
         for row in rows[CustomerRfm]
         if row["customer_id"] == "1"
     ]
+    rows[Campaigns] = [
+        {"campaign": "c", "customer_id": customer, "group": group, "source_file": "c.csv"}
+        | {"contacted_on": month, "snapshot_month": month}
+        for month in MONTHS
+        for customer, group in (("1", "contacted"), ("2", "control"))
+    ]
+    rows[CampaignResults] = [brought(month, len(MONTHS[: MONTHS.index(month) + 1])) for month in MONTHS]
     # January has no window: nobody was known before it.
     rows[ClvHoldout] = [
         row
