@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.invoices.customer_month_activity import CustomerMonthActivity
-from retail_assets.lakehouse.checks import WARN, Audit, Evidence, Verdict, check
+from retail_assets.lakehouse.checks import REFERENTIAL_INTEGRITY, WARN, Audit, Evidence, Verdict, check
 from retail_assets.lakehouse.contracts import Contract, Day, Text, column, partition
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
@@ -44,6 +44,7 @@ def _strangers(audit: Audit) -> DataFrame:
 @check(
     "Customers of the lists are customers of the shop; a list of pseudonyms, or of another shop's, is not",
     asks=_strangers,
+    family=REFERENTIAL_INTEGRITY,
     severity=WARN,
 )
 def customers_of_the_shop(month: Evidence) -> Verdict:

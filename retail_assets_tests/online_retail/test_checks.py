@@ -756,6 +756,7 @@ def test_what_keeps_a_partition_from_being_published_and_what_only_warns():
         ("quarantined_invoices", "quarantine_share"),
         *(("daily_counts", check.name) for check in ANOMALIES),
         ("geo_metrics", "countries_matched"),
+        ("campaigns", "customers_of_the_shop"),
         ("churn_evaluation", "out_of_time_auc"),
         ("churn_evaluation", "better_than_recency"),
         ("churn_evaluation", "calibrated"),
