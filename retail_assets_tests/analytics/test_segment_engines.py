@@ -51,6 +51,7 @@ def test_both_engines_measure_candidates_alike(both):
     assert by_spark.scaling.deviation == pytest.approx(by_driver.scaling.deviation, rel=0.01)
 
 
+@pytest.mark.long
 @pytest.mark.jvm
 def test_mllib_finds_the_same_bit_for_bit_whatever_the_order_of_the_rows(spark: SparkSession):
     customers = made_customers(200)

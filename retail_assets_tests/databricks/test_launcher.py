@@ -104,6 +104,7 @@ def test_a_failing_blocking_check_stops_what_depends_and_one_that_does_not_block
     assert shop.newest("sales", DAY)
 
 
+@pytest.mark.long
 def test_a_volume_serves_as_well_as_dbfs(shop: Shop):
     shop.settings["staging"] = VOLUME
     before = len(shop.workspace.requests)
@@ -145,6 +146,7 @@ def test_a_step_runs_on_every_kind_of_compute(shop: Shop, kind: str):
         assert task["new_cluster"]["data_security_mode"] == mode
 
 
+@pytest.mark.long
 def test_an_oauth_client_serves_as_well_as_a_token(shop: Shop):
     client = {"client_id": shop.workspace.client_id, "client_secret": shop.workspace.client_secret}
     shop.settings["credentials"] = {"auth_type": "oauth-m2m", **client}
@@ -168,6 +170,7 @@ def test_without_partitions_checks_are_current_and_a_failing_one_blocks(shop: Sh
     assert shop.newest("report") == before
 
 
+@pytest.mark.long
 def test_a_run_of_a_check_alone_judges_the_newest_data(shop: Shop):
     for _ in range(2):
         shop.instance.report_runless_asset_event(AssetMaterialization("sales", partition=DAY))

@@ -67,6 +67,7 @@ def test_answers_that_pass_are_waited_for_and_a_lost_one_starts_no_second_run(sh
     assert shop.staged() == []
 
 
+@pytest.mark.long
 def test_events_that_are_being_written_are_read_again(shop: Shop):
     shop.workspace.slow_reads("events.gz", seconds=0.5, torn=0.6, times=1)
     shop.workspace.slow_reads("events.gz", torn=0.98, times=3)

@@ -124,6 +124,7 @@ def test_a_cancel_from_databricks_own_ui_sticks(shop: Shop):
     assert shop.staged() == []
 
 
+@pytest.mark.long
 def test_a_cancel_sticks_even_where_the_step_had_asked_for_another_try(shop: Shop):
     shop.settings["lingers"] = 60
     cancel = lambda: shop.workspace.cancel_from_outside(running(shop))  # noqa: E731
@@ -160,6 +161,7 @@ def test_a_library_that_cannot_be_installed_is_not_tried_again(shop: Shop):
     assert tries(shop, run) == 1
 
 
+@pytest.mark.long
 def test_an_error_of_the_code_outside_of_the_step_is_shown_and_not_tried_again(shop: Shop):
     shop.settings["unsettled"] = True
 

@@ -49,6 +49,19 @@ def in_turns(directory: Path, spark: SparkSession, asked: Asked, landed: Callabl
     return first.lakehouse, second.lakehouse
 
 
+def test_a_lakehouse_is_the_same_whichever_engine_made_it(tmp_path: Path, spark: SparkSession):
+    last = date(2011, 2, 20)
+    first, second = (Shop(tmp_path / name, spark, str(last)) for name in ("first", "second"))
+    for shop in (first, second):
+        generated(shop.zone, 600, 34, last)
+    with ThreadPoolExecutor(1) as beside:
+        made = beside.submit(second.elsewhere, None, SAMPLE)
+        first.here(None, SAMPLE)
+        made.result()
+    assert differences(first.lakehouse, second.lakehouse) == {}
+
+
+@pytest.mark.long
 def test_a_lakehouse_is_the_same_whichever_engine_began_it(tmp_path: Path, spark: SparkSession):
     asked = Asked(date(2011, 2, 4), date(2011, 2, 20), SAMPLE)
     assert differences(*in_turns(tmp_path, spark, asked, lambda zone: generated(zone, 600, 34, asked.last))) == {}
