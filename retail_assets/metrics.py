@@ -48,6 +48,10 @@ class Sheet:
             whole[metric.name] = metric.expression.format(**whole)
         return whole
 
+    def view(self, place: str) -> str:
+        """What its metric view is called, and where: beside the table, which is in `place`, a schema."""
+        return f"{place}.{self.table}{SCHEMA}"
+
     def query(self, table: str, dimensions: Collection[str]) -> str:
         """Every metric of the table that is called so in SQL, by these dimensions."""
         chosen = [f"{self.dimensions[name]} AS {name}" for name in dimensions]
@@ -56,9 +60,10 @@ class Sheet:
         return f"SELECT {', '.join(chosen)} FROM {table}{by}"
 
 
-def metric_view(sheet: Sheet, name: str, table: str) -> str:
+def metric_view(sheet: Sheet, name: str, table: str, replaced: bool = False) -> str:
     """The statement that makes the sheet a metric view of a catalog, on Spark from 4.2 on and on Databricks: asked as
-    `SELECT month, MEASURE(revenue) FROM name GROUP BY month`. `table` is the sheet's table in the catalog."""
+    `SELECT month, MEASURE(revenue) FROM name GROUP BY month`. `table` is the sheet's table in the catalog. `replaced`:
+    whether there may be one already, which Databricks replaces."""
     told = {
         "version": "0.1",
         "source": table,
@@ -66,7 +71,8 @@ def metric_view(sheet: Sheet, name: str, table: str) -> str:
         "measures": [{"name": each, "expr": expression} for each, expression in sheet.expressions.items()],
     }
     # What is JSON is YAML.
-    return f"CREATE VIEW {name} WITH METRICS LANGUAGE YAML AS\n$$\n{json.dumps(told, indent=2)}\n$$"
+    created = "CREATE OR REPLACE VIEW" if replaced else "CREATE VIEW"
+    return f"{created} {name} WITH METRICS LANGUAGE YAML AS\n$$\n{json.dumps(told, indent=2)}\n$$"
 
 
 def _sum(value: str, condition: str | None = None) -> str:

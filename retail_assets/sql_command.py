@@ -130,8 +130,7 @@ def export_metric_views(settings: Settings, catalog: str | None) -> None:
         tables = {table.key.path[-1] for table in source.tables}
         place = f"{named}.{source.name}" if named else source.name
         for sheet in (sheet for sheet in metrics.SHEETS if sheet.table in tables):
-            table = f"{place}.{sheet.table}"
-            click.echo(f"{metrics.metric_view(sheet, f'{table}{metrics.SCHEMA}', table)};\n")
+            click.echo(f"{metrics.metric_view(sheet, sheet.view(place), f'{place}.{sheet.table}')};\n")
 
 
 @contextmanager

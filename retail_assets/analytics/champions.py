@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.clustering_measures import adjusted_rand_index, contingency
 from retail_assets.analytics.segmentation import SMALLEST_SHARE, centres_of, labels, placed
+from retail_assets.partitions.months import month_number
 
 SILHOUETTE_FLOOR = 0.2
 """Below this, groups lie within each other; real data: 0.34 to 0.38."""
@@ -126,7 +127,7 @@ def _failed_gates(model: pd.DataFrame, agreement: float | None) -> tuple[str, ..
 
 
 def _retired(champion: date, month: date) -> bool:
-    return (month.year - champion.year) * 12 + month.month - champion.month > MONTHS_IN_FORCE
+    return month_number(month) - month_number(champion) > MONTHS_IN_FORCE
 
 
 def _labels_kept(clusters: np.ndarray, before: np.ndarray, known: Mapping[int, str]) -> dict[int, str]:

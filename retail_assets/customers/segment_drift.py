@@ -1,7 +1,5 @@
 """segment_drift: what changed since the month before: customers' segments, the models, the features, the centroids."""
 
-from datetime import timedelta
-
 import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame, Row
@@ -30,6 +28,7 @@ from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
 from retail_assets.partitions.cadence import monthly, preceding
 from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.partitions.months import months_later
 
 TRANSITION, MOVED, AGREEMENT, PSI, CENTROID = MEASURES = (
     "transition",
@@ -231,7 +230,7 @@ def build(segments: DataFrame, model: DataFrame, window: PartitionWindow) -> Dat
     customers = by_partition(panel_of(segments, models), "snapshot_month")
     rows = []
     for month in window.days:
-        before = (month - timedelta(days=1)).replace(day=1)
+        before = months_later(month, -1)
         if all(month in known and before in known for known in (models, moves, customers)):
             changed = changes(models[month], models[before], customers[month], customers[before])
             rows += [part.assign(snapshot_month=month) for part in (movements(moves[month]), changed)]

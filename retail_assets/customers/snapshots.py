@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.landing.drops import LandingZone
 from retail_assets.partitions.keys import PartitionWindow
+from retail_assets.partitions.months import first_day, month_number, months_later
 
 
 class Dated(Protocol):
@@ -26,7 +27,7 @@ class Dated(Protocol):
 
 def as_of_date(month: date, newest_drop: date | None) -> date:
     """The first day after the month, but never later than the day after the newest landed drop."""
-    after_month = (month.replace(day=1) + timedelta(days=32)).replace(day=1)
+    after_month = months_later(month, 1)
     return after_month if newest_drop is None else min(after_month, newest_drop + timedelta(days=1))
 
 
@@ -49,25 +50,17 @@ def snapshots_since(
     """`snapshots` of the window's months, of those between them, and of as many before them as are asked for: as far
     as there is activity."""
     row = activity.agg(F.min("activity_month")).first()
-    oldest = _month_number(row[0] if row and row[0] else window.days[0])
-    first, last = _month_number(window.days[0]) - months_before, _month_number(window.days[-1])
-    months = [_first_day(number).isoformat() for number in range(max(oldest, first), last + 1)]
+    oldest = month_number(row[0] if row and row[0] else window.days[0])
+    first, last = month_number(window.days[0]) - months_before, month_number(window.days[-1])
+    months = [first_day(number).isoformat() for number in range(max(oldest, first), last + 1)]
     return snapshots(activity.sparkSession, PartitionWindow(months), landing, source)
-
-
-def _month_number(month: date) -> int:
-    return month.year * 12 + month.month - 1
-
-
-def _first_day(month_number: int) -> date:
-    return date(month_number // 12, month_number % 12 + 1, 1)
 
 
 def of_months(transactions: DataFrame, days: Iterable[date], before: Iterable[int]) -> DataFrame:
     """The transactions of the months that are so many months `before` those of `days` (0: their own): growth over the
     year before needs two months of it, and only their files are opened."""
-    numbers = {_month_number(day) - months for day in days for months in before}
-    named = [f"{number // 12}-{number % 12 + 1:02}" for number in sorted(numbers)]
+    numbers = {month_number(day) - months for day in days for months in before}
+    named = [f"{first_day(number):%Y-%m}" for number in sorted(numbers)]
     return transactions.filter(F.col("invoice_month").isin(named))
 
 
@@ -76,7 +69,7 @@ def in_as_long(day: Column, ends: Mapping[date, date], months_before: int = 1) -
     of a month that stands before an unfinished one (`ends`: month -> its as-of date) only as many days as that has."""
     left_out = []
     for month, end in ends.items():
-        earlier = _first_day(_month_number(month) - months_before)
+        earlier = months_later(month, -months_before)
         begin, after = earlier + (end - month), as_of_date(earlier, None)
         if end < as_of_date(month, None) and begin < after:
             left_out.append(day.between(F.lit(begin), F.lit(after - timedelta(days=1))))

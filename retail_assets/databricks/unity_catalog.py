@@ -14,11 +14,12 @@ from dagster import Failure, In, JobDefinition, MetadataValue, Nothing, OpExecut
 from pyspark.sql import SparkSession
 
 from retail_assets.databricks.access import Securable, grant_changes, wanted_grants
+from retail_assets.databricks.metric_views import make_metric_views, views_of
 from retail_assets.databricks.settings import DatabricksSettings, is_unity_catalog
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import Contract, spark_schema, table_name
 from retail_assets.lakehouse.delta_tables import literal, quoted
-from retail_assets.lakehouse.layers import Layer
+from retail_assets.lakehouse.layers import GOLD, Layer
 from retail_assets.lakehouse.maintenance import retention
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
@@ -122,12 +123,13 @@ def current_description(spark: SparkSession, catalog: str, name: Sequence[str]) 
 def describe_tables(
     spark: SparkSession,
     catalog: str,
-    tables: Iterable[Table | ResultsTable],
+    tables: Collection[Table | ResultsTable],
     id_columns: Collection[str],
     pseudonyms: bool,
     retention_days: int = RETENTION_DAYS,
 ) -> dict[str, Any]:
-    """Brings every table that exists in line with its contract; what was done, as metadata."""
+    """Brings every table that exists in line with its contract, and the views of its metrics with their definitions;
+    what was done, as metadata."""
     done: list[str] = []
     absent: list[str] = []
     stored = CatalogTables(spark, catalog)
@@ -142,6 +144,8 @@ def describe_tables(
         for statement in statements(stored.identifier(name), wanted, current, tagged=is_unity_catalog(catalog)):
             spark.sql(statement)
             done.append(statement)
+    if is_unity_catalog(catalog):
+        done += make_metric_views(spark, catalog, [table_name(table.contract) for table in tables])
     return _shown(done, absent)
 
 
@@ -158,6 +162,8 @@ def grant_access(
     from retail_assets.databricks.workspace_api import Refused
 
     groups = {table_name(table.contract): table.layer.name for table in tables}
+    if is_unity_catalog(databricks.catalog):  # who reads gold reads the figures, whatever they are summed of
+        groups |= dict.fromkeys(views_of(groups), GOLD.name)
     wanted = wanted_grants(databricks.access_policy, databricks.catalog, groups)
     found = {securable: granted(api, securable) for securable in wanted}
     current = {securable: held for securable, held in found.items() if held is not None}

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.categories import CATEGORIES
+from retail_assets.analytics.growth import growth
 from retail_assets.customers.snapshots import Dated, as_of_dates, in_as_long
 from retail_assets.invoices.clean_transactions import CleanTransactions
 from retail_assets.invoices.product_metrics import ProductMetrics, sums_of_products
@@ -107,9 +108,7 @@ def category_metrics(
                 "return_rate": F.when(revenue > 0, ratio(F.col("returns_value"), revenue)),
                 "revenue_share": F.when(whole_month > 0, ratio(revenue, whole_month)),
                 "revenue_rank": F.row_number().over(by_revenue),
-                "month_over_month_growth": F.when(
-                    F.col("before") > 0, ratio(revenue - F.col("before"), F.col("before"))
-                ),
+                "month_over_month_growth": growth(revenue, F.col("before")),
             }
         )
         .drop("before", "whole_month")

@@ -26,6 +26,7 @@ from retail_assets.lakehouse.contracts import (
 )
 from retail_assets.lakehouse.layers import SILVER
 from retail_assets.lakehouse.table import table
+from retail_assets.metrics import SALES
 from retail_assets.partitions.cadence import daily, same_window
 from retail_assets.shops.rules import InvoiceRules
 from retail_assets.shops.shop import INVOICE_COLUMNS, Shop
@@ -143,15 +144,11 @@ _TYPED = ("description", "country", "invoice_no", "stock_code", "quantity", "uni
 def sums_of_lines(transactions: DataFrame, name: str, group: Column, *measures: str) -> DataFrame:
     """Of clean transactions per `group`, which is called `name`: what the tables made of them reconcile with.
 
-    Measures: `revenue`, `returns_value` (pounds, positive), `units`, `lines`; NULL where nothing is summed.
+    Measures: those that the metric layer defines, such as `revenue`, and `lines`. Gold's transforms sum without it, so
+    that its reconciliations hold two readings of a figure against each other, and gold to what analysts are told.
     """
-    sums = {
-        "revenue": F.sum(F.expr("CASE WHEN line_type = 'product' THEN line_total END")),
-        "returns_value": F.sum(F.expr("CASE WHEN line_type = 'cancellation' THEN -line_total END")),
-        "units": F.sum(F.expr("CASE WHEN line_type = 'product' THEN quantity END")),
-        "lines": F.count("*"),
-    }
-    return transactions.groupBy(group.alias(name)).agg(*(sums[measure].alias(measure) for measure in measures))
+    defined = {**SALES.expressions, "lines": "count(*)"}
+    return transactions.groupBy(group.alias(name)).agg(*(F.expr(defined[each]).alias(each) for each in measures))
 
 
 def _landed_and_quarantined(audit: Audit) -> DataFrame:

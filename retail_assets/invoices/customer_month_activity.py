@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.customers import customer_month_activity as activity
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
+from retail_assets.invoices.sales import is_sale, sales
 from retail_assets.lakehouse.checks import all_known, reconciles
 from retail_assets.lakehouse.contracts import made_from
 from retail_assets.lakehouse.layers import SILVER
@@ -35,14 +36,11 @@ class CustomerMonthActivity(activity.CustomerMonthActivity):
 
 def customer_month_activity(transactions: DataFrame) -> DataFrame:
     """Known customers' transactions, summed by customer and month."""
-    product = F.col("line_type") == "product"
+    product = is_sale()
     known = transactions.filter(F.col("customer_id").isNotNull())
     return known.groupBy(F.trunc("invoice_date", "MM").alias("activity_month"), "customer_id").agg(
         F.max_by("country", F.struct("invoice_ts", "invoice_no", "line_key")).alias("country"),
-        F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
-        F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
-        F.coalesce(F.sum(F.when(product, F.col("line_total"))), F.lit(0)).alias("revenue"),
-        F.coalesce(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total"))), F.lit(0)).alias("returns_value"),
+        *sales("orders", "units", "revenue", "returns_value"),
         F.size(F.collect_set(F.when(product, F.col("invoice_date")))).alias("active_days"),
         F.min(F.when(product, F.col("invoice_date"))).alias("first_purchase_date"),
         F.max(F.when(product, F.col("invoice_date"))).alias("last_purchase_date"),

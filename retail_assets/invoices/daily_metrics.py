@@ -3,7 +3,9 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.growth import growth
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
+from retail_assets.invoices.sales import SALES, sales
 from retail_assets.lakehouse.checks import reconciles
 from retail_assets.lakehouse.contracts import (
     CURRENCY,
@@ -18,7 +20,6 @@ from retail_assets.lakehouse.contracts import (
     money,
     month_directory,
     partition,
-    ratio,
 )
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import table
@@ -76,15 +77,8 @@ class DailyMetrics(Contract):
 
 def daily_metrics(transactions: DataFrame, days: DataFrame) -> DataFrame:
     """One row for each of `days` (column invoice_date), from transactions of these days and DAYS_BEFORE before."""
-    product = F.col("line_type") == "product"
-    sums = transactions.groupBy("invoice_date").agg(
-        F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
-        F.size(F.collect_set(F.when(product, F.col("customer_id")))).alias("customers"),
-        F.sum(F.when(product, F.col("quantity"))).alias("units"),
-        F.sum(F.when(product, F.col("line_total"))).alias("revenue"),
-        (-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
-        F.min("invoice_date").alias("traded_on"),
-    )
+    traded = F.min("invoice_date").alias("traded_on")
+    sums = transactions.groupBy("invoice_date").agg(*sales(*SALES), traded)
     known = _every_day(transactions, days).join(sums, "invoice_date", "left").fillna(0)
     known = known.withColumns({name: money(F.col(name)) for name in ("revenue", "returns_value")})
     in_order = Window.orderBy("invoice_date")
@@ -111,9 +105,8 @@ def daily_metrics(transactions: DataFrame, days: DataFrame) -> DataFrame:
     for months, name in ((1, "month_over_month_growth"), (12, "year_over_year_growth")):
         earlier = to_date.select(F.col("day"), F.col("before"))
         joined = moving.join(earlier, F.add_months("invoice_date", -months) == F.col("day"), "left")
-        change = F.col("revenue_month_to_date") - F.col("before")
-        growth = F.when(F.col("before") > 0, ratio(change, F.col("before")))
-        moving = joined.withColumn(name, growth).drop("day", "before")
+        grown = growth(F.col("revenue_month_to_date"), F.col("before"))
+        moving = joined.withColumn(name, grown).drop("day", "before")
     return moving.join(days, "invoice_date", "left_semi")
 
 

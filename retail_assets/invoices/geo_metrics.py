@@ -7,12 +7,14 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.growth import growth
 from retail_assets.customers.customer_month_activity import CustomerMonthActivity
 from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.customers.snapshots import Dated, as_of_dates, in_as_long, of_months
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.invoices.countries import CODES, ECONOMIES, NO_COUNTRIES
 from retail_assets.invoices.economies import Economies
+from retail_assets.invoices.sales import SALES, is_sale, sales
 from retail_assets.lakehouse.checks import (
     REFERENTIAL_INTEGRITY,
     WARN,
@@ -119,23 +121,17 @@ def geo_metrics(
     """One row per month and country, for every month of the transactions; growth where earlier months are there, and
     figures of inhabitants where there are `economies`. `ends`: the months' as-of dates, by which unfinished ones are
     known."""
-    product = F.col("line_type") == "product"
+    product = is_sale()
     lines = transactions.withColumn("snapshot_month", F.trunc("invoice_date", "MM"))
     place = ["snapshot_month", "country"]
-    sums = lines.groupBy(place).agg(
-        F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
-        F.size(F.collect_set(F.when(product, F.col("customer_id")))).alias("customers"),
-        F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
-        money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
-        money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
-    )
+    sums = lines.groupBy(place).agg(*sales(*SALES))
     for months, name in ((1, "month_over_month_growth"), (12, "year_over_year_growth")):
         counted = product & in_as_long(F.col("invoice_date"), ends or {}, months)
         earlier = lines.groupBy(F.add_months("snapshot_month", months).alias("snapshot_month"), "country").agg(
             money(F.sum(F.when(counted, F.col("line_total")))).alias("before")
         )
-        growth = F.when(F.col("before") > 0, ratio(F.col("revenue") - F.col("before"), F.col("before")))
-        sums = sums.join(earlier, place, "left").withColumn(name, growth).drop("before")
+        grown = growth(F.col("revenue"), F.col("before"))
+        sums = sums.join(earlier, place, "left").withColumn(name, grown).drop("before")
     whole_month = F.sum("revenue").over(Window.partitionBy("snapshot_month"))
     revenue = F.col("revenue")
     return with_inhabitants(

@@ -9,9 +9,11 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.abc_classes import with_abc_class
 from retail_assets.analytics.categories import CATEGORIES, category
+from retail_assets.analytics.growth import growth
 from retail_assets.customers.snapshots import as_of_dates, in_as_long
 from retail_assets.invoices.clean_transactions import CleanTransactions, sums_of_lines
 from retail_assets.invoices.invoice_rules import is_product
+from retail_assets.invoices.sales import SALES, is_sale, sales
 from retail_assets.lakehouse.checks import Audit, reconciles
 from retail_assets.lakehouse.contracts import (
     CURRENCY,
@@ -82,16 +84,11 @@ class ProductMetrics(Contract):
 def product_metrics(transactions: DataFrame, rules: InvoiceRules, ends: Mapping[date, date] | None = None) -> DataFrame:
     """One row per month and product, for every month of the transactions; growth where the month before is there.
     `ends`: the months' as-of dates, by which unfinished ones are known."""
-    product = F.col("line_type") == "product"
     lines, compared = _of_products(transactions, rules), in_as_long(F.col("invoice_date"), ends or {})
     keys = ["snapshot_month", "stock_code"]
     sums = lines.groupBy(keys).agg(
-        money(F.sum(F.when(product, F.col("line_total")))).alias("revenue"),
-        F.coalesce(F.sum(F.when(product, F.col("quantity"))), F.lit(0)).alias("units"),
-        F.size(F.collect_set(F.when(product, F.col("invoice_no")))).alias("orders"),
-        F.size(F.collect_set(F.when(product, F.col("customer_id")))).alias("customers"),
-        money(-F.sum(F.when(F.col("is_cancellation"), F.col("line_total")))).alias("returns_value"),
-        money(F.sum(F.when(product & compared, F.col("line_total")))).alias("part"),
+        *sales(*SALES),
+        money(F.sum(F.when(is_sale() & compared, F.col("line_total")))).alias("part"),
     )
     earlier = sums.select(
         F.add_months("snapshot_month", 1).alias("snapshot_month"), "stock_code", F.col("part").alias("before")
@@ -110,9 +107,7 @@ def product_metrics(transactions: DataFrame, rules: InvoiceRules, ends: Mapping[
                 "return_rate": F.when(revenue > 0, ratio(F.col("returns_value"), revenue)),
                 "average_price": F.when(F.col("units") > 0, money(revenue / F.col("units"))),
                 "category_rank": F.row_number().over(within_category),
-                "month_over_month_growth": F.when(
-                    F.col("before") > 0, ratio(revenue - F.col("before"), F.col("before"))
-                ),
+                "month_over_month_growth": growth(revenue, F.col("before")),
             }
         )
         .drop("before", "part")

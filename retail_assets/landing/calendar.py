@@ -9,6 +9,7 @@ from upath import UPath
 
 from retail_assets.landing.drops import LandingZone, ZoneRefused
 from retail_assets.partitions.calendar import Calendar, current_day
+from retail_assets.partitions.months import months_later
 from retail_assets.settings import SettingError, Settings
 
 CALENDAR_FILE = "_calendar.json"
@@ -143,7 +144,7 @@ def _first_landed(zone_root: str, source: str, today: date) -> date:
         raise SettingError(str(refusal)) from None
     landed = sorted({drop.day for drop in drops if drop.day < today and is_plausible(drop.day, today)}, reverse=True)
     if not landed:
-        return (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+        return months_later(today, -1)
     # A drop years before the next one has a slip of the pen in its name: it does not start the calendar.
     apart = (after for after, before in pairwise(landed) if (after - before).days > LONGEST_GAP)
     return next(apart, landed[-1])

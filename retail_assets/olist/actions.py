@@ -3,6 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from retail_assets.analytics.growth import growth
 from retail_assets.analytics.win_back import WinBack
 from retail_assets.customers import actions as shared
 from retail_assets.customers.actions import (
@@ -16,7 +17,7 @@ from retail_assets.customers.churn_scores import ChurnScores
 from retail_assets.customers.customer_clv import CustomerClv
 from retail_assets.customers.customer_rfm import CustomerRfm
 from retail_assets.customers.snapshots import snapshots
-from retail_assets.lakehouse.contracts import made_from, ratio
+from retail_assets.lakehouse.contracts import made_from
 from retail_assets.lakehouse.layers import GOLD
 from retail_assets.lakehouse.table import Built, table
 from retail_assets.landing.drops import LandingZone
@@ -54,8 +55,8 @@ def states(geography: DataFrame) -> DataFrame:
     earlier = sums.select(
         F.add_months("snapshot_month", 1).alias("snapshot_month"), "country", F.col("revenue").alias("before")
     )
-    growth = F.when(F.col("before") > 0, ratio(F.col("revenue") - F.col("before"), F.col("before")))
-    return sums.join(earlier, ["snapshot_month", "country"], "left").withColumn("month_over_month_growth", growth)
+    grown = growth(F.col("revenue"), F.col("before"))
+    return sums.join(earlier, ["snapshot_month", "country"], "left").withColumn("month_over_month_growth", grown)
 
 
 @table(

@@ -4,6 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_assets.analytics.abc_classes import with_abc_class
+from retail_assets.analytics.growth import growth
 from retail_assets.analytics.win_back import WinBack
 from retail_assets.customers.actions import Actions
 from retail_assets.customers.churn_scores import ChurnScores
@@ -21,7 +22,7 @@ from retail_assets.dashboards.published_pages import (
     published,
     versions,
 )
-from retail_assets.lakehouse.contracts import made_from, ratio
+from retail_assets.lakehouse.contracts import made_from
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.layers import REPORT
 from retail_assets.lakehouse.table import Built, Reads, table
@@ -113,9 +114,9 @@ def categories(items: DataFrame) -> DataFrame:
     earlier = sums.select(
         F.add_months("snapshot_month", 1).alias("snapshot_month"), "category", F.col("revenue").alias("before")
     )
-    growth = F.when(F.col("before") > 0, ratio(F.col("revenue") - F.col("before"), F.col("before")))
+    grown = growth(F.col("revenue"), F.col("before"))
     ranked = with_abc_class(sums.join(earlier, keys, "left"), "snapshot_month", "category")
-    return ranked.withColumns({"month_over_month_growth": growth, "revenue": thousandths("revenue")})
+    return ranked.withColumns({"month_over_month_growth": grown, "revenue": thousandths("revenue")})
 
 
 def quality(orders: DataFrame) -> DataFrame:

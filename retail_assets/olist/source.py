@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from retail_assets.lakehouse.contracts import Elsewhere
 from retail_assets.landing.drops import LandingZone
 from retail_assets.partitions.calendar import yesterday
+from retail_assets.partitions.months import months_later
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Marketplace:
 
 def month_end(day: date) -> date:
     """The last day of a day's month."""
-    return (day.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+    return months_later(day, 1) - timedelta(days=1)
 
 
 OLIST = Marketplace(

@@ -17,6 +17,7 @@ from dagster import (
 )
 
 from retail_assets.partitions.calendar import Calendar
+from retail_assets.partitions.months import months_later
 
 # Partitioned checks and mappings that reach past the calendar are previews of Dagster's; the lock holds its version.
 warnings.filterwarnings("ignore", category=BetaWarning)
@@ -44,10 +45,10 @@ def monthly_after(months: int) -> Cadence:
     """Monthly, without the calendar's first `months` months: for tables that need so much history to say anything."""
 
     def cadence(calendar: Calendar) -> TimeWindowPartitionsDefinition:
-        end = _month(calendar.last_day, 1) if calendar.last_day else None
+        end = months_later(calendar.last_day, 1) if calendar.last_day else None
         # The offset lets the running month in before it is over.
         return MonthlyPartitionsDefinition(
-            start_date=_month(calendar.first_day, months).isoformat(), end_date=_iso(end), end_offset=1
+            start_date=months_later(calendar.first_day, months).isoformat(), end_date=_iso(end), end_offset=1
         )
 
     return cadence
@@ -63,12 +64,6 @@ def whole(_calendar: Calendar) -> TimeWindowPartitionsDefinition:
     return TimeWindowPartitionsDefinition(
         start=str(WHOLE), end=str(after), fmt="%Y-%m-%d", cron_schedule="0 0 1 1 *", timezone="UTC"
     )
-
-
-def _month(day: date, later: int) -> date:
-    """The first day of the month that is `later` months after the day's own."""
-    months = day.year * 12 + day.month - 1 + later
-    return date(months // 12, months % 12 + 1, 1)
 
 
 def _iso(day: date | None) -> str | None:
