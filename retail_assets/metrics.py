@@ -99,7 +99,7 @@ SALES = Sheet(
     [
         Metric("revenue", _sum("line_total", _PRODUCT), _MONEY, "Value of product lines, returns not taken off"),
         Metric("returns_value", _sum("-line_total", _CANCELLED), _MONEY, "Value of cancelled lines, sign reversed"),
-        Metric("net_revenue", "({revenue} - {returns_value})", _MONEY, "Revenue less returns"),
+        Metric("net_revenue", "CAST({revenue} - {returns_value} AS DECIMAL(18,3))", _MONEY, "Revenue less returns"),
         Metric(
             "orders",
             f"count(DISTINCT CASE WHEN {_PRODUCT} THEN invoice_no END)",

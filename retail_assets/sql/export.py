@@ -9,6 +9,9 @@ import duckdb
 from retail_assets import metrics
 from retail_assets.sql.tables import CURRENT, Column, StoredTable, literal, quoted
 
+STORAGE = {"storage_compatibility_version": "v1.0.0"}
+"""As every DuckDB from 1.0 on reads it: what comes with BI tools is often older than the one that writes here."""
+
 
 def export(tables: Sequence[StoredTable], file: Path, data: bool) -> int:
     """Makes the file anew and says how many tables are in it; until it is whole, an older one stays as it is.
@@ -19,7 +22,7 @@ def export(tables: Sequence[StoredTable], file: Path, data: bool) -> int:
     unfinished = file.with_name(f".{file.name}.part")
     unfinished.unlink(missing_ok=True)
     try:
-        with duckdb.connect(str(unfinished)) as connection:
+        with duckdb.connect(str(unfinished), config=STORAGE) as connection:
             for table in tables:
                 version = table.version()
                 _make(connection, table.source, table.name, version.query(), data, version.columns)

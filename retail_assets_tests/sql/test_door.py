@@ -188,7 +188,11 @@ def test_an_exported_file_is_answered_from_by_duckdb_alone(lakehouse, tmp_path, 
     tables = tables_in(str(lakehouse))
     assert export(tables, file, data) == len(tables)
     assert [path.name for path in tmp_path.iterdir()] == ["retail.duckdb"]
+    # The versions of DuckDB that come with BI tools read it, and find the types that the views say.
+    assert int.from_bytes(file.read_bytes()[12:20], "little") == 64
     with duckdb.connect(str(file), read_only=True) as connection:
+        told = "FROM duckdb_columns() WHERE schema_name LIKE '%_metrics' AND data_type LIKE 'DECIMAL%'"
+        assert connection.execute(f"SELECT DISTINCT data_type {told}").fetchall() == [("DECIMAL(18,3)",)]
         asked = "SELECT count(*), max(snapshot_month) FROM online_retail.customer_rfm_current"
         ((count, month),) = connection.execute(asked).fetchall()
         assert (count > 0, month) == (True, date(2011, 2, 1))
