@@ -9,7 +9,7 @@ import duckdb
 from retail_assets import metrics
 from retail_assets.sql.tables import CURRENT, Column, StoredTable, literal, quoted
 
-STORAGE = {"storage_compatibility_version": "v1.0.0"}
+STORAGE: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.0.0"}
 """As every DuckDB from 1.0 on reads it: what comes with BI tools is often older than the one that writes here."""
 
 
