@@ -107,7 +107,7 @@ def _longest_first(plan: ExecutionPlan) -> Callable[[ExecutionStep], float]:
     waiting: dict[str, int] = {}
     for step in reversed(plan.get_steps_to_execute_in_topo_order()):
         waiting.setdefault(step.key, 0)
-        for before in depends[step.key]:
+        for before in depends.get(step.key, ()):
             waiting[before] = max(waiting.get(before, 0), waiting[step.key] + 1)
     return lambda step: -waiting.get(step.key, 0)
 
