@@ -153,7 +153,7 @@ def _filled_down(raw: DataFrame, rules: InvoiceRules) -> DataFrame:
     columns = {f"filled_{name}": filled(F.col(name), order) for name in rules.first_line_only if name != "invoice_no"}
     if rules.status_columns:
         columns[f"filled_{_STATUS}"] = filled(_extra(rules.status_columns), order)
-    return raw.withColumns(columns).withColumnRenamed("order", "filled_invoice_no")
+    return (raw.withColumns(columns) if columns else raw).withColumnRenamed("order", "filled_invoice_no")
 
 
 def _extra(headers: tuple[str, ...]) -> Column:

@@ -99,6 +99,13 @@ Belegnummer;Artikelnummer;Bezeichnung;Menge;Belegdatum;Einzelpreis;Kundennummer;
 1;A1;Tasse;2;13.05.2024;2,50;7;Deutschland
 2;A2;Hemd;1-;14.05.2024;13,75;8;Deutschland
 """
+SUBTOTALS = """Order ID,Line,SKU,Product,Qty,Order Date,Unit Price,Tax,Total,Customer,Country
+1,1,A1,Mug,2,2024-05-13,2.50,0.50,5.50,7,France
+1,2,A2,Tee,1,2024-05-13,13.75,2.75,16.50,7,France
+,,,Subtotal,3,,,3.25,22.00,,
+2,1,A1,Mug,1,2024-05-14,2.50,0.25,2.75,8,France
+,,,Subtotal,1,,,0.25,2.75,,
+"""
 LAKHS = """Invoice No,Item Code,Item Description,Qty,Invoice Date,Rate,Party,Country
 INV/24-25/001,A1,Mug,2,13-05-2024,"1,23,456.50",P7,India
 INV/24-25/002,A2,Tee,1,14-05-2024,13.75,P8,India
@@ -199,6 +206,15 @@ KINDS: dict[str, tuple[str, bytes, list[tuple[Any, ...]]]] = {
         [
             ("1", "A1", 2, "2.50", "2024-05-13", "7", "Deutschland", "product"),
             ("2", "A2", -1, "13.75", "2024-05-14", "8", "Deutschland", "cancellation"),
+        ],
+    ),
+    "subtotals between orders, which go to quarantine": (
+        "n.csv",
+        SUBTOTALS.encode(),
+        [
+            ("1", "A1", 2, "2.50", "2024-05-13", "7", "France", "product"),
+            ("1", "A2", 1, "13.75", "2024-05-13", "7", "France", "product"),
+            ("2", "A1", 1, "2.50", "2024-05-14", "8", "France", "product"),
         ],
     ),
     "Indian": (
