@@ -105,7 +105,8 @@ class BronzeDailyQuality(Contract):
 
 def bronze_daily_quality(raw: DataFrame, quarantined: DataFrame, days: DataFrame, rules: InvoiceRules) -> DataFrame:
     """One row for each of `days` (column invoice_date): one pass over the landed rows, one over the quarantine."""
-    early = F.coalesce("line_number", F.lit(0)) <= LINES_FOR_KINDS
+    # Of events there is no order: all of them tell.
+    early = (F.coalesce("line_number", F.lit(0)) <= LINES_FOR_KINDS) | F.col("source_file").startswith("kafka:")
     nulls = [
         F.count_if(F.col(name).isNull() & F.col("malformed_line").isNull()).alias(f"null_{name}")
         for name in INVOICE_COLUMNS

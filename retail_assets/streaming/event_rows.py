@@ -87,6 +87,7 @@ class EventReader:
     def __init__(self, layout: SourceLayout, form: EventForm) -> None:
         self._layout, self._form = layout, form
         self._columns: dict[tuple[str, ...], tuple[str | None, ...]] = {}
+        self._named = {*form.key, form.version}
         self._plans: dict[tuple[str, ...], tuple[str | None, list[str]]] = {}
         self._dates = _EventDates(layout)
 
@@ -112,10 +113,11 @@ class EventReader:
         return self._columns[names]
 
     def known(self, fields: Mapping[str, str | None]) -> tuple[dict[str, str | None], dict[str, str | None]]:
-        """The values of our columns, and those of fields that the layout does not know."""
+        """The values of our columns, and those of fields that neither the layout nor key and version name."""
         names = self.columns(tuple(fields))
-        ours = {column: text for column, text in zip(names, fields.values(), strict=True) if column}
-        return ours, {name: text for column, (name, text) in zip(names, fields.items(), strict=True) if not column}
+        pairs = list(zip(names, fields.items(), strict=True))
+        ours = {column: text for column, (_, text) in pairs if column}
+        return ours, {name: text for column, (name, text) in pairs if not column and name not in self._named}
 
     def landing(self, event: Mapping[str, Any]) -> "Told":
         """What is to be known of an event without reading it again. Raises NotAnEvent."""
@@ -125,7 +127,7 @@ class EventReader:
             if each not in self._plans:
                 columns = self.columns(each)
                 date = columns.index(self._layout.date_column) if self._layout.date_column in columns else None
-                unknown = [name for column, name in zip(columns, each, strict=True) if column is None]
+                unknown = [n for column, n in zip(columns, each, strict=True) if not column and n not in self._named]
                 self._plans[each] = (None if date is None else each[date], unknown)
         date_field = self._plans[names[0]][0]
         unknown = self._plans[names[0]][1]

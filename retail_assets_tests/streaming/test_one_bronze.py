@@ -24,14 +24,21 @@ AT_ONCE = "quiet_seconds = 0\nlate_seconds = 0\nidle_seconds = 0\n"
 class Streamed(Workbench):
     """A shop with files and events."""
 
-    def __init__(self, directory: Path, spark: SparkSession, said: str = "") -> None:
-        super().__init__(directory, spark)
+    def __init__(
+        self,
+        directory: Path,
+        spark: SparkSession,
+        said: str = "",
+        topic: str = "orders",
+        last_day: str = "2011-12-31",
+    ) -> None:
+        super().__init__(directory, spark, last_day=last_day)
         (directory / "shops").mkdir()
-        described = (BUILT_IN / f"{SHOP}.toml").read_text(encoding="utf-8")
-        (directory / "shops" / f"{SHOP}.toml").write_text(described + SAID + AT_ONCE + said, encoding="utf-8")
+        described = (BUILT_IN / f"{SHOP}.toml").read_text(encoding="utf-8") + SAID.replace("orders", topic) + AT_ONCE
+        (directory / "shops" / f"{SHOP}.toml").write_text(described + said, encoding="utf-8")
         self.environment |= {"RETAIL_SHOPS": str(directory / "shops"), "RETAIL_ONLINE_RETAIL_FIRST_DAY": "2011-01-01"}
         self.settings = self.settings.read(self.environment)
-        self.form = form()
+        self.form = form(topic)
 
     def put(self, *values: Any, partition: int = 0) -> None:
         """Lands events."""
@@ -59,7 +66,7 @@ def test_events_become_rows_as_files_do_and_what_is_none_goes_to_quarantine(tmp_
     assert quarantined == [(2, ["malformed_line"]), (3, ["invalid_quantity"])]
     of_events = bench.table("raw_invoices").filter("source_file != 'online_retail_2011-01-05.csv'").collect()
     extra = {row["line_number"]: row["extra_columns"] for row in of_events}
-    assert extra[1] == {"line": "1", "Colour": "red"}
+    assert extra[1] == {"Colour": "red"}
     assert extra[2] == {"problem": "no JSON"}
 
 
