@@ -106,6 +106,8 @@ def _show(source: "SourceStatus", known: bool) -> None:
     click.secho(source.name, bold=True)
     for each in source.landed:
         click.echo(f"  landed: {_told_landed(each)}")
+    if source.stream:
+        click.echo(f"  events: {source.stream.told()}")
     if known and any(each.drops for each in source.landed):
         _show_due(source.due, "  ")
     for broken in source.not_passed:

@@ -20,6 +20,7 @@ from retail_assets.sources.arrivals import arrivals
 from retail_assets.sources.source import Source
 from retail_assets.sql.door import Door, NotAnswered
 from retail_assets.sql.tables import quoted
+from retail_assets.streaming.standing import StreamStanding, standing_of
 
 _NOT_PASSED = """
 SELECT severity, table_name, check_name, rule, not published, list(partition_key ORDER BY partition_key),
@@ -77,6 +78,7 @@ class SourceStatus:
     due: Sequence[Due]
     not_passed: Sequence[NotPassed]
     tables: Sequence[Standing]
+    stream: StreamStanding | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def status(
                 [each for each in due if each.table.startswith(f"{source.name}.")],
                 not_passed(settings, source.name, None if problem else due),
                 standings(settings, source),
+                standing_of(settings.lakehouse, source.name) if source.events else None,
             )
             for source in sources
         ],

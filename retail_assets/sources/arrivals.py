@@ -58,7 +58,10 @@ def arrivals(
 def _arrived(inbox: Inbox, instance: DagsterInstance, before: Look | None) -> tuple[Landed, list[str]]:
     drops, moving = settled(inbox.zone.drops(inbox.source), before=before)
     notices = [str(oddity) for oddity in inbox.zone.oddities(inbox.source)]
-    notices += [f"{drop.path} is still being written: left for the next run." for drop in moving]
+    notices += [f"{drop.path} is still being written: left for the next run." for drop in moving if not drop.held_back]
+    if held_back_days := sorted({str(drop.day) for drop in moving if drop.held_back}):
+        told = ", ".join(held_back_days[:5]) + (" …" if len(held_back_days) > 5 else "")
+        notices.append(f"Events of {told} are still coming in, or the day is open: left for a later run.")
     notices += inbox.notices(drops)
     by_day, held_back = inbox.by_day(drops), set(inbox.by_day(moving))
     arrived = Arrived({day: found for day, found in by_day.items() if day not in held_back}, held_back)

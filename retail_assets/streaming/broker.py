@@ -20,7 +20,7 @@ from retail_assets.lakehouse.engines.java import require_java
 PACKAGE = "org.apache.kafka:kafka_2.13:4.4.0"
 JARS = Path(sys.prefix) / "share" / "retail-assets" / "kafka"
 LOCK = Path(__file__).with_name("kafka.lock")
-UP_SECONDS = 60.0
+UP_SECONDS = 180.0
 
 _FORMAT = ("kafka.tools.StorageTool", "format")
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -45,9 +45,9 @@ class Broker:
     kept with their passwords, as Kafka's own tool takes them."""
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None, users: Sequence[str] = ()) -> None:
-        self.directory, self._own = directory, dict(settings or {})
+        self.directory, self.settings = directory, dict(settings or {})
         self._users = [option for user in users for option in ("--add-scram", user)]
-        self.port, self._controller = _free_port(), _free_port()
+        self.port, self.controller_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._classpath = os.pathsep.join(map(str, wanted_jars()))
 
@@ -76,8 +76,8 @@ class Broker:
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller}",
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self.directory / "data"),
             "offsets.topic.replication.factor": "1",
@@ -89,7 +89,7 @@ class Broker:
             "log.retention.check.interval.ms": "500",
             "log.initial.task.delay.ms": "500",
             "group.initial.rebalance.delay.ms": "0",
-            **self._own,
+            **self.settings,
         }
 
     def _java(self, arguments: Iterable[str]) -> "subprocess.Popen[bytes]":
@@ -110,7 +110,8 @@ class Broker:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback address that nobody has now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

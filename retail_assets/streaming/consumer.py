@@ -66,6 +66,8 @@ class EventConsumer:
         self.progress = Progress()
         self.landed: Callable[[EventConsumer, Collection[date]], object] = lambda consumer, days: None
         """Called after each commit, with the days of its events."""
+        self.waiting: Callable[[EventConsumer], object] = lambda consumer: None
+        """Called again and again, whether messages come or not."""
         self.stopped = False
 
     def start(self, allowed: Allowed = Allowed()) -> None:
@@ -138,6 +140,7 @@ class EventConsumer:
                 self._land(batch)
                 self._told_out_of_range(batch)
             batch.add(found)
+            self.waiting(self)
             moved_alone = not batch.messages and batch.moved() and time.monotonic() - kept > PLACES_AFTER_SECONDS
             if batch.is_full() or moved_alone:
                 self._land(batch)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 
@@ -34,6 +34,8 @@ def _constant(name: str) -> Any:
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_constant)
 """Numbers stay as they are written: 2.50 is not 2.5."""
 
+_AS_JSON = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def event_of(value: bytes | str | None) -> dict[str, Any]:
     """The object that a message holds, numbers as texts. Raises NotAnEvent."""
@@ -61,6 +63,8 @@ def as_text(value: bytes | None) -> str | None:
 def flat(fields: Mapping[str, Any], left_out: str = "") -> dict[str, str | None]:
     """The fields by name, those of objects within as `outer.inner`; nothing and "" are None, as an empty field of a
     file is; lists stay JSON."""
+    if all(value.__class__ is str for value in fields.values()) and "" not in fields.values():
+        return cast("dict[str, str | None]", fields)
     found: dict[str, str | None] = {}
     for name, value in fields.items():
         if isinstance(value, str):
@@ -87,6 +91,7 @@ class EventReader:
     def __init__(self, layout: SourceLayout, form: EventForm) -> None:
         self._layout, self._form = layout, form
         self._columns: dict[tuple[str, ...], tuple[str | None, ...]] = {}
+        self._items: dict[str, str] = {}
         self._named = {*form.key, form.version}
         self._plans: dict[tuple[str, ...], tuple[str | None, list[str]]] = {}
         self._dates = _EventDates(layout)
@@ -103,8 +108,11 @@ class EventReader:
 
     def _of_item(self, name: str) -> str:
         """What a field of an item goes by: `items.price` where that, or nothing, is known."""
-        whole = f"{self._form.items}.{name}"
-        return name if not self._layout.recognised(whole) and self._layout.recognised(name) else whole
+        if name not in self._items:
+            whole = f"{self._form.items}.{name}"
+            bare = not self._layout.recognised(whole) and self._layout.recognised(name)
+            self._items[name] = name if bare else whole
+        return self._items[name]
 
     def columns(self, names: tuple[str, ...]) -> tuple[str | None, ...]:
         """Our name of each field; None for those that the layout does not know."""
@@ -134,7 +142,7 @@ class EventReader:
         if len(lines) > 1:
             unknown = list(dict.fromkeys(name for each in names for name in self._plans[each][1]))
         whole = lines[0] if self._form.form != ORDER else flat(event, self._form.items)
-        key = json.dumps([whole.get(name) for name in self._form.key], ensure_ascii=False) if self._form.key else None
+        key = _AS_JSON([whole.get(name) for name in self._form.key]) if self._form.key else None
         version = _version(whole.get(self._form.version)) if self._form.version else None
         return Told(lines[0][date_field] if date_field else None, key, version, ", ".join(unknown) or None)
 

@@ -3,12 +3,13 @@
 import signal
 import time
 from collections.abc import Collection
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from retail_assets.settings import SettingError, Settings
+from retail_assets.streaming.standing import StreamStanding, keep
 from retail_assets.table_commands import SOURCE, Refusal, local, one_source
 
 if TYPE_CHECKING:
@@ -41,20 +42,24 @@ def stream(settings: Settings, source: str | None, once: bool, accept_loss: bool
 
 def _land(settings: Settings, layout: Any, once: bool, allowed: "Allowed") -> None:
     from retail_assets.streaming.consumer import EventConsumer
-    from retail_assets.streaming.event_log import EventLog
+    from retail_assets.streaming.event_log import EventLog, StreamRefused
     from retail_assets.streaming.kafka_settings import KafkaSettings
     from retail_assets.streaming.topic import Topic
 
-    topic, told = Topic(KafkaSettings.read(), layout.events.topic), _Told(settings, layout.name)
+    topic, told = Topic(KafkaSettings.read(), layout.events.topic), _Told(settings, layout.name, layout.events.topic)
     consumer = EventConsumer(topic, EventLog(settings.lakehouse, layout.name), layout, layout.events, click.echo)
-    consumer.landed = told.landed
+    consumer.landed, consumer.waiting = told.landed, told.waiting
     try:
+        told.say(consumer)
         consumer.start(allowed)
         for ending in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ending, lambda *_: _stop(consumer))
         click.echo(f"Landing {topic.name}: {consumer.progress.lag:,} messages are waiting.")
         consumer.run(until_end=once)
         told.say(consumer)
+    except StreamRefused as refusal:
+        told.keep(consumer, str(refusal))
+        raise
     finally:
         topic.close()
 
@@ -67,24 +72,40 @@ def _stop(consumer: "EventConsumer") -> None:
 class _Told:
     """What people, and the calendar, hear of what has landed."""
 
-    def __init__(self, settings: Settings, source: str) -> None:
-        self._settings, self._source = settings, source
+    def __init__(self, settings: Settings, source: str, topic: str) -> None:
+        self._settings, self._source, self._topic = settings, source, topic
         self._days: set[date] = set()
-        self._said = 0.0
+        self._said = self._began = time.monotonic()
+        self._last: str | None = None
 
     def landed(self, consumer: "EventConsumer", days: Collection[date]) -> None:
         """After each commit, with the days of its events."""
+        self._last = datetime.now(tz=UTC).isoformat()
         if not self._days.issuperset(days):
             self._days |= set(days)
             keep_days(self._settings, self._source, self._days)
         if time.monotonic() - self._said > TOLD_EVERY_SECONDS:
             self.say(consumer)
 
+    def waiting(self, consumer: "EventConsumer") -> None:
+        """While nothing comes, that is kept, too, and not said."""
+        if time.monotonic() - self._said > TOLD_EVERY_SECONDS:
+            self._said = time.monotonic()
+            self.keep(consumer)
+
     def say(self, consumer: "EventConsumer") -> None:
         """How far it is."""
         progress, self._said = consumer.progress, time.monotonic()
+        self.keep(consumer)
         odd = f", {progress.problems:,} of them no events" if progress.problems else ""
         click.echo(f"Landed {progress.messages:,} messages{odd}; {progress.lag:,} are waiting.")
+
+    def keep(self, consumer: "EventConsumer", refusal: str | None = None) -> None:
+        """For `retail status`."""
+        progress, seconds = consumer.progress, max(time.monotonic() - self._began, 0.001)
+        counted = (progress.messages, progress.problems, round(progress.messages / seconds, 1), progress.lag)
+        standing = StreamStanding(datetime.now(tz=UTC).isoformat(), self._topic, *counted, self._last, refusal)
+        keep(self._settings.lakehouse, self._source, standing)
 
 
 def keep_days(settings: Settings, source: str, days: Collection[date]) -> None:

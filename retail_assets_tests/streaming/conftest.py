@@ -9,18 +9,32 @@ from typing import Any
 import pytest
 
 from retail_assets.lakehouse.engines.java import JavaMissing, require_java
-from retail_assets.streaming.broker import Broker
+from retail_assets.streaming.broker import Broker, free_port
 from retail_assets_tests.streaming.events import encoded
+from retail_assets_tests.streaming.secured import USERS, certificate, listeners
+
+
+class SecuredBroker(Broker):
+    """A broker that also listens where a password is wanted, over TLS."""
+
+    authority: Path
+
+    def __init__(self, directory: Path, users: Sequence[str]) -> None:
+        super().__init__(directory, users=users)
+        self.secured_port = free_port()
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
     """Apache Kafka, up for the whole run."""
     try:
         require_java()
     except JavaMissing:
         pytest.skip("no Java on this machine: a real broker of Kafka needs it")
-    started = Broker(tmp_path_factory.mktemp("kafka") / "broker")
+    directory = tmp_path_factory.mktemp("kafka")
+    started = SecuredBroker(directory / "broker", users=USERS)
+    started.authority, keystore = certificate(directory)
+    started.settings |= listeners(started.port, started.controller_port, started.secured_port, keystore)
     try:
         started.start()
         yield started
@@ -32,7 +46,7 @@ _NUMBERS = count()
 
 
 @pytest.fixture
-def topic(broker: Broker) -> "MadeTopic":
+def topic(broker: SecuredBroker) -> "MadeTopic":
     """A new topic of two partitions, for one test."""
     return MadeTopic(broker, f"orders-{next(_NUMBERS)}")
 
@@ -40,7 +54,7 @@ def topic(broker: Broker) -> "MadeTopic":
 class MadeTopic:
     """A topic, and how messages get into it."""
 
-    def __init__(self, broker: Broker, name: str, partitions: int = 2) -> None:
+    def __init__(self, broker: SecuredBroker, name: str, partitions: int = 2) -> None:
         from confluent_kafka.admin import AdminClient
 
         self.broker, self.name, self.partitions = broker, name, partitions

@@ -1,6 +1,7 @@
 """What the consumer promises, on a real broker: each message once, nothing left out unsaid."""
 
 import json
+import time
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from retail_assets.streaming.kafka_settings import KafkaSettings
 from retail_assets.streaming.topic import Topic
 from retail_assets_tests.streaming.conftest import MadeTopic
 from retail_assets_tests.streaming.events import SHOP, consumer, form, land, landed, line
+from retail_assets_tests.streaming.secured import PASSWORD, USER
 
 POISON = {b"\xff\xfe": NO_TEXT, b"{": NO_JSON, b"[1]": NO_OBJECT, None: TOMBSTONE, b'{"a": NaN}': NO_JSON}
 
@@ -128,3 +130,29 @@ def test_a_topic_that_is_not_there_and_a_broker_that_is_not_are_told_of(topic: M
         Topic(KafkaSettings(topic.broker.servers), "nowhere").look()
     with pytest.raises(StreamRefused, match=r"do not answer .* RETAIL_KAFKA_SERVERS"):
         Topic(KafkaSettings("127.0.0.1:1"), "orders").look()
+
+
+def secured(topic: MadeTopic, **says: str) -> KafkaSettings:
+    """The listener that wants a password, over TLS."""
+    told = {"SERVERS": f"127.0.0.1:{topic.broker.secured_port}", "USER": USER, "PASSWORD": PASSWORD}
+    told["CERTIFICATES"] = str(topic.broker.authority)
+    return KafkaSettings.read({f"RETAIL_KAFKA_{name}": value for name, value in (told | says).items()})
+
+
+def test_a_broker_with_password_and_certificate_is_spoken_to_and_wrong_ones_are_told_of(topic: MadeTopic):
+    assert len(Topic(secured(topic), topic.name).look()[1]) == 2
+    began = time.monotonic()
+    with pytest.raises(StreamRefused, match="do not take this user and password") as refusal:
+        Topic(secured(topic, PASSWORD="wrong"), topic.name).look()
+    assert time.monotonic() - began < 10
+    assert "wrong" not in str(refusal.value)
+    with pytest.raises(StreamRefused, match="RETAIL_KAFKA_CERTIFICATES"):
+        Topic(secured(topic, CERTIFICATES="/etc/ssl/certs/ca-certificates.crt"), topic.name).look()
+
+
+def test_poison_of_one_in_a_hundred_and_of_all_lands_beside_the_rest(topic: MadeTopic, lakehouse: Path):
+    topic.send([b"{" if number % 100 == 0 else line(number) for number in range(1000)])
+    topic.send([b"\xff"] * 500, partition=1)
+    progress = land(topic.broker.servers, lakehouse, form(topic.name)).progress
+    assert (progress.messages, progress.problems) == (1500, 510)
+    assert [row["offset"] for row in landed(lakehouse)] == [*range(1000), *range(500)]
