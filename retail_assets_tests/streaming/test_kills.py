@@ -4,6 +4,7 @@ import multiprocessing
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,14 @@ MESSAGES = 400
 PRELOADED = ["retail_assets_tests.streaming.test_kills", "deltalake"]
 
 
-def consume(servers: str, lakehouse: Path, topic: str, seconds_a_commit: float) -> None:
-    """Lands until it is killed, in small commits."""
+def consume(servers: str, lakehouse: Path, topic: str, seconds_a_commit: float, begun: Any) -> None:
+    """Lands until it is killed, in small commits. `begun` is set once it has found its place."""
     from retail_assets.streaming import consumer as module
 
     module.SECONDS_A_COMMIT, module.MESSAGES_AT_ONCE = seconds_a_commit, 50
     running = consumer(servers, lakehouse, form(topic))
     running.start()
+    begun.set()
     running.run()
 
 
@@ -53,14 +55,17 @@ def test_whatever_is_killed_every_message_has_landed_once(topic: MadeTopic, lake
             begin = sent[partition]
             topic.send([line(number) for number in range(begin, begin + MESSAGES)], partition)
             sent[partition] += MESSAGES
-        working = [context.Process(target=consume, args=(servers, lakehouse, topic.name, 0.02))]
+        begun = context.Event()
+        working = [context.Process(target=consume, args=(servers, lakehouse, topic.name, 0.02, begun))]
         if kill % 3 == 0:
             working.append(context.Process(target=compact, args=(lakehouse,)))
         if kill % 5 == 0:  # two consumers at once
-            working.append(context.Process(target=consume, args=(servers, lakehouse, topic.name, 0.05)))
+            beside = (servers, lakehouse, topic.name, 0.05, context.Event())
+            working.append(context.Process(target=consume, args=beside))
         for process in working:
             process.start()
-        time.sleep(chance.uniform(0.05, 1.0))
+        begun.wait(chance.choice((0.5, 30, 30, 30)))  # some are killed before
+        time.sleep(chance.uniform(0.0, 0.6))
         if kill % 25 == 24:
             topic.broker.kill()
             topic.broker.start()
