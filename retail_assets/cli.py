@@ -24,6 +24,7 @@ from retail_assets import (
     calendar_command,
     campaign_command,
     databricks_commands,
+    forecast_command,
     forget_command,
     inspection,
     landing_commands,
@@ -564,6 +565,7 @@ for command in (
     *audience_command.COMMANDS,
     *databricks_commands.COMMANDS,
     *campaign_command.COMMANDS,
+    forecast_command.forecast,
     *services.COMMANDS,
     *stream_command.COMMANDS,
 ):

@@ -173,7 +173,13 @@ def test_every_table_is_an_asset_in_its_group(closed):
         groups.setdefault(asset.group_names_by_key[asset.key], set()).add(name)
     assert groups == {
         "bronze": {"raw_invoices"},
-        "silver": {"quarantined_invoices", "clean_transactions", "customer_month_activity", "campaigns"},
+        "silver": {
+            "quarantined_invoices",
+            "clean_transactions",
+            "customer_month_activity",
+            "campaigns",
+            "product_demand",
+        },
         "gold": {
             "actions",
             "campaign_results",
@@ -189,8 +195,18 @@ def test_every_table_is_an_asset_in_its_group(closed):
             "product_metrics",
             "category_metrics",
             "product_affinities",
+            "demand_forecast",
+            "reorder_hints",
         },
-        "ml": {"segment_model", "segment_champion", "churn_evaluation", "churn_scores"},
+        "ml": {
+            "segment_model",
+            "segment_champion",
+            "churn_evaluation",
+            "churn_scores",
+            "demand_candidates",
+            "forecast_evaluation",
+            "reorder_evaluation",
+        },
         "quality": {"bronze_daily_quality", "bronze_silver_comparison", "daily_counts"},
         "report": {"dashboard"},
     }

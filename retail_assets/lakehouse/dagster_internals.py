@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, datetime
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from enum import Enum
 from functools import wraps
 from json.encoder import encode_basestring_ascii
@@ -234,7 +234,7 @@ class SharedMetadata:
 
 
 def count_months() -> None:
-    """From now on Dagster counts months back and forth where it would walk through them one by one.
+    """From now on Dagster counts months, and weeks, back and forth where it would walk through them one by one.
 
     A table that reads every month so far reaches back past any calendar: 600 months, which Dagster walks for each table
     that is read, each time it is asked; of all that it does for a monthly table this would be three quarters.
@@ -245,6 +245,10 @@ def count_months() -> None:
 
     @wraps(walk)
     def count(partitions_def: TimeWindowPartitionsDefinition, dt: datetime, offset: int) -> datetime:
+        times = (dt.weekday(), dt.hour, dt.minute, dt.second, dt.microsecond)
+        of_weeks = partitions_def.cron_schedule == "0 0 * * 1" and partitions_def.timezone == "UTC"
+        if of_weeks and times == (0, 0, 0, 0, 0) and partitions_def.exclusions is None:
+            return dt + timedelta(weeks=offset)
         months = dt.year * 12 + dt.month - 1 + offset
         plain = partitions_def.cron_schedule == "0 0 1 * *" and partitions_def.timezone == "UTC"
         begins = (dt.day, dt.hour, dt.minute, dt.second, dt.microsecond) == (1, 0, 0, 0, 0)

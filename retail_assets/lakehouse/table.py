@@ -71,6 +71,10 @@ HISTORY = "history_of"
 NEWEST = "newest_partition"
 """In the metadata of an evaluation of no partition: whose verdict it says again."""
 
+DUE = "due_by_itself"
+"""Definition metadata of a table not all of whose partitions are made without being asked for: which are (see
+`partitions.cadence.NEWEST`)."""
+
 REFUSED = "refused_partitions"
 """In the metadata of a step's failure: how many partitions failed a blocking check. Their evaluations tell more."""
 
@@ -123,6 +127,7 @@ class Table:
     checks: list[TableCheck]
     kinds: frozenset[str]
     history: frozenset[str] = frozenset()
+    due: tuple[str, ...] = ()
     source: Owner | None = None
 
     def of(self, source: Owner) -> Self:
@@ -143,6 +148,10 @@ class Table:
         kept = self.history | self._of_others()
         keys = [asset_key(self.reads[name][0]).to_user_string() for name in sorted(kept)]
         return {HISTORY: keys} if keys else {}
+
+    def _told(self) -> dict[str, Any]:
+        """What the planner and people are told of it beside its contract."""
+        return self._history() | self._terms() | ({DUE: list(self.due)} if self.due else {})
 
     def _terms(self) -> dict[str, Any]:
         """Under which its data may be used, where that must be told."""
@@ -189,7 +198,7 @@ class Table:
                 for check in self.checks
             ],
             required_resource_keys=resources | {"io_manager", "step_launcher"},
-            metadata=definition_metadata(self.contract, self.build) | self._history() | self._terms(),
+            metadata=definition_metadata(self.contract, self.build) | self._told(),
             pool=pool_of(self.key),
             retry_policy=ONE_MORE_TRY,
         )
@@ -217,15 +226,16 @@ def table(
     checks: Sequence[TableCheck] = (),
     kinds: Iterable[str] = (),
     history: Iterable[str] = (),
+    due: Iterable[str] = (),
 ) -> Callable[[Callable[..., DataFrame | Built]], Table]:
     """Makes a table of a function that builds its rows.
 
     The function's parameters are the tables it reads (as DataFrames), optionally `window` (a PartitionWindow), `source`
     (whose table it is) and `context` (Dagster's), and resources by name; tables read for a check only need not be
-    parameters. Its rows must
-    belong to the window's partitions. The contract's own check comes before `checks`. Of the tables in `history`, and
-    of those of other sources, earlier partitions are read as far as they were made: none is made for this table's sake,
-    none that failed holds it up. A table of a source that is not at work is None.
+    parameters. Its rows must belong to the window's partitions. The contract's own check comes before `checks`. Of the
+    tables in `history`, and of those of other sources, earlier partitions are read as far as they were made: none is
+    made for this table's sake, none that failed holds it up. A table of a source that is not at work is None. `due`: by
+    which rules a partition is made without being asked for; without one, all are.
     """
     own = contract_check(contract.__name__, rules(contract), keyed=bool(unique_key(contract)))
 
@@ -239,6 +249,7 @@ def table(
             [own, *checks],
             frozenset({"pyspark", "delta", *kinds}),
             frozenset(history),
+            tuple(due),
         )
 
     return decorate

@@ -9,7 +9,8 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from enum import StrEnum
 from functools import cached_property
 from itertools import chain
 
@@ -22,11 +23,11 @@ from dagster import (
     TimeWindowPartitionsDefinition,
 )
 
-from retail_assets.lakehouse.table import HISTORY
+from retail_assets.lakehouse.table import DUE, HISTORY
 from retail_assets.operations.contents import Contents, Read
 from retail_assets.operations.materializations import Made, newest_materializations
 from retail_assets.operations.stored import Gone, Stored
-from retail_assets.partitions.cadence import WHOLE
+from retail_assets.partitions.cadence import NEWEST, ORIGINS, WEEKS_OF_ORIGINS, WHOLE, is_origin, monday
 from retail_assets.partitions.keys import PARTITION
 
 Partition = tuple[AssetKey, str]
@@ -51,16 +52,46 @@ class Request:
         """Whether the table was asked for."""
         return self.tables is None or table in self.tables
 
-    def covers(self, partition: str, monthly: bool) -> bool:
-        """Whether the partition lies between the days that were asked for; a month does with any of its days."""
+    def covers(self, partition: str, cadence: "Cadence") -> bool:
+        """Whether the partition lies between the days that were asked for; a month or week does with any of its
+        days."""
         day, first = date.fromisoformat(partition), self.first_day
-        if first is not None and day < (first.replace(day=1) if monthly else first):
+        if first is not None and day < cadence.begins(first):
             return False
         return self.last_day is None or day <= self.last_day
 
     def leaves_alone(self, graph: "Graph", past: "Past", due: Mapping[AssetKey, Sequence[str]]) -> set[Partition]:
         """Of what is due, what is not to be made now, and with it what reads that."""
         return self.left_alone(graph, past, due) if self.left_alone else set()
+
+
+class Cadence(StrEnum):
+    """Of what length a table's partitions are."""
+
+    DAY = "0 0 * * *"
+    WEEK = "0 0 * * 1"
+    SNAPSHOT = ""
+    """A month; or all there is."""
+
+    def begins(self, day: date) -> date:
+        """The first day of the partition that the day lies in."""
+        first = {Cadence.DAY: day, Cadence.WEEK: monday(day), Cadence.SNAPSHOT: day.replace(day=1)}
+        return first[self]
+
+    def is_over(self, partition: str, newest: str) -> bool:
+        """Whether nothing more is to come of the partition where the newest landed day is this one. Days are over once
+        they landed; of months the running one is made, too; of weeks it is not."""
+        if self is not Cadence.WEEK or newest in ("", _NO_END):
+            return partition <= newest
+        return date.fromisoformat(partition) + timedelta(days=6) <= date.fromisoformat(newest)
+
+
+_CADENCES = {cadence.value: cadence for cadence in Cadence}
+
+
+def cadence_of(graph: "Graph", key: AssetKey) -> Cadence:
+    """Of what length the table's partitions are."""
+    return _CADENCES.get(graph.partitions_def(key).cron_schedule, Cadence.SNAPSHOT)
 
 
 class Graph:
@@ -114,6 +145,8 @@ class Graph:
         mapping = self.assets[key].get_partition_mapping(parent)
         assert isinstance(mapping, TimeWindowPartitionMapping)
         own, theirs = self.partitions(key), self.partitions(parent)
+        if cadence_of(self, key) is Cadence.WEEK:
+            return {p: _of_weeks(p, mapping, theirs, cadence_of(self, parent)) for p in own}
         found = {}
         for i, partition in enumerate(own):
             first, after = i + mapping.start_offset, i + mapping.end_offset + 1
@@ -130,6 +163,14 @@ class Graph:
             return reads
         theirs = self.partitions(parent)
         return {p: slice(max(span.start, bisect_left(theirs, p)), span.stop) for p, span in reads.items()}
+
+
+def _of_weeks(week: str, mapping: TimeWindowPartitionMapping, theirs: Sequence[str], cadence: Cadence) -> slice:
+    """Which partitions of another table a week reads: those with any day of the weeks that are mapped to it."""
+    monday = date.fromisoformat(week)
+    first, after = (monday + timedelta(weeks=weeks) for weeks in (mapping.start_offset, mapping.end_offset + 1))
+    begin = bisect_left(theirs, str(cadence.begins(first)))
+    return slice(begin, max(begin, bisect_left(theirs, str(after))))
 
 
 def _in_order(assets: Mapping[AssetKey, AssetsDefinition]) -> list[AssetKey]:
@@ -228,7 +269,7 @@ def what_is_due(
         changed = arrived[key][0] if key in arrived else _outdated(graph, key, past, coming)
         current = set() if request.everything else past.made[key].keys() - changed
         there = current - past.missing(key)
-        asked = _asked_for(graph, key, request, newest[key])
+        asked = _asked_for(graph, key, request, newest[key], past.made[key].keys())
         due[key] = [p for p in asked if p not in there and (wanted is None or p in wanted[key])]
         # What is gone comes back as it was. Whether what reads it is due is known once it is made.
         coming[key] = set(due[key]) - current
@@ -262,12 +303,27 @@ def _upstream(graph: Graph, key: AssetKey, newest: Mapping[AssetKey, str]) -> st
     return min((newest[parent] for parent in graph.parents(key)), default=None)
 
 
-def _asked_for(graph: Graph, key: AssetKey, request: Request, newest: str) -> list[str]:
-    """The table's partitions up to the newest that there can be, as far as they were asked for."""
+def _asked_for(graph: Graph, key: AssetKey, request: Request, newest: str, made: Collection[str]) -> list[str]:
+    """The table's partitions up to the newest that there can be, as far as they were asked for. What was `made` is kept
+    up to date, whether or not it would have been made by itself."""
     if not request.wants(key):
         return []
-    monthly = is_monthly(graph, key)
-    return [p for p in graph.partitions(key) if p <= newest and request.covers(p, monthly)]
+    cadence = cadence_of(graph, key)
+    there = [p for p in graph.partitions(key) if cadence.is_over(p, newest)]
+    asked = [p for p in there if request.covers(p, cadence)]
+    by_itself = graph.assets[key].metadata_by_key[key].get(DUE)
+    if by_itself is None or request.everything or request.first_day is not None:
+        return asked
+    wanted = _due_by_themselves(by_itself, there) | set(made)
+    return [p for p in asked if p in wanted]
+
+
+def _due_by_themselves(rules: Collection[str], weeks: Sequence[str]) -> set[str]:
+    """Of a table of weeks that are not all made without being asked for: those that are. `weeks`: that are over."""
+    found = set(weeks[-1:]) if NEWEST in rules else set()
+    if ORIGINS in rules:
+        found |= {week for week in weeks[-WEEKS_OF_ORIGINS:] if is_origin(date.fromisoformat(week))}
+    return found
 
 
 def _outdated(graph: Graph, key: AssetKey, past: Past, coming: Mapping[AssetKey, set[str]]) -> set[str]:
@@ -305,8 +361,8 @@ def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKe
     newest month and whatever later tables read of it."""
     wanted: dict[AssetKey, set[str]] = {key: set() for key in graph.assets}
     for key in reversed(list(graph.assets)):
-        made = [p for p in graph.partitions(key) if p <= newest[key]]
-        wanted[key] |= set(made[-1:] if is_monthly(graph, key) else made)
+        made = [p for p in graph.partitions(key) if cadence_of(graph, key).is_over(p, newest[key])]
+        wanted[key] |= set(made if cadence_of(graph, key) is Cadence.DAY else made[-1:])
         for parent in graph.parents(key):
             needs, theirs = graph.needs(key, parent), graph.partitions(parent)
             wanted[parent].update(*(theirs[needs[p]] for p in wanted[key]))
@@ -314,9 +370,8 @@ def _newest_months(graph: Graph, newest: Mapping[AssetKey, str]) -> dict[AssetKe
 
 
 def is_monthly(graph: Graph, key: AssetKey) -> bool:
-    """Whether the table's partitions are months."""
-    keys = graph.partitions(key)
-    return len(keys) < 2 or (date.fromisoformat(keys[1]) - date.fromisoformat(keys[0])).days > 1
+    """Whether the table's partitions are months, or all there is."""
+    return cadence_of(graph, key) is Cadence.SNAPSHOT
 
 
 def tried(graph: Graph, instance: DagsterInstance, past: Past, key: AssetKey, due: Collection[str]) -> set[str]:

@@ -14,6 +14,7 @@ from dagster import (
     PreviewWarning,
     TimeWindowPartitionMapping,
     TimeWindowPartitionsDefinition,
+    WeeklyPartitionsDefinition,
 )
 
 from retail_assets.partitions.calendar import Calendar
@@ -54,6 +55,40 @@ def monthly_after(months: int) -> Cadence:
     return cadence
 
 
+def weekly(calendar: Calendar) -> TimeWindowPartitionsDefinition:
+    """One partition a week, Monday to Sunday, that is over: none of the running week. The first may begin before the
+    calendar does."""
+    end = calendar.last_day + timedelta(days=1) if calendar.last_day else None
+    return WeeklyPartitionsDefinition(
+        start_date=monday(calendar.first_day).isoformat(), end_date=_iso(end), day_offset=1
+    )
+
+
+def monday(day: date) -> date:
+    """The first day of the day's week."""
+    return day - timedelta(days=day.weekday())
+
+
+NEWEST, ORIGINS = "newest", "origins"
+"""Which partitions of a table of many weeks are due by themselves: the newest, and the origins of evaluation."""
+
+WEEKS_AHEAD = 4
+"""So many weeks ahead is forecast, and so many weeks lie between two origins by which forecasts are evaluated."""
+
+WEEKS_OF_ORIGINS = 52
+"""Origins of so many weeks before the newest are due by themselves."""
+
+
+def is_origin(week: date) -> bool:
+    """Whether forecasts are evaluated that were made once this week (its Monday) was over: every fourth week, counted
+    from a Monday far back, so that it does not hang on where a calendar begins."""
+    return (week - _COUNTED_FROM).days // 7 % WEEKS_AHEAD == 0
+
+
+# So that the week of 18 April 2011 is one: the published figures of Online Retail II are of this and every fourth.
+_COUNTED_FROM = date(2000, 1, 10)
+
+
 WHOLE = date(2000, 1, 1)
 """The one partition of a table without a history, such as a list of products: it stands for all of it."""
 
@@ -79,6 +114,15 @@ months_so_far = TimeWindowPartitionMapping(start_offset=-_EVERY_MONTH, allow_non
 
 all_of_it = months_so_far
 """Of a table that is one whole: as it is, for whatever month."""
+
+
+weeks_so_far = TimeWindowPartitionMapping(start_offset=-157, allow_nonexistent_upstream_partitions=True)
+"""The week, and three years before it."""
+
+
+def weeks_before(first: int, last: int) -> TimeWindowPartitionMapping:
+    """From `first` windows before the table's own to `last` windows before it."""
+    return TimeWindowPartitionMapping(start_offset=-first, end_offset=-last, allow_nonexistent_upstream_partitions=True)
 
 
 def preceding(windows: int) -> TimeWindowPartitionMapping:

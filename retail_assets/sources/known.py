@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from retail_assets import customers, dashboards, invoices, olist, quality, wdi
+from retail_assets import customers, dashboards, foresight, invoices, olist, quality, wdi
 from retail_assets.invoices.economies import Economies
 from retail_assets.lakehouse.contracts import Contract, of_source
 from retail_assets.lakehouse.found_tables import results_in, tables_in
@@ -24,7 +24,7 @@ from retail_assets.wdi.source import COUNTRIES, INDICATORS, WDI
 
 def shop_source(shop: Shop) -> Source:
     """The source that a shop is: all tables of invoices, and of customers."""
-    tables, economies = tables_in(invoices, customers, dashboards), of_source(CountryIndicators, WDI.name)
+    tables, economies = tables_in(invoices, customers, foresight, dashboards), of_source(CountryIndicators, WDI.name)
     shop = replace(shop, elsewhere=((Economies, economies),))
     return Source(
         shop,
@@ -71,7 +71,7 @@ def marketplace() -> Source:
     references = ("customers", "products", "sellers", "geolocation", "category_translation")
     return Source(
         OLIST,
-        tables_in(olist, customers),
+        tables_in(olist, customers, as_far_as_possible=[foresight]),
         results_in(quality),
         {f"raw_{table}": f"{OLIST.name}/{table}" for table in (*facts, *references)},
         frozenset({"customer_id", "customer_unique_id"}),
