@@ -1,5 +1,6 @@
 """What was forecast beside what came: at every level, for errors, measures and the choice of the model that scores."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import numpy as np
@@ -51,10 +52,15 @@ def long(said: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["week", "level", "item", "horizon"], ignore_index=True)
 
 
+def where(rows: pd.DataFrame, holds: Callable[[date], bool]) -> np.ndarray:
+    """Which rows are of a `week` for which it holds; none of no rows."""
+    return np.array([holds(week) for week in rows["week"]], dtype=bool)
+
+
 def sold_after(said: pd.DataFrame, panel: DemandPanel) -> pd.DataFrame:
     """The rows of `said` with what came instead: AHEAD, in units, of weeks that are all over in the panel."""
     ahead = timedelta(weeks=WEEKS_AHEAD)
-    over = said[[day + ahead <= panel.weeks[-1] for day in said["week"]]]
+    over = said[where(said, lambda day: day + ahead <= panel.weeks[-1])]
     week = np.array([(day - panel.weeks[0]).days // 7 for day in over["week"]], dtype=int)
     row = np.searchsorted(panel.products, over["stock_code"].to_numpy(dtype=str))
     came = {name: panel.units[row, week + number] for number, name in enumerate(AHEAD, start=1)}
@@ -64,7 +70,7 @@ def sold_after(said: pd.DataFrame, panel: DemandPanel) -> pd.DataFrame:
 def past_errors(said: pd.DataFrame, panel: DemandPanel) -> pd.DataFrame:
     """How far off the forecasts of closed origins were: `long` rows with an `error`. Origins are every fourth week,
     whatever else was forecast, so that the same history has the same errors."""
-    closed = said[[is_origin(week) for week in said["week"]]]
+    closed = said[where(said, is_origin)]
     came = sold_after(closed, panel)
     forecast = long(closed[closed["week"].isin(set(came["week"]))])
     return forecast.assign(error=errors(forecast["units"].to_numpy(), long(came)["units"].to_numpy()))

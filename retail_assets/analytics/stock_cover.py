@@ -13,7 +13,7 @@ import pandas as pd
 
 from retail_assets.analytics.demand_bands import bands, errors
 from retail_assets.analytics.demand_models import AHEAD
-from retail_assets.analytics.demand_outcomes import sold_after
+from retail_assets.analytics.demand_outcomes import sold_after, where
 from retail_assets.analytics.demand_panel import DemandPanel
 from retail_assets.partitions.cadence import is_origin
 
@@ -41,7 +41,7 @@ def reorder_points(said: pd.DataFrame, panel: DemandPanel, week: date) -> pd.Dat
     """Of each product, lead time and service level once `week` was over: `stock_code, lead_weeks, service_level,
     expected_units, reorder_point, safety_stock`, in units; NaN where too few forecasts are closed. `said`: of the model
     that scores, of the week and of earlier ones."""
-    past, own = said[[is_origin(day) and day < week for day in said["week"]]], said[said["week"] == week]
+    past, own = said[where(said, lambda day: is_origin(day) and day < week)], said[said["week"] == week]
     closed = sold_after(past, panel)
     forecast = past[past["week"].isin(set(closed["week"]))]
     found = []

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from retail_assets.analytics.demand_bands import INTERMITTENT, NEW, STEADY, VOLUMES, pattern_of, volume_of
 from retail_assets.analytics.demand_features import features
-from retail_assets.analytics.demand_models import AHEAD, MODELS, WEEKS_TO_LEARN, forecasts, learned
+from retail_assets.analytics.demand_models import AHEAD, MODELS, WEEKS_TO_LEARN, forecasts, learned, why_not_learned
 from retail_assets.analytics.demand_panel import ACTIVE_WEEKS, MEASURES, DemandPanel, mean_of, panel_of
 from retail_assets.analytics.fitted_models import FittedModels
 from retail_assets.analytics.threads import one_thread
@@ -148,7 +148,8 @@ def build(
     source: Owner,
 ) -> Built:
     """Learns and forecasts on the driver, week by week, each from what was known by then."""
-    history, rows, shown = on_driver(demand), [], {}
+    history, rows = on_driver(demand), []
+    shown: dict[str, Mapping[str, Any]] = {}
     with mlflow.run(context, EXPERIMENT.format(source.name)) as tracked, one_thread():
         for week in window.days:
             panel = panel_of(history, week)
@@ -156,6 +157,7 @@ def build(
                 continue
             model = learned(panel, fitted_models.fitted)
             rows.append(demand_candidates(panel, model))
+            shown[str(week)] = {"not_learned_as": why_not_learned(panel) or "it was"}
             if model is not None:
                 shown[str(week)] = _track(tracked, model, panel, week, MODEL.format(source.name))
     return Built(as_table(demand, DemandCandidates, rows), metadata=shown)

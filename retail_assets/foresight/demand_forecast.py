@@ -1,6 +1,6 @@
 """demand_forecast: what will sell in the next four weeks, of each product, family, country and the shop."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from retail_assets.analytics.demand_outcomes import (
     long,
     past_errors,
     said_by,
+    where,
 )
 from retail_assets.analytics.demand_panel import panel_of
 from retail_assets.analytics.tracking import MlflowTracking
@@ -206,12 +207,16 @@ def build(
         own = said[said["week"] == week]
         if own.empty:
             continue
-        known = judged[[day <= week and is_origin(day) for day in judged["week"]]]
+        known = judged[where(judged, _origins_until(week))]
         chosen[week], why = champion(known, set(own["model"]))
         rows.append(demand_forecast(said, came, country_shares(demand, week), chosen[week], week))
         shown[str(week)] = {"model": chosen[week], "chosen_by": why}
     _mirror(mlflow, context, source.name, chosen)
     return Built(as_table(demand, DemandForecast, rows), metadata=shown)
+
+
+def _origins_until(week: date) -> Callable[[date], bool]:
+    return lambda day: day <= week and is_origin(day)
 
 
 def _mirror(mlflow: MlflowTracking, context: AssetExecutionContext, name: str, chosen: Mapping[date, str]) -> None:

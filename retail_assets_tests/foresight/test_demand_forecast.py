@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from retail_assets.analytics.demand_bands import QUANTILES, TOTAL, bands, pattern_of, volume_of
-from retail_assets.analytics.demand_models import LAST_YEAR, LEARNED, MODELS, SEASONAL, SMOOTHED, learned
+from retail_assets.analytics.demand_models import (
+    LAST_YEAR,
+    LEARNED,
+    MODELS,
+    SEASONAL,
+    SMOOTHED,
+    learned,
+    why_not_learned,
+)
 from retail_assets.analytics.demand_outcomes import (
     ALL,
     COUNTRY,
@@ -21,10 +29,12 @@ from retail_assets.analytics.demand_outcomes import (
     said_by,
 )
 from retail_assets.analytics.demand_panel import panel_of
+from retail_assets.analytics.stock_cover import reorder_points
 from retail_assets.analytics.threads import one_thread
 from retail_assets.foresight.demand_candidates import DemandCandidates, demand_candidates
 from retail_assets.foresight.demand_forecast import DemandForecast, demand_forecast, reason
 from retail_assets.foresight.forecast_evaluation import ForecastEvaluation, forecast_evaluation
+from retail_assets.foresight.reorder_evaluation import reorder_evaluation
 from retail_assets.lakehouse.contracts import spark_schema
 from retail_assets_tests.foresight.made_demand import made_demand, week
 
@@ -126,6 +136,16 @@ def test_nothing_is_learned_of_too_short_a_history(candidates):
     assert by_origin[week(ORIGIN)] == set(MODELS)
 
 
+def test_nothing_is_learned_where_hardly_anything_sells_every_week():
+    rare = demand()[demand()["week"].map(lambda day: day.day < 8)]  # one week in four or five
+    assert (why_not_learned(panel_of(demand(), week(ORIGIN))), why_not_learned(panel_of(rare, week(60)))) == (
+        None,
+        "61 weeks of history, of at least 73",
+    )
+    few = rare.assign(units=1)
+    assert "make 0% of the units" in str(why_not_learned(panel_of(few, week(ORIGIN))))
+
+
 def test_before_anything_was_learned_the_errors_are_those_of_what_would_have_been_gone_by(candidates):
     panel = panel_of(demand(), week(ORIGIN))
     errors = past_errors(said_by(candidates, LEARNED), panel)
@@ -147,6 +167,26 @@ def test_measures_are_what_they_are_called(candidates):
     assert evaluated[SHOP, ALL, SMOOTHED]["wape"] == pytest.approx(abs(row["bias"]))
     assert 0 < row["rmsse"] < 2
     assert evaluated[PRODUCT, ALL, LEARNED]["wape"] < evaluated[PRODUCT, ALL, LAST_YEAR]["wape"]
+
+
+def test_the_first_origin_is_judged_without_bands(candidates, shares):
+    first = candidates[candidates["week"] == week(CLOSED[0])]
+    evaluated = forecast_evaluation(first, demand(), week(CLOSED[0] + 4))
+    assert evaluated["coverage_80"].isna().all()
+    assert set(evaluated["model"]) == {SEASONAL, SMOOTHED, LAST_YEAR}
+    told = demand_forecast(first, demand(), shares, SEASONAL, week(CLOSED[0]))
+    assert told[list(QUANTILES)].isna().all().all()
+
+
+def test_reorder_points_cover_what_they_promise_and_nothing_of_the_future(candidates):
+    points = reorder_points(said_by(candidates, LEARNED), panel_of(demand(), week(ORIGIN)), week(ORIGIN))
+    assert len(points) == 9 * candidates[candidates["week"] == week(ORIGIN)]["stock_code"].nunique()
+    assert (points["reorder_point"] >= points["expected_units"] - 1).all()
+    evaluated = reorder_evaluation(candidates, demand(), week(ORIGIN + 4)).set_index(["lead_weeks", "service_level"])
+    assert evaluated["reached"].min() >= 0.85
+    by_level = evaluated["reached"].unstack()
+    assert (by_level[0.98] >= by_level[0.9]).all()
+    assert reorder_evaluation(candidates, demand(), week(CLOSED[0] + 4)).empty
 
 
 def test_what_was_not_forecast_four_weeks_before_is_not_judged(candidates):
