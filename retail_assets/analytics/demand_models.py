@@ -73,7 +73,7 @@ def why_not_learned(panel: DemandPanel) -> str | None:
     share = recent[recent >= ACTIVE_WEEKS].sum() / max(recent.sum(), 1.0)
     if share < SHARE_OF_REGULAR:
         return (
-            f"products that sell once a week or more make {share:.0%} of the units, of at least {SHARE_OF_REGULAR:.0%}: "
+            f"products that sell once a week or more make {share:.0%} of the units, not {SHARE_OF_REGULAR:.0%}: "
             "what sells less than once a week nobody can forecast"
         )
     return None
