@@ -34,6 +34,7 @@ COMPARED = {
     "olist/dashboard.py": "day, number and state of a delivered order",
     "invoices/bronze_silver_comparison.py": "steps of positive values and their counts",
     "invoices/geo_metrics.py": "a segment and its count; the highest of totals and codes, where NULL never is it",
+    "invoices/product_demand.py": "a country, which every clean line has, and its units",
     "invoices/customer_month_activity.py": "moment, invoice and key of a clean line",
     "olist/item_sales.py": "categories and states of items, which the contract wants",
     "olist/order_payments.py": "a value and a means of payment, of which none is missing any more",

@@ -23,11 +23,10 @@ from retail_assets.operations.arrival import DROPS, fingerprints
 from retail_assets.operations.planned_runs import PlannedRun, next_run, without_blocked
 from retail_assets.operations.planning import Graph, Request, arrivals_since, due_partitions, looked_back, what_is_due
 from retail_assets.operations.stored import Gone, Stored
-from retail_assets.partitions.cadence import weekly
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.settings import Settings
 from retail_assets.sources.arrivals import arrivals
-from retail_assets_tests.made_shop import SOURCE, TABLES
+from retail_assets_tests.made_shop import BY_THE_WEEK, SOURCE, TABLES
 
 INGESTED = ["raw_invoices", "quarantined_invoices", "clean_transactions"]
 SAME_DAY = [*INGESTED, "bronze_daily_quality", "bronze_silver_comparison"]
@@ -53,7 +52,6 @@ MONTHLY = [*MONTHS_AFTER, *SNAPSHOTS]
 CHURN = ["churn_evaluation", "churn_scores"]
 LIFETIME = ["customer_clv", "clv_holdout"]  # with as many months of history
 
-WEEKLY = {table.key.path[-1] for table in TABLES if table.cadence is weekly}
 
 Due = Mapping[AssetKey, list[str]]
 
@@ -82,7 +80,7 @@ def each(tables: list[str], partitions: list[str]) -> dict[str, list[str]]:
 
 def named(due: Due) -> dict[str, list[str]]:
     """By day and by month; what is due by week is in test_weeks.py."""
-    return {table.path[-1]: partitions for table, partitions in due.items() if table.path[-1] not in WEEKLY}
+    return {table.path[-1]: partitions for table, partitions in due.items() if table.path[-1] not in BY_THE_WEEK}
 
 
 class Ledger:
@@ -399,7 +397,7 @@ def test_a_failed_partition_blocks_exactly_what_reads_it(ledger):
         **each(MONTHLY, ["2010-01-01"]),
         "customer_month_activity": ["2010-01-01", "2010-03-01"],
     }
-    waiting = {(table, partition) for table, partition in waiting if table.path[-1] not in WEEKLY}
+    waiting = {(table, partition) for table, partition in waiting if table.path[-1] not in BY_THE_WEEK}
     assert waiting == {(key(table), "2010-02-01") for table in [*SAME_DAY[1:], "customer_month_activity"]} | {
         (key(table), day) for table in DAYS_AFTER for day in ["2010-02-01", *after]
     } | {(key(table), month) for table in MONTHLY[1:] for month in ("2010-02-01", "2010-03-01")}
