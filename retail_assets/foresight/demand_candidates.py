@@ -38,7 +38,7 @@ class DemandCandidates(Contract):
 
     Products sold within 13 weeks. Nothing that came after the week is known to any model, so that these rows, held
     beside what came, are what would have been said at the time. Made by themselves: the newest week and every fourth of
-    a year; others where they are asked for.
+    half a year; others where they are asked for.
     """
 
     stock_code: Text = column("Product", origin=(ProductDemand, "stock_code"))

@@ -312,17 +312,19 @@ def _asked_for(graph: Graph, key: AssetKey, request: Request, newest: str, made:
     there = [p for p in graph.partitions(key) if cadence.is_over(p, newest)]
     asked = [p for p in there if request.covers(p, cadence)]
     by_itself = graph.assets[key].metadata_by_key[key].get(DUE)
-    if by_itself is None or request.everything or request.first_day is not None:
+    if by_itself is None:
         return asked
-    wanted = _due_by_themselves(by_itself, there) | set(made)
+    # Whoever asks for a span of days wants the origins in it, however long ago.
+    wanted = due_by_themselves(by_itself, there, request.first_day is not None) | set(made)
     return [p for p in asked if p in wanted]
 
 
-def _due_by_themselves(rules: Collection[str], weeks: Sequence[str]) -> set[str]:
+def due_by_themselves(rules: Collection[str], weeks: Sequence[str], however_long_ago: bool = False) -> set[str]:
     """Of a table of weeks that are not all made without being asked for: those that are. `weeks`: that are over."""
     found = set(weeks[-1:]) if NEWEST in rules else set()
     if ORIGINS in rules:
-        found |= {week for week in weeks[-WEEKS_OF_ORIGINS:] if is_origin(date.fromisoformat(week))}
+        near = weeks if however_long_ago else weeks[-WEEKS_OF_ORIGINS:]
+        found |= {week for week in near if is_origin(date.fromisoformat(week))}
     return found
 
 

@@ -75,8 +75,8 @@ NEWEST, ORIGINS = "newest", "origins"
 WEEKS_AHEAD = 4
 """So many weeks ahead is forecast, and so many weeks lie between two origins by which forecasts are evaluated."""
 
-WEEKS_OF_ORIGINS = 52
-"""Origins of so many weeks before the newest are due by themselves."""
+WEEKS_OF_ORIGINS = 24
+"""Origins of so many weeks before the newest are due by themselves: six, by which models are chosen."""
 
 
 def is_origin(week: date) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from retail_assets.operations.planning import Request, _due_by_themselves
+from retail_assets.operations.planning import Request, due_by_themselves
 from retail_assets.partitions.cadence import NEWEST, ORIGINS, is_origin, weekly
 from retail_assets.partitions.calendar import Calendar
 from retail_assets_tests.operations.test_planning import Ledger, days, key
@@ -60,8 +60,10 @@ def test_every_fourth_week_is_an_origin_wherever_a_calendar_begins():
     assert {(later - week).days for week, later in pairwise(origins)} == {28}
 
 
-def test_of_a_table_that_is_not_made_every_week_the_newest_and_a_year_of_origins_are_due():
+def test_of_a_table_that_is_not_made_every_week_the_newest_and_half_a_year_of_origins_are_due():
     weeks = weekly(Calendar(date(2009, 12, 1), date(2011, 12, 8))).get_partition_keys()
-    assert _due_by_themselves([NEWEST], weeks) == {"2011-11-28"}
-    both = sorted(_due_by_themselves([NEWEST, ORIGINS], weeks))
-    assert (len(both), both[0], both[-1]) == (13, "2010-12-27", "2011-11-28")
+    assert due_by_themselves([NEWEST], weeks) == {"2011-11-28"}
+    both = sorted(due_by_themselves([NEWEST, ORIGINS], weeks))
+    assert (len(both), both[0], both[-1]) == (7, "2011-07-11", "2011-11-28")
+    every = sorted(due_by_themselves([ORIGINS], weeks, however_long_ago=True))
+    assert (len(every), every[0]) == (26, "2009-11-30")
