@@ -100,8 +100,10 @@ def forecasts(panel: DemandPanel, model: Any | None) -> pd.DataFrame:
     said = {
         SEASONAL: level * season,
         SMOOTHED: np.repeat(level, WEEKS_AHEAD, axis=1),
-        LAST_YEAR: _last_year(panel, products),
     }
+    if len(panel.weeks) >= YEAR:
+        first = len(panel.weeks) - YEAR
+        said[LAST_YEAR] = panel.units[products, first : first + WEEKS_AHEAD]
     if model is not None and len(products):
         of_weeks = np.maximum(model.predict(known), 0.0) * per * WEEKS_AHEAD
         shares = season / np.maximum(season.sum(axis=1, keepdims=True), 1e-9)
@@ -128,11 +130,3 @@ def seasons(panel: DemandPanel, products: np.ndarray) -> np.ndarray:
             if then > 0:
                 found[group] = np.sqrt(np.clip(ahead / then, 0.0, 9.0))
     return np.asarray(found[seasonal[products].astype(int)])
-
-
-def _last_year(panel: DemandPanel, products: np.ndarray) -> np.ndarray:
-    """Last year's weeks as they were; 0 where there was no last year."""
-    first = len(panel.weeks) - YEAR
-    if first < 0:
-        return np.zeros((len(products), WEEKS_AHEAD))
-    return panel.units[products, first : first + WEEKS_AHEAD]

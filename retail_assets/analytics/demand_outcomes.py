@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from retail_assets.analytics.demand_bands import TOTAL, bands, covered, errors
-from retail_assets.analytics.demand_models import AHEAD, LEARNED, MODELS, SEASONAL, SMOOTHED
+from retail_assets.analytics.demand_models import AHEAD, LAST_YEAR, LEARNED, MODELS, SEASONAL, SMOOTHED
 from retail_assets.analytics.demand_panel import DemandPanel
 from retail_assets.partitions.cadence import WEEKS_AHEAD, is_origin
 
@@ -32,24 +32,29 @@ ORIGINS_TO_JUDGE, FEWEST_ORIGINS = 6, 3
 def said_by(candidates: pd.DataFrame, model: str) -> pd.DataFrame:
     """What the model said, of rows of `demand_candidates`; of weeks at which nothing was learned yet, for LEARNED what
     SEASONAL said, which would have been gone by."""
+    candidates = candidates.sort_values(["week", "stock_code"], kind="stable", ignore_index=True)
     own = candidates[candidates["model"] == model]
     if model != LEARNED:
         return own
-    instead = candidates[(candidates["model"] == SEASONAL) & ~candidates["week"].isin(set(own["week"]))]
-    return pd.concat([own, instead], ignore_index=True)
+    learned_at = set(own["week"])
+    return candidates[
+        (candidates["model"] == LEARNED) | ((candidates["model"] == SEASONAL) & ~candidates["week"].isin(learned_at))
+    ]
 
 
 def long(said: pd.DataFrame) -> pd.DataFrame:
     """A row for each week, item and horizon: `week, level, item, volume, pattern, horizon, units`. Families and the
-    shop are sums of products."""
+    shop are sums of products, which come in the order that they are given in."""
     wide = said.assign(**{TOTAL: said[AHEAD].sum(axis=1)}).rename(columns=dict(zip(AHEAD, HORIZONS, strict=False)))
-    products = wide.assign(level=PRODUCT, item=wide["stock_code"])
-    families = products.assign(level=FAMILY, item=products["family"], volume=FAMILY, pattern=ALL)
-    shop = products.assign(level=SHOP, item=SHOP, volume=SHOP, pattern=ALL)
+    weeks = list(HORIZONS)
     keys = ["week", "level", "item", "volume", "pattern"]
-    wide = pd.concat([products, families, shop], ignore_index=True).groupby(keys, sort=True)[list(HORIZONS)].sum()
-    rows = wide.reset_index().melt(id_vars=keys, value_vars=list(HORIZONS), var_name="horizon", value_name="units")
-    return rows.sort_values(["week", "level", "item", "horizon"], ignore_index=True)
+    products = wide.assign(level=PRODUCT, item=wide["stock_code"])
+    families = wide.groupby(["week", "family"], sort=True)[weeks].sum().reset_index()
+    families = families.assign(level=FAMILY, item=families["family"], volume=FAMILY, pattern=ALL)
+    shop = wide.groupby("week", sort=True)[weeks].sum().reset_index()
+    shop = shop.assign(level=SHOP, item=SHOP, volume=SHOP, pattern=ALL)
+    every = pd.concat([part[keys + weeks] for part in (products, families, shop)], ignore_index=True)
+    return every.melt(id_vars=keys, value_vars=weeks, var_name="horizon", value_name="units")
 
 
 def where(rows: pd.DataFrame, holds: Callable[[date], bool]) -> np.ndarray:
@@ -155,7 +160,9 @@ def _cut(panel: DemandPanel, week: date) -> DemandPanel:
 def champion(evaluated: pd.DataFrame, available: set[str]) -> tuple[str, str]:
     """The model that scores, and why, in words: of those that are `available`, the one whose WAPE and half of whose
     absolute bias come to least, in the mean of the last half year's closed origins; of shorter evaluation LEARNED, or
-    else SEASONAL. `evaluated`: origin, model, wape, bias of all products."""
+    else SEASONAL. Last year as it was is held against, and never scores. `evaluated`: origin, model,
+    wape, bias of all products."""
+    available = available - {LAST_YEAR}
     default = LEARNED if LEARNED in available else SEASONAL
     judged = evaluated[evaluated["model"].isin(available) & evaluated["wape"].notna()]
     newest = sorted(set(judged["origin"]))[-ORIGINS_TO_JUDGE:]

@@ -13,6 +13,7 @@ from retail_assets.analytics.demand_models import (
     MODELS,
     SEASONAL,
     SMOOTHED,
+    forecasts,
     learned,
     why_not_learned,
 )
@@ -140,10 +141,15 @@ def test_nothing_is_learned_where_hardly_anything_sells_every_week():
     rare = demand()[demand()["week"].map(lambda day: day.day < 8)]  # one week in four or five
     assert (why_not_learned(panel_of(demand(), week(ORIGIN))), why_not_learned(panel_of(rare, week(60)))) == (
         None,
-        "61 weeks of history, of at least 73",
+        "60 weeks of history, of at least 73",
     )
     few = rare.assign(units=1)
     assert "make 0% of the units" in str(why_not_learned(panel_of(few, week(ORIGIN))))
+
+
+def test_last_year_is_told_only_where_there_was_one():
+    models = {number: set(forecasts(panel_of(demand(), week(number)), None)["model"]) for number in (50, 51)}
+    assert models == {50: {SEASONAL, SMOOTHED}, 51: {SEASONAL, SMOOTHED, LAST_YEAR}}
 
 
 def test_before_anything_was_learned_the_errors_are_those_of_what_would_have_been_gone_by(candidates):
@@ -200,6 +206,8 @@ def test_the_smallest_error_does_not_score_if_it_forecasts_too_little():
     evaluated = pd.DataFrame([*of(LEARNED, 0.45, -0.31), *of(SEASONAL, 0.5, 0.05), *of(SMOOTHED, 0.55, 0.1)])
     assert champion(evaluated, {LEARNED, SEASONAL, SMOOTHED})[0] == SEASONAL
     assert champion(evaluated, {LEARNED, SMOOTHED})[0] == SMOOTHED
+    of_last_year = pd.DataFrame(of(LAST_YEAR, 0.1, 0.0))
+    assert champion(pd.concat([evaluated, of_last_year]), {*MODELS})[0] == SEASONAL
     better = evaluated.assign(bias=0.1)
     assert champion(better, {LEARNED, SEASONAL, SMOOTHED})[0] == LEARNED
 
