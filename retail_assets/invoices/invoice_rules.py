@@ -4,7 +4,15 @@ from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from retail_assets.invoices.countries import ISO_CODES
-from retail_assets.invoices.written_values import moment, present, price, whole_number, worth
+from retail_assets.invoices.written_values import (
+    moment,
+    present,
+    price,
+    trimmed_of_spaces,
+    whole_number,
+    worth,
+)
+from retail_assets.landing.dialect import Dialect
 from retail_assets.shops.reasons import (
     INVALID_INVOICE_DATE,
     INVALID_INVOICE_NO,
@@ -22,6 +30,9 @@ LARGEST_LINE = 10**15
 
 UNSPECIFIED = "Unspecified"
 """What the published file writes where the country is not known; a line that lacks it is no less a sale."""
+
+NOBODY = ("-", "--", "?", ".", "0", "n.a.", "n.a", "unknown", "guest", "anonymous")
+"""What shops write for a customer whom they do not know, besides the words that mean nothing in any column."""
 
 TAKEN_BACK = "TAKEN BACK"
 """The code of lines that stand for what was paid back of an order, of which products is not said."""
@@ -51,7 +62,7 @@ def read_rows(raw: DataFrame, rules: InvoiceRules) -> DataFrame:
             "typed_quantity": whole_number(text("quantity"), dialect),
             "typed_unit_price": price(text("unit_price"), dialect),
             "typed_invoice_ts": moment(text("invoice_ts"), "invoice_date", dialect),
-            "typed_customer_id": present(F.regexp_replace(F.trim(text("customer_id")), r"\.0+\z", ""), dialect),
+            "typed_customer_id": _customer(text("customer_id"), dialect),
             "typed_country": F.coalesce(_country(present(text("country"), dialect), rules), F.lit(UNSPECIFIED)),
         }
     )
@@ -68,6 +79,12 @@ def read_rows(raw: DataFrame, rules: InvoiceRules) -> DataFrame:
     found = F.array_compact(F.array(*[F.when(broken, F.lit(reason)) for reason, broken in reasons.items()]))
     malformed = F.array(F.lit(MALFORMED_LINE))
     return typed.withColumn("reasons", F.when(F.col("malformed_line").isNotNull(), malformed).otherwise(found))
+
+
+def _customer(written: Column, dialect: Dialect) -> Column:
+    """The id without the `.0` of a spreadsheet's number; NULL for nobody."""
+    customer = present(F.regexp_replace(trimmed_of_spaces(written), r"\.0+\z", ""), dialect)
+    return F.when(~F.lower(customer).isin(*NOBODY), customer)
 
 
 def with_what_was_taken_back(usable: DataFrame, rules: InvoiceRules) -> DataFrame:

@@ -22,6 +22,9 @@ _OFFSET = r"^(.*[0-9]:[0-9]{2}.*?) ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2})\z"
 _SPACES = " \u00a0\u202f"
 """What may stand between a number and its currency."""
 
+_ANY_SPACE = "[ \t\n\r\x0b\x0c\u0085\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff]"
+_SPACES_AROUND = rf"^{_ANY_SPACE}+|{_ANY_SPACE}+\z"
+
 _AFTER_A_DATE = 12
 """The character from which on a minus is none of an ISO date."""
 
@@ -29,9 +32,15 @@ AFTER_DIGITS = ":"
 """The first character after the digits."""
 
 
+def trimmed_of_spaces(text: Column) -> Column:
+    """A text without spaces of any kind around, such as tabs and those that do not break."""
+    sound = [F.substring(text, at, 1).between("!", "~") for at in (1, -1)]
+    return F.when(sound[0] & sound[1], text).otherwise(F.regexp_replace(text, _SPACES_AROUND, ""))
+
+
 def present(text: Column, dialect: Dialect) -> Column:
     """A text without spaces around; NULL for none, and for words that mean none."""
-    trimmed, words = F.trim(text), sorted(dialect.empty_words)
+    trimmed, words = trimmed_of_spaces(text), sorted(dialect.empty_words)
     is_word = F.lower(trimmed).isin(*words)
     if not any(word[0].isdigit() for word in words):
         # What begins with a digit, as most numbers of invoices and customers, is soon told.

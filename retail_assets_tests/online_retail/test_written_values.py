@@ -91,12 +91,13 @@ def test_numbers_are_read_by_the_signs_of_the_dialect_or_not_at_all(spark: Spark
 
 def test_words_that_mean_empty_are_those_of_the_dialect(spark: SparkSession):
     words = ["NULL", " nan ", "None", "\\N", "N/A", "#N/A", "NaT", "<NA>", "na", "", "  ", None]
-    texts = spark.createDataFrame([(word,) for word in [*words, "Nancy", " 12 ", "-"]], "text string")
+    spaced = ["\u00a0Nan\tcy\u3000", "\t12\r\n", " é\u2009"]
+    texts = spark.createDataFrame([(word,) for word in [*words, "Nancy", " 12 ", "-", *spaced]], "text string")
     ours = Dialect(empty_words=frozenset(["-"]))
     read = texts.select("text", present(F.col("text"), PUBLISHED), present(F.col("text"), ours)).collect()
-    assert [row[1] for row in read] == [None] * len(words) + ["Nancy", "12", "-"]
+    assert [row[1] for row in read] == [None] * len(words) + ["Nancy", "12", "-", "Nan\tcy", "12", "é"]
     assert [row[2] for row in read][:4] == ["NULL", "nan", "None", "\\N"]
-    assert [row[2] for row in read][-3:] == ["Nancy", "12", None]
+    assert [row[2] for row in read][-6:-3] == ["Nancy", "12", None]
 
 
 TIMES = [

@@ -117,8 +117,15 @@ def test_constants_stand_in_for_what_is_missing_and_a_description_for_a_code(raw
     assert [row[0] for row in frame.select(landed_money(rules)).collect()] == [Decimal("2.500"), Decimal("5.000")]
 
 
+def test_nobody_is_no_customer_and_an_id_has_no_spaces_around(raw):
+    written = ["13085.0", "\u00a013085\t", "-", "?", "Guest", "0", "n.a.", "UNKNOWN", "guest1"]
+    frame = raw(*({"customer_id": text, "invoice_no": str(number)} for number, text in enumerate(written)))
+    found = [row.customer_id for row in lines(frame, InvoiceRules())]
+    assert found == ["13085", "13085", *[None] * 6, "guest1"]
+
+
 def test_a_country_is_one_however_its_letters_are_written(raw):
-    spellings = ["France", "FRANCE", "france ", "EIRE", "eire", "Channel Islands", "DEUTSCHLAND", "nan", None]
+    spellings = ["France", "FRANCE", "\u00a0france\t", "EIRE", "eire", "Channel Islands", "DEUTSCHLAND", "nan", None]
     frame = raw(*({"country": text, "invoice_no": str(number)} for number, text in enumerate(spellings)))
     rules = InvoiceRules(countries={"DEUTSCHLAND": "Germany", "EIRE": "Ireland"})
     published = [row.country for row in lines(frame, InvoiceRules())]
