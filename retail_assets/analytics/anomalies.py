@@ -32,7 +32,7 @@ Chance exceeds it on one day in six years; with 3 it would be one a year."""
 _OF_DEVIATION = 1.4826
 
 
-def expected_volume(volumes: Mapping[date, int], day: date) -> float | None:
+def expected_volume(volumes: Mapping[date, float], day: date) -> float | None:
     """What the days before let expect of an open day; None where they are too few to say.
 
     `volumes`: day -> rows, of days that had any. The median of the same weekday in the last WEEKS weeks, times how the

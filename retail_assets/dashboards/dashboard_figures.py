@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from retail_assets.analytics.rfm import RECOMMENDED_ACTIONS
 from retail_assets.customers.actions import LOST, WIN_BACK
 from retail_assets.customers.segment_summary import RFM
 from retail_assets.dashboards import dashboard_sums as sums
-from retail_assets.dashboards import this_week, winning_back
+from retail_assets.dashboards import this_week, unusual_days, winning_back
 from retail_assets.invoices.countries import ISO_CODES
 from retail_assets.lakehouse.driver_rows import by_partition
 from retail_assets.reports.page import shapes
@@ -67,6 +67,11 @@ class Sources:
     campaigns: Months
     ids: np.ndarray
     """Whose customers' numbers these are: the customer ids are numbers here, -1 where there is none."""
+
+    @cached_property
+    def expected(self) -> pd.DataFrame:
+        """Of each day, what was to be expected of its revenue: for all pages at once."""
+        return unusual_days.ranges_of(self.sales)
 
 
 _AS_A_WHOLE = ("sales", "quality", "reasons")
@@ -166,6 +171,7 @@ def figures(sources: Sources, month: date, as_of: date, told: Mapping[str, Any])
         "segments": [{"name": name, "action": RECOMMENDED_ACTIONS[name]} for name in sums.SEGMENTS],
         "churn_note": _churn_note(sold, as_of),
         "sales": sums.sales(dated),
+        "expected": unusual_days.expected(sources.expected, sold, sources.ids, as_of, told["currency"]),
         "buyers": sums.buyers(dated, first_month, month, as_of),
         "profiles": sums.profiles(people),
         "moves": sums.moves(people),

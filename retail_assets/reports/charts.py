@@ -55,6 +55,7 @@ def charts() -> dict[str, dict[str, Any]]:
     made = {
         "revenue": _over_time(alt, "revenue", "Revenue a day", _MONEY),
         "orders": _over_time(alt, "orders", "Orders a day", _COUNT),
+        "expected": _expected(alt),
         "segments": _shares(alt),
         "movement": _movement(alt),
         "map": _map(alt),
@@ -114,7 +115,53 @@ def _over_time(alt: Any, measure: str, title: str, number: str) -> Any:
         .encode(y=alt.Y(f"{average}:Q"), color=alt.Color("mean:N", title=None, scale=colours, legend=legend))
         for average, name, width in zip(("week", "thirty"), names, (1.1, 2.4), strict=True)
     ]
-    return alt.layer(month, daily, *lines).properties(width="container", height=230)
+    marks = [_unusual(alt, measure, title, number)] if measure == "revenue" else []
+    return alt.layer(month, daily, *lines, *marks).properties(width="container", height=230)
+
+
+def _unusual(alt: Any, measure: str, title: str, number: str) -> Any:
+    """Marks of the days outside of what was to be expected, of rows of their own."""
+    return (
+        alt.Chart(alt.NamedData(name="unusual"))
+        .mark_point(filled=True, color="@bad", size=34, opacity=1)
+        .encode(
+            x="day:T",
+            y=f"{measure}:Q",
+            tooltip=[
+                alt.Tooltip("day:T", title="Day", format="%a %-d %b %Y"),
+                alt.Tooltip(f"{measure}:Q", title=title, format=number),
+                alt.Tooltip("why:N", title="Why"),
+            ],
+        )
+    )
+
+
+def _expected(alt: Any) -> Any:
+    """A month's days: what was to be expected as a bar from the least to the most, what was sold as a point."""
+    base = alt.Chart(_rows(alt)).encode(
+        x=alt.X("day:T", title=None, axis=alt.Axis(format="%-d %b", grid=False)),
+        tooltip=[
+            alt.Tooltip("day:T", title="Day", format="%a %-d %b %Y"),
+            alt.Tooltip("revenue:Q", title="Revenue", format=_MONEY),
+            alt.Tooltip("low:Q", title="Expected from", format=_MONEY),
+            alt.Tooltip("high:Q", title="to", format=_MONEY),
+        ],
+    )
+    ranges = base.transform_filter("isValid(datum.low)").mark_bar(color="@faint", size=7, cornerRadius=3)
+    points = base.transform_filter("isValid(datum.revenue)").mark_point(filled=True, size=46, opacity=1)
+    return alt.layer(
+        ranges.encode(y=alt.Y("low:Q", title="Revenue", axis=_amounts(alt, "$")), y2="high:Q"),
+        points.encode(
+            y="revenue:Q",
+            color=alt.Color(
+                "found:N",
+                title=None,
+                scale=alt.Scale(domain=["as expected", "unusual", "too early to tell"],
+                                range=["@accent", "@bad", "@muted"]),
+                legend=alt.Legend(orient="top"),
+            ),
+        ),
+    ).properties(width="container", height=230)  # fmt: skip
 
 
 def _shares(alt: Any) -> Any:

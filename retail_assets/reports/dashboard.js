@@ -15,7 +15,7 @@
   const amounts = new Intl.NumberFormat("en-GB", { style: "currency", currency: F.currency, maximumFractionDigits: 0 });
   const SIGN = amounts.formatToParts(0).find((part) => part.type === "currency").value;
   const percentage = new Intl.NumberFormat("en-GB", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-  const nothing = "–";
+  const { element, nothing, words } = Tables;
   const soManyCustomers = (number) => `${whole.format(number)} ${number === 1 ? "customer" : "customers"}`;
   const shown = (format, value) => (value === null || value === undefined || !isFinite(value) ? nothing : format.format(value));
   const iso = (time) => new Date(time).toISOString().slice(0, 10);
@@ -53,7 +53,18 @@
   const hasValue = values.length > 0;
 
   // What is chosen, and what follows from it -----------------------------------------------------------------------
-  const state = { month: thisMonth, country: ALL, segment: ALL, measure: "revenue", view: "europe" };
+  const oneOf = (names, everything) => ({
+    of: (number) => (number === ALL ? everything : names[number]),
+    value: (said) => (said === everything ? ALL : names.includes(said) ? names.indexOf(said) : undefined),
+  });
+  const SAID = { // of what is chosen, in the page's address
+    month: { ...oneOf(months, "all"), standard: thisMonth },
+    country: { ...oneOf(F.countries.map((country) => country.name)), standard: ALL },
+    segment: { ...oneOf(F.segments.map((segment) => segment.name)), standard: ALL },
+    measure: { of: String, value: (said) => (said === "orders" ? said : undefined), standard: "revenue" },
+    view: { of: String, value: (said) => (said === "world" ? said : undefined), standard: "europe" },
+  };
+  const state = Address.read(SAID);
   const ofCountry = (country) => state.country === ALL || country === state.country;
   const ofSegment = (segment) => state.segment === ALL || segment === state.segment;
 
@@ -91,69 +102,15 @@
   }
 
   // Tables ---------------------------------------------------------------------------------------------------------
-  // A column: [heading, value of a row, how it is shown, "number"?]. The CSV has the values, the page what is shown.
   const change = (format) => (v) => (v === null || v === undefined ? nothing : (v > 0 ? "+" : v < 0 ? "−" : "±") + format.format(Math.abs(v)));
-  const text = (value) => (value === null || value === undefined || value === "" ? nothing : String(value));
   const columns = {
     amounts: (heading, value) => [heading, value, (v) => shown(amounts, v), "number"],
     pennies: (heading, value) => [heading, value, (v) => shown(pennies, v), "number"],
     whole: (heading, value) => [heading, value, (v) => shown(whole, v), "number"],
     one: (heading, value) => [heading, value, (v) => shown(one, v), "number"],
     share: (heading, value) => [heading, value, (v) => shown(percentage, v), "number"],
-    text: (heading, value, kind) => [heading, value, text, kind || ""],
+    text: (heading, value, kind) => [heading, value, words, kind || ""],
   };
-  const element = (name, properties = {}, ...children) => {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(properties)) {
-      if (key in made && key !== "list") made[key] = value; else made.setAttribute(key, value);
-    }
-    made.append(...children);
-    return made;
-  };
-
-  // A table that is wider than its frame is shown as cards: one for each row, whose cells say their headings.
-  function fit(frame) {
-    const table = frame.querySelector("table");
-    table.classList.remove("cards");
-    table.classList.toggle("cards", frame.scrollWidth > frame.clientWidth);
-    frame.classList.toggle("long", frame.scrollHeight > frame.clientHeight);
-  }
-  let fitted = innerWidth;
-  addEventListener("resize", () => {
-    if (innerWidth === fitted) return;
-    fitted = innerWidth;
-    document.querySelectorAll(".scroll").forEach(fit);
-  });
-
-  function tableOf(caption, fields, data, decorate = {}) {
-    // The roles, as the elements of a table that is shown as cards mean no table any more.
-    const head = element("tr", { role: "row" }, ...fields.map(([heading, , , kind]) =>
-      element("th", { scope: "col", role: "columnheader", className: kind === "number" ? "number" : "" }, heading)));
-    const body = data.map((row) => element("tr", { role: "row" }, ...fields.map(([heading, value, show, kind]) => {
-      const cell = element("td", { className: kind, role: "cell", "data-heading": heading }, ...[].concat(
-        decorate[heading] ? decorate[heading](row, show(value(row))) : show(value(row))));
-      if (kind === "id") cell.title = text(value(row));
-      return cell;
-    })));
-    const table = element("table", { role: "table" }, element("caption", {}, caption),
-      element("thead", { role: "rowgroup" }, head), element("tbody", { role: "rowgroup" }, ...body));
-    return element("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": caption }, table);
-  }
-
-  function save(name, fields, data) {
-    const cell = (value) => {
-      let written = value === null || value === undefined ? "" : String(value);
-      // A spreadsheet takes text that begins so for a formula.
-      if (typeof value === "string" && /^[=+\-@\t\r]/.test(written)) written = "'" + written;
-      return /[",\n\r]/.test(written) ? '"' + written.replace(/"/g, '""') + '"' : written;
-    };
-    const lines = [fields.map(([heading]) => cell(heading)), ...data.map((row) => fields.map(([, value]) => cell(value(row))))];
-    const file = new Blob(["\ufeff" + lines.map((line) => line.join(",")).join("\r\n") + "\r\n"], { type: "text/csv" });
-    const link = element("a", { href: URL.createObjectURL(file), download: `${name}-${F.month}.csv` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
-
   // Panels ---------------------------------------------------------------------------------------------------------
   const meterFor = (key) => (row, shownValue) =>
     [shownValue, element("span", { className: "meter", "aria-hidden": "true" }, element("i", { style: `width:${Math.round(100 * (row[key] || 0))}%` }))];
@@ -163,26 +120,26 @@
     const button = element("button", { type: "button", className: "csv", "aria-label": `CSV of ${title}` }, "CSV");
     const header = element("header", {}, element("h3", {}, title), ...panel.querySelectorAll(".switch"), button);
     const note = element("p", { className: "note", hidden: true }), onPaper = element("p", { className: "note on-paper" }, "On paper: the first 50 rows.");
-    const made = { panel, title, note, onPaper, fields: [], data: [] };
+    const made = { panel, title, note, onPaper, fields: [], data: [], wanted: Tables.asked() };
     if (panel.dataset.chart) {
       made.chart = element("div", { className: "chart" });
       made.details = element("details", {}, element("summary", { "aria-label": `As a table: ${title}` }, "As a table"));
       made.details.addEventListener("toggle", () => fill(made));
       panel.append(header, element("div", { className: "sideways", role: "group", "aria-label": `Chart of ${title}` }, made.chart), note, made.details);
     } else {
-      made.body = element("div");
+      made.body = element("div", { className: "body" });
       panel.append(header, made.body, note, onPaper);
     }
-    button.addEventListener("click", () => save(title.toLowerCase().replace(/\W+/g, "-"), made.fields, made.all || made.data));
+    button.addEventListener("click", () => Tables.save(`${title.toLowerCase().replace(/\W+/g, "-")}-${F.month}`, made.fields, Tables.found(made.fields, made.all || made.data, made.wanted)));
     panels.set(panel.dataset.chart ? "chart " + name : "table " + name, made);
   }
   function fill(made) { // the table behind a chart is made when it is opened
-    const old = made.details.querySelector(".scroll");
+    const old = made.details.querySelector(".framed");
     if (old) old.remove();
     if (!made.details.open) return;
-    const frame = tableOf(made.title, made.fields, made.data);
+    const frame = Tables.tableOf(made.title, made.fields, made.data, { wanted: made.wanted });
     made.details.append(frame);
-    fit(frame);
+    Tables.fit(frame);
   }
   function setNote(made, note) {
     made.note.hidden = !note;
@@ -192,8 +149,9 @@
     const made = panels.get("table " + name);
     Object.assign(made, { fields, data, all });
     made.onPaper.hidden = data.length <= 50;
-    made.body.replaceChildren(data.length ? tableOf(made.title, fields, data, decorate) : element("p", { className: "empty" }, empty || "Nothing to show for this choice."));
-    if (data.length) fit(made.body.firstChild);
+    const most = all ? data.length : Infinity;
+    made.body.replaceChildren(data.length ? Tables.tableOf(made.title, fields, all || data, { decorate, most, wanted: made.wanted }) : element("p", { className: "empty" }, empty || "Nothing to show for this choice."));
+    if (data.length) Tables.fit(made.body.firstChild);
     setNote(made, note);
   }
 
@@ -331,10 +289,40 @@
       columns.one("Mean of 7 days", (r) => rounded(r.week)), columns.one("Mean of 30 days", (r) => rounded(r.thirty)),
     ], data, {
       specification: state.measure,
-      datasets: { month: [{ begin: iso(firstDay + from * DAY), end: iso(firstDay + (state.month === ALL ? from : to) * DAY) }] },
+      datasets: { unusual: everything() ? unusual : [], month: [{ begin: iso(firstDay + from * DAY), end: iso(firstDay + (state.month === ALL ? from : to) * DAY) }] },
       label: `${state.measure === "revenue" ? "Revenue" : "Orders"} a day with means of 7 and 30 days, ${where()}, ${who()}. The last 30 days' mean is ${
         shown(state.measure === "revenue" ? amounts : one, data[days - 1].thirty)}.`,
       note: (state.measure === "revenue" ? "Revenue before returns. " : "") + "Means begin with the first 7 and 30 days." + (state.month === ALL ? "" : ` Shaded: ${when()}.`),
+    });
+  }
+
+  const ranges = new Map(F.expected.days.day.map((day, row) => [day, [money(F.expected.days.low[row]), money(F.expected.days.high[row])]]));
+  const unusual = F.expected.unusual.map((u) => ({ ...u, revenue: money(u.revenue), low: money(u.low), high: money(u.high) }));
+  const everything = () => state.country === ALL && state.segment === ALL;
+  function expected() {
+    const month = state.month === ALL ? thisMonth : state.month, [from, to] = span(month);
+    const perDay = new Map(), outside = new Set(unusual.map((u) => u.day));
+    for (let row = 0; row < rows; row++) if (dayOf[row] >= from && dayOf[row] < to) perDay.set(dayOf[row], (perDay.get(dayOf[row]) || 0) + S.revenue[row]);
+    const data = [];
+    for (let day = from; day < to; day++) {
+      const [low, high] = ranges.get(day) || [null, null], revenue = perDay.has(day) ? money(perDay.get(day)) : null, name = iso(firstDay + day * DAY);
+      if (revenue === null && low === null) continue; // closed, as this weekday is
+      const found = outside.has(name) ? "unusual" : low === null ? "too early to tell" : "as expected";
+      data.push({ day: name, revenue, low, high, found });
+    }
+    const whole = everything() ? "" : ` Of all ${PLACES} and customers, whatever is chosen above.`;
+    showChart("expected", [
+      columns.text("Day", (r) => r.day), columns.pennies("Revenue", (r) => r.revenue), columns.amounts("Expected from", (r) => r.low), columns.amounts("to", (r) => r.high), columns.text("Found", (r) => r.found),
+    ], data, {
+      label: `Revenue of each day of ${monthName(months[month])} and the range expected of it: ${data.filter((r) => r.found === "unusual").length} unusual days.`,
+      note: `${monthName(months[month])}. Bars: what was to be expected, by the same weekdays before and the season; about 19 of 20 days lie within.${whole}`,
+    });
+    const end = iso(firstDay + to * DAY), told = unusual.filter((u) => u.day < end).reverse(), now = told.filter((u) => state.month === ALL || u.day.slice(0, 7) === months[month]);
+    showTable("unusual", [
+      columns.text("Day", (u) => u.day), columns.amounts("Revenue", (u) => u.revenue), columns.amounts("Expected from", (u) => u.low), columns.amounts("to", (u) => u.high), columns.text("What was not as usual", (u) => u.why, "action"),
+    ], told, {
+      empty: ranges.size ? "No day so far was outside of what was to be expected." : "There are not yet enough days to compare with.",
+      note: told.length ? `The newest first; ${now.length || "none"} of ${when()}.${whole}` : "",
     });
   }
 
@@ -372,7 +360,7 @@
       decorate: {
         Segment: (s, name) => {
           const button = element("button", { type: "button", className: "pick", "aria-pressed": String(s.number === state.segment) }, name);
-          button.addEventListener("click", () => { state.segment = state.segment === s.number ? ALL : s.number; $("segment").value = state.segment; render(); $("segments").querySelector(".pick").focus(); });
+          button.addEventListener("click", () => { state.segment = state.segment === s.number ? ALL : s.number; chosen(); $("segments").querySelector(".pick").focus(); });
           return button;
         },
         Share: meterFor("customer_share"), "Of revenue": meterFor("revenue_share"),
@@ -436,7 +424,7 @@
     showTable("countries", fields, data, {
       decorate: { [title(PLACE)]: (c, name) => {
         const button = element("button", { type: "button", className: "pick", "aria-pressed": String(c.number === state.country) }, name);
-        button.addEventListener("click", () => { state.country = state.country === c.number ? ALL : c.number; $("country").value = state.country; render(); });
+        button.addEventListener("click", () => { state.country = state.country === c.number ? ALL : c.number; chosen(); });
         return button;
       } },
       note: `${when()}, ${who()}. Revenue before returns. ` + (state.segment === ALL ? `Change: ${againstBefore(state.month)}.` : "No change is shown for a segment: who is in it now bought lately."),
@@ -449,7 +437,7 @@
       values: placed.map(({ shape, country, revenue, customers, share }) => ({ shape, country, revenue, customers, share })),
       datasets: { shapes: SHAPES },
       label: `Map of revenue by ${PLACE}, ${when()}, ${who()}. ` + data.slice(0, 5).map((c) => `${c.country} ${amounts.format(c.revenue)}`).join(", "),
-      note: "On a logarithmic scale." + (unplaced.length ? ` In the table only, as they have no shape at this scale or are no country: ${unplaced.join(", ")}.` : ""),
+      note: "From each figure below the map to the next, revenue is ten times as high." + (unplaced.length ? ` In the table only, as they have no shape at this scale or are no country: ${unplaced.join(", ")}.` : ""),
     });
   }
 
@@ -472,7 +460,7 @@
       columns.text("First bought in", (d) => d.cohort), columns.whole("Months since", (d) => d.months), columns.whole("Customers who bought", (d) => d.customers),
       columns.whole("Of the cohort's", (d) => d.size), columns.share("Share", (d) => d.retention),
     ], data, {
-      label: `Cohort retention of ${who()}, ${where()}. In the month after their first purchase ${next.length ? percentage.format(sum(next.map((d) => d.customers)) / sum(next.map((d) => d.size))) : nothing} of customers bought again.`,
+      label: `Who came back, of ${who()}, ${where()}. In the month after their first purchase ${next.length ? percentage.format(sum(next.map((d) => d.customers)) / sum(next.map((d) => d.size))) : nothing} of customers bought again.`,
       note: partial(until) ? `${monthName(months[until])} is not over: its cells will still rise.` : "",
     });
   }
@@ -548,15 +536,16 @@
     showTable("value", fields, data, { empty: "No lifetime values yet.", note: hasValue ? "Alive: mean probability of still being a customer, of those with more than one order; after a single order the model cannot tell." : "" });
   }
 
-  const SCHEMES = { clusters: "Found by k-means", value_engagement: "Value and engagement" };
+  const SCHEMES = { clusters: "Buying habits", value_engagement: "Value and activity" };
   function schemes() {
     showTable("schemes", [
-      columns.text("Segment", (s) => s[1]), columns.text("Divided by", (s) => SCHEMES[s[0]]), columns.whole("Customers", (s) => s[2]), columns.share("Share", (s) => s[3]),
+      columns.text("Segment", (s) => s[1]), columns.text("Grouped by", (s) => SCHEMES[s[0]], "moment"), columns.whole("Customers", (s) => s[2]), columns.share("Share", (s) => s[3]),
       columns.share("Of revenue", (s) => s[5]), columns.amounts("Revenue so far", (s) => money(s[4])), columns.whole("Median days since last order", (s) => s[6]), columns.whole("Median orders", (s) => s[7]), columns.amounts("Median spent", (s) => s[8]),
       columns.text("What to do", (s) => s[9], "action"),
     ], F.schemes, { note: `The same customers, all ${PLACES} and segments: this table does not follow the filters. Revenue is before returns.`, empty: "No segments yet." });
   }
 
+  const BARS = 20;
   function products() {
     const abc = F.abc.map(([name, number]) => `${whole.format(number)} in class ${name}`).join(", ");
     $("products-lead").textContent = `${monthName(F.month)}, all ${PLACES} and customers: products do not follow the filters. ${abc ? abc + " (the first 80% of revenue, the next 15%, the rest)." : ""} Categories are worked out from descriptions.`;
@@ -565,15 +554,15 @@
       columns.text("Category", (c) => c.category), columns.amounts("Revenue", (c) => c.revenue), columns.share("Share", (c) => c.share), ["On the month", (c) => c.growth, change(percentage), "number"],
       columns.whole("Units", (c) => c.units), columns.whole("Orders", (c) => c.orders), columns.whole("Products", (c) => c.number),
     ], categories, {
-      values: categories.map(({ category, revenue }) => ({ category, revenue })),
+      values: categories.slice(0, BARS).map(({ category, revenue }) => ({ category, revenue })),
       label: `Revenue by category, ${monthName(F.month)}. ` + categories.slice(0, 5).map((c) => `${c.category} ${amounts.format(c.revenue)}`).join(", "),
     });
     const rules = F.affinities.map(([from, to, baskets, support, confidence, lift]) => ({ from, to, baskets, support, confidence, lift }));
     showTable("together", [
-      columns.text("Who buys", (r) => r.from), columns.text("also buys", (r) => r.to, "whole-row"), columns.share("Confidence", (r) => r.confidence), columns.one("Lift", (r) => r.lift), columns.share("Support", (r) => r.support), columns.whole("Orders", (r) => r.baskets),
-    ], rules, { note: "The highest lift first. Confidence: of the orders with the first product, the share with the second. Lift: how many times more than by chance. Support: share of all orders with both.", empty: "No two products were in enough orders together." });
+      columns.text("Who buys", (r) => r.from), columns.text("also buys", (r) => r.to, "whole-row"), columns.share("Of them also buy", (r) => r.confidence), columns.one("Times as often", (r) => r.lift), columns.share("Of all orders", (r) => r.support), columns.whole("Orders", (r) => r.baskets),
+    ], rules, { note: "“Times as often”: as among all orders; 1 would be chance. The highest first. “Of all orders”: those with both.", empty: "No two products were in enough orders together." });
     const basis = "Revenue before returns. “On the month”: " + againstBefore(thisMonth) + ".";
-    setNote(panels.get("chart categories"), basis);
+    setNote(panels.get("chart categories"), (categories.length > BARS ? `The first ${BARS} of ${categories.length}; all are in the table. ` : "") + basis);
     showTable("products", [
       columns.text("Product", (p) => p[1]), columns.text("Code", (p) => p[0]), columns.text("Category", (p) => p[2]), columns.text("Class", (p) => p[7]), columns.amounts("Revenue", (p) => money(p[3])),
       ["On the month", (p) => p[9], change(percentage), "number"], columns.whole("Units", (p) => p[4]), columns.whole("Orders", (p) => p[5]), columns.whole("Customers", (p) => p[6]), columns.share("Returned", (p) => p[8]),
@@ -584,10 +573,10 @@
     const Q = F.quality;
     const data = Q.month.map((month, i) => ({ month, clean: Q.clean[i], duplicates: Q.duplicates[i], quarantined: Q.quarantined[i], outliers: Q.outliers[i], without: Q.without_customer[i] })).reverse();
     const landed = (q) => q.clean + q.duplicates + q.quarantined, all = sum(data.map(landed));
-    $("quality-lead").textContent = `Data up to ${F.newest_day ? dayName(F.newest_day) : nothing}; customers as of ${dayName(F.as_of)}. Of ${whole.format(all)} rows that landed ${whole.format(sum(data.map((q) => q.clean)))} are used, ${whole.format(sum(data.map((q) => q.duplicates)))} were exact duplicates and ${whole.format(sum(data.map((q) => q.quarantined)))} are in quarantine: none is lost.`;
+    $("quality-lead").textContent = `Data up to ${F.newest_day ? dayName(F.newest_day) : nothing}; customers as of ${dayName(F.as_of)}. Of ${whole.format(all)} rows that landed ${whole.format(sum(data.map((q) => q.clean)))} are used, ${whole.format(sum(data.map((q) => q.duplicates)))} were exact duplicates and ${whole.format(sum(data.map((q) => q.quarantined)))} were set aside, as they cannot be used: none is lost.`;
     showTable("quality", [
       columns.text("Month", (q) => q.month), columns.whole("Landed", landed), columns.whole("Used", (q) => q.clean), columns.whole("Duplicates", (q) => q.duplicates),
-      columns.whole("Quarantined", (q) => q.quarantined), columns.whole("Outliers", (q) => q.outliers), columns.whole("No customer", (q) => q.without),
+      columns.whole("Set aside", (q) => q.quarantined), columns.whole("Out of scale", (q) => q.outliers), columns.whole("No customer", (q) => q.without),
     ], data);
     showTable("reasons", [columns.text("Reason", (r) => r.reason.replace(/_/g, " ")), columns.whole("Rows", (r) => r.rows)], F.reasons, { empty: "No row was set aside." });
     showTable("tables", [columns.text("Table", (t) => t.table), columns.whole("Version", (t) => t.version), columns.text("Written", (t) => t.committed, "moment")], F.tables, {
@@ -597,7 +586,7 @@
   }
 
   // Together -------------------------------------------------------------------------------------------------------
-  function render() { headline(); overTime(); segments(); countries(); cohorts(); churn(); value(); }
+  function render() { headline(); overTime(); expected(); segments(); countries(); cohorts(); churn(); value(); }
   function choose(select, options, current) {
     select.replaceChildren(...options.map(([value, name]) => element("option", { value }, name)));
     select.value = current;
@@ -605,23 +594,35 @@
   choose($("month"), [...months.map((month, number) => [number, monthName(month)]).reverse(), [ALL, "All months"]], state.month);
   choose($("country"), [[ALL, `All ${PLACES}`], ...F.countries.map((country, number) => [number, country.name])], state.country);
   choose($("segment"), [[ALL, "All segments"], ...F.segments.map((segment, number) => [number, segment.name])], state.segment);
-  for (const name of ["month", "country", "segment"]) {
-    $(name).addEventListener("change", (event) => { state[name] = Number(event.target.value); render(); });
+  const FILTERS = ["month", "country", "segment"];
+  for (const name of FILTERS) {
+    $(name).addEventListener("change", (event) => { state[name] = Number(event.target.value); chosen(); });
   }
   $("reset").addEventListener("click", () => {
-    Object.assign(state, { month: thisMonth, country: ALL, segment: ALL });
-    for (const name of ["month", "country", "segment"]) $(name).value = state[name];
-    render();
+    for (const name of FILTERS) state[name] = SAID[name].standard;
+    chosen();
   });
-  for (const group of document.querySelectorAll(".switch")) {
-    group.addEventListener("click", (event) => {
-      const button = event.target.closest("button");
-      if (!button) return;
-      for (const other of group.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
-      Object.assign(state, button.dataset);
-      if (button.dataset.view) countries(); else overTime();
-    });
+  const switches = [...document.querySelectorAll(".switch button")];
+  for (const button of switches) button.addEventListener("click", () => {
+    Object.assign(state, button.dataset);
+    controls();
+    Address.write(SAID, state);
+    if (button.dataset.view) countries(); else overTime();
+  });
+  function controls() { // show what is chosen
+    for (const name of FILTERS) $(name).value = state[name];
+    for (const button of switches) {
+      const [[name, value]] = Object.entries(button.dataset);
+      button.setAttribute("aria-pressed", String(state[name] === value));
+    }
   }
+  function chosen() {
+    controls();
+    Address.write(SAID, state);
+    render();
+  }
+  controls();
+  addEventListener("popstate", () => { Object.assign(state, Address.read(SAID)); controls(); render(); });
   const dark = matchMedia("(prefers-color-scheme: dark)");
   function theme(name) {
     document.documentElement.dataset.theme = name;

@@ -28,6 +28,10 @@ _SHAPES = "countries-110m.topojson"
 M. Bostock); ids are ISO 3166-1 numeric. States smaller than a dot at that scale have no shape."""
 
 
+_SCRIPTS = ("tables.js", "address.js")
+"""What the page's own script uses."""
+
+
 class PageRefused(Exception):
     """A page that must not be published; the message says why. Nothing was written."""
 
@@ -58,7 +62,7 @@ def compose(title: str, figures: Mapping[str, Any], charts: Mapping[str, Any]) -
         "CHARTS": as_json(charts),
         "SHAPES": as_json(shapes()),
         "LIBRARY": charting_library().replace("</script", "<\\/script"),
-        "SCRIPT": _script("dashboard.js", "this_week.js"),
+        "SCRIPT": "".join(map(_source, _SCRIPTS)) + _script("dashboard.js", "this_week.js"),
     }
     # In one pass from the left, so that nothing that is put in is searched again.
     first, *rest = _source("dashboard.html").split("{{")

@@ -50,17 +50,17 @@
         : [columns.text(list.name === "country" ? title(PLACE) : "Product", (r) => r.product || r.country), columns.pennies("Worth", (r) => (r.value === null ? null : money(r.value))),
           columns.text("Why", (r) => r.reason, "action")];
       const sentence = TO_DO[list.name](list.named, worth, list.of, list.rows[0]);
-      const button = element("button", { type: "button", className: "csv", "aria-label": `CSV: ${sentence}` }, "CSV");
-      button.addEventListener("click", () => save(list.lists.join("-").replace(/_/g, "-"), fields, list.rows));
+      const wanted = Tables.asked(), button = element("button", { type: "button", className: "csv", "aria-label": `CSV: ${sentence}` }, "CSV");
+      button.addEventListener("click", () => Tables.save(`${list.lists.join("-").replace(/_/g, "-")}-${F.month}`, fields, Tables.found(fields, list.rows, wanted)));
       const told = list.rows.length < list.named ? ` The CSV has the first ${whole.format(list.rows.length)}; all of them: retail audience ${list.name}.` : "";
       const note = element("p", { className: "note" }, `${list.rows.length > 50 ? `The first 50 of ${whole.format(list.named)}.` : ""}${told}`);
       const details = element("details", { className: "panel" }, element("summary", {}, sentence));
       details.dataset.list = list.name;
       details.addEventListener("toggle", () => {
         if (!details.open || details.querySelector(".scroll")) return;
-        const frame = tableOf(sentence, fields, list.rows.slice(0, 50));
+        const frame = Tables.tableOf(sentence, fields, list.rows, { wanted, most: 50 });
         details.append(element("div", { className: "of-list" }, note, button), frame);
-        fit(frame);
+        Tables.fit(frame);
       });
       return element("li", {}, details);
     }));

@@ -1,119 +1,21 @@
 """The dashboard as its readers have it: a file in Chromium, every control used, no network, no complaint."""
 
-import csv
-import io
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
-from pyspark.sql import SparkSession
+from playwright.sync_api import Browser
 
-from retail_assets.generator.generate import generate
-from retail_assets.reports.page import MOST_BYTES, Pages
+from retail_assets.reports.page import MOST_BYTES
 from retail_assets_tests.online_retail.independent_reader import IndependentReader
-from retail_assets_tests.workbench import Workbench
+from retail_assets_tests.reports.opened import Opened
 
 pytestmark = pytest.mark.long
 
-LAST_DAY = date(2011, 8, 20)
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 BOUGHT = "FROM clean_transactions WHERE line_type = 'product' AND customer_id IS NOT NULL"
 SEGMENT_FIGURES = ("Customers", "Revenue so far", "Median days since last order", "Median orders", "Median spent")
-CHARTS = ["revenue", "segments", "movement", "map", "cohorts", "churn", "risk", "value", "categories"]
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Workbench:
-    """Seven months and a part of the eighth, from generated drops."""
-    workbench = Workbench(tmp_path_factory.mktemp("browser"), spark, last_day=str(LAST_DAY))
-    generate(workbench.zone, lines=6_000, days=230, last_day=LAST_DAY, seed=11)
-    summary = workbench.run()
-    assert summary.failures == []
-    return workbench
-
-
-@pytest.fixture(scope="module")
-def reader(bench: Workbench) -> IndependentReader:
-    return IndependentReader(bench.path("raw_invoices").parent)
-
-
-@pytest.fixture(scope="module")
-def file(bench: Workbench) -> Path:
-    newest = Pages(directory=bench.settings.dashboards).newest("online_retail")
-    assert newest is not None
-    return newest
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium of this machine: RETAIL_CHROMIUM, or from the PATH."""
-    program = os.environ.get("RETAIL_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("no Chromium: install one, or name it by RETAIL_CHROMIUM")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=OPTIONS)
-        yield started
-        started.close()
-
-
-class Opened:
-    """The page in a window of its own, and all that it said and asked for."""
-
-    def __init__(self, browser: Browser, file: Path, **context: Any) -> None:
-        self.page: Page = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **context}).new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(file.as_uri())
-        self.page.wait_for_selector("html[data-ready=yes]")
-        self.settle()
-
-    def settle(self) -> None:
-        """Waits until every chart that has rows is drawn."""
-        self.page.wait_for_timeout(400)
-        self.page.wait_for_function(
-            "[...document.querySelectorAll('.chart')].every(c => c.hidden || !c.role || c.querySelector('svg'))"
-        )
-
-    def choose(self, **filters: str) -> None:
-        for name, option in filters.items():
-            self.page.select_option(f"#{name}", label=option)
-        self.settle()
-
-    def headline(self, name: str) -> str:
-        return str(self.page.get_attribute(f"[data-figure='{name}'] .figure", "data-value"))
-
-    def downloaded(self, panel: str) -> list[dict[str, str]]:
-        with self.page.expect_download() as download:
-            self.page.click(f"{panel} .csv")
-        content = Path(download.value.path()).read_text(encoding="utf-8-sig")
-        return list(csv.DictReader(io.StringIO(content)))
-
-
-@pytest.fixture
-def opened(browser: Browser, file: Path) -> Iterator[Opened]:
-    window = Opened(browser, file)
-    yield window
-    assert window.said == []
-    assert window.asked == [file.as_uri()]
-    window.page.context.close()
+CHARTS = ["revenue", "expected", "segments", "movement", "map", "cohorts", "churn", "risk", "value", "categories"]
 
 
 def test_the_page_is_small_and_painted_soon(opened: Opened, file: Path):
