@@ -24,7 +24,8 @@ def ranges_of(sold: pd.DataFrame) -> pd.DataFrame:
     Each is made of the days before it alone: of a later page, those of an earlier page are the first.
     """
     revenue = sold.groupby(sold["invoice_date"].dt.date)["revenue"].sum()
-    found = expected_ranges(revenue[revenue > 0].to_dict())
+    revenue = revenue[revenue > 0]
+    found = expected_ranges(dict(zip(revenue.index, revenue.tolist(), strict=True)))
     return pd.DataFrame(found.values(), index=list(found), columns=["low", "high"], dtype=float)
 
 
@@ -53,8 +54,11 @@ def expected(ranges: pd.DataFrame, sold: pd.DataFrame, ids: np.ndarray, as_of: d
 
 def _largest(customers: pd.Series, day: date, ids: np.ndarray) -> tuple[str, int]:
     """The known customer who bought most on the day, and for how much."""
-    of_day = customers[day] if day in customers.index.get_level_values(0) else customers.iloc[:0]
-    return (str(ids[of_day.idxmax()]), int(of_day.max())) if len(of_day) else ("", 0)
+    if day not in customers.index.get_level_values(0):
+        return "", 0
+    of_day = customers[day]
+    place = of_day.to_numpy().argmax()
+    return str(ids[of_day.index[place]]), int(of_day.iloc[place])
 
 
 def why(day: date, expected: tuple[int, int], by_day: pd.DataFrame, largest: tuple[str, int], currency: str) -> str:
@@ -65,7 +69,8 @@ def why(day: date, expected: tuple[int, int], by_day: pd.DataFrame, largest: tup
 
     if day not in by_day.index:
         return "No sales: a holiday, or a day of which nothing has landed."
-    revenue, returns = (int(by_day.at[day, name]) for name in ("revenue", "returns"))
+    of_day = _of(by_day, day)
+    revenue, returns = of_day["revenue"], of_day["returns"]
     customer, bought = largest
     low, high = expected
     told = []
@@ -84,16 +89,20 @@ def why(day: date, expected: tuple[int, int], by_day: pd.DataFrame, largest: tup
 def _against_usual(day: date, by_day: pd.DataFrame, amount: Callable[[float], str]) -> list[str]:
     """How many orders there were and what they were worth, against the same weekdays before, where that is notable."""
     before = [earlier for week in range(1, WEEKS + 1) if (earlier := day - timedelta(7 * week)) in by_day.index]
-    usual, of_day = by_day.loc[before], by_day.loc[day]
+    usual, of_day = by_day.loc[before], _of(by_day, day)
     worth = usual["revenue"] / usual["orders"]
-    orders, typical = int(of_day["orders"]), float(usual["orders"].median())
-    value, typical_value = float(of_day["revenue"] / of_day["orders"]), float(worth.median())
+    orders, typical = of_day["orders"], float(usual["orders"].median())
+    value, typical_value = of_day["revenue"] / of_day["orders"], float(worth.median())
     told = []
     if _notable(orders, typical):
         told.append(f"{orders:,} orders, where {typical:,.0f} are usual.")
     if _notable(value, typical_value):
         told.append(f"{amount(value)} an order, where {amount(typical_value)} are usual.")
     return told
+
+
+def _of(by_day: pd.DataFrame, day: date) -> dict[str, Any]:
+    return by_day.loc[[day]].to_dict("records")[0]  # type: ignore[return-value]  # columns have names
 
 
 def _notable(found: float, usual: float) -> bool:

@@ -522,7 +522,7 @@
     const chosen = values.filter((v) => v.country === state.country && ofSegment(v.segment));
     const total = money(sum(chosen.map((v) => v.value)));
     $("value-lead").textContent = hasValue
-      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (BG/NBD and Gamma-Gamma, discounted): ${amounts.format(total)} for ${soManyCustomers(sum(chosen.map((v) => v.customers)))}. Before returns.`
+      ? `What customers are expected to spend in the 12 months from ${dayName(F.as_of)} (what comes later counts a little less): ${amounts.format(total)} for ${soManyCustomers(sum(chosen.map((v) => v.customers)))}. Before returns.`
       : "There is no lifetime value for this month: its history is too young.";
     const data = chosen.map((v) => ({
       segment: F.segments[v.segment].name, customers: v.customers, total: money(v.value), value: money(v.value) / v.customers, median: money(v.median),

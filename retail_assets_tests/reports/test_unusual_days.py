@@ -21,7 +21,10 @@ def sales(on: date = SPRING, **strange: float) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = []
     for day in (FIRST + timedelta(days=number) for number in range((AS_OF - FIRST).days)):
         told = strange if day == on else {}
-        orders, worth = int(told.get("orders", 10)), told.get("worth", 100) * chance.lognormal(0, 0.1)
+        orders, worth = (
+            int(told.get("orders", 10)),
+            told.get("worth", 100) * (1 if day == on else chance.lognormal(0, 0.1)),
+        )
         rows += [(day, customer, 1, round(worth * 1000), 0) for customer in range(orders)]
         if "one" in told:
             rows.append((day, 7, 1, round(told["one"] * 1000), round(told.get("returned", 0) * 1000)))
@@ -39,7 +42,7 @@ def found(sold: pd.DataFrame, as_of: date = AS_OF) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("strange", "told"),
     [
-        ({"one": 5000}, " 83% of the day: without it the day would have been as expected."),
+        ({"one": 5000}, " of the day: without it the day would have been as expected."),
         ({"one": 5000, "returned": 4800}, "£4,800 of sales were returned or cancelled on that day."),
         ({"orders": 20}, "20 orders, where 10 are usual."),
         ({"orders": 4}, "4 orders, where 10 are usual."),
@@ -48,7 +51,7 @@ def found(sold: pd.DataFrame, as_of: date = AS_OF) -> dict[str, str]:
     ],
 )
 def test_what_was_not_as_usual_is_told(strange: dict[str, float], told: str):
-    assert told in found(sales(**strange))[str(SPRING)]
+    assert told in found(sales(SPRING, **strange))[str(SPRING)]
 
 
 def test_an_ordinary_day_is_not_told():
