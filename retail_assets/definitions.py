@@ -78,7 +78,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 id_columns=sorted(id_columns),
             ),
             "landing": zone_of(settings, [source.owner for source, _ in sources]),
-            "pages": Pages(directory=settings.dashboards),
+            "pages": Pages(directory=settings.dashboards, url=settings.dashboards_url),
             "mlflow": MlflowTracking(
                 tracking_uri=_tracking_uri(settings),
                 catalog=settings.catalog if settings.mlflow_tracking_uri == "databricks" else None,

@@ -2,10 +2,12 @@
 
 import os
 import socket
+import subprocess
 import sys
 import time
 from importlib.util import find_spec
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import click
 
@@ -21,7 +23,18 @@ def ui(settings: Settings, arguments: tuple[str, ...]) -> None:
     """The Dagster UI with its daemon; further arguments go to `dagster dev`."""
     java_for(settings)
     os.chdir(project_root())
+    _serve_pages(settings)
     _become("dagster", "dev", "--workspace", str(project_file("workspace.yaml")), *arguments)
+
+
+def _serve_pages(settings: Settings) -> None:
+    """The dashboard's pages beside the UI, for as long as this process goes on, which becomes Dagster's."""
+    address = urlsplit(settings.dashboards_url or "")
+    if address.hostname not in ("localhost", "127.0.0.1"):
+        return  # somebody else serves them, or nobody
+    arguments = [settings.dashboards, str(address.port or 80), str(os.getpid())]
+    subprocess.Popen([sys.executable, "-m", "retail_assets.reports.serving", *arguments])
+    click.echo(f"Dashboards: {settings.dashboards_url}")
 
 
 SERVICES = {

@@ -144,6 +144,8 @@ class Settings:
     executor_memory: str
     dashboards: str
     """Where the pages of the dashboard are written: a directory, on Databricks one of a volume."""
+    dashboards_url: str | None
+    """Where browsers find these pages: what links in the Dagster UI lead to; none where nothing serves them."""
     calendars: Mapping[str, str]
     """What the environment says of the sources' calendars: RETAIL_<SOURCE>_FIRST_DAY and _LAST_DAY."""
     discount_rate: float
@@ -219,6 +221,7 @@ class Settings:
             spark_master=_spark_master(environment),
             executor_memory=_memory(environment, "RETAIL_SPARK_EXECUTOR_MEMORY", "2g"),
             dashboards=_dashboards(environment, lakehouse, _catalog(environment) if remote else None),
+            dashboards_url=_dashboards_url(environment, remote),
             calendars={
                 name: value
                 for name, value in environment.items()
@@ -285,6 +288,7 @@ class Settings:
             "RETAIL_SEGMENT_ENGINE": self.segment_engine,
             "RETAIL_SEGMENT_DRIVER_CUSTOMERS": str(self.segment_driver_customers),
             "RETAIL_DASHBOARDS": self.dashboards,
+            "RETAIL_DASHBOARDS_URL": self.dashboards_url or "",
             **self.calendars,
         }
 
@@ -345,11 +349,23 @@ def _alerts(environment: Mapping[str, str]) -> "AlertSettings | None":
 
 
 def _ui_url(environment: Mapping[str, str]) -> str:
-    value = environment.get("RETAIL_UI_URL", "http://localhost:3000").rstrip("/")
+    wanted = "of the Dagster UI such as https://dagster.example.org"
+    return _address(environment.get("RETAIL_UI_URL", "http://localhost:3000"), "RETAIL_UI_URL", wanted)
+
+
+def _dashboards_url(environment: Mapping[str, str], remote: bool) -> str | None:
+    value = environment.get("RETAIL_DASHBOARDS_URL", "" if remote else "http://localhost:3001")
+    return (
+        _address(value, "RETAIL_DASHBOARDS_URL", "of the dashboard's pages such as http://localhost:3001")
+        if value
+        else None
+    )
+
+
+def _address(value: str, variable: str, wanted: str) -> str:
+    value = value.rstrip("/")
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-        raise SettingError(
-            "RETAIL_UI_URL is not an address of the Dagster UI such as https://dagster.example.org, without a password."
-        )
+        raise SettingError(f"{variable} is not an address {wanted}, without a password.")
     return value
 
 

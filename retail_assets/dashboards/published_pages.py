@@ -1,11 +1,13 @@
 """Pages of a dashboard: composed of any source's sales and customers, held against its gold tables, and published."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -36,7 +38,7 @@ from retail_assets.lakehouse.driver_rows import collected
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.table import Built
 from retail_assets.partitions.keys import PartitionWindow
-from retail_assets.reports.charts import charts, picture
+from retail_assets.reports.charts import charts, picture, png
 from retail_assets.reports.page import MOST_BYTES, Pages, charting_library, compose, embedded, publish
 
 
@@ -181,8 +183,8 @@ def published(shown: Shown, as_of: Mapping[date, date], window: PartitionWindow,
             if not found[key] and len(encoded) <= MOST_BYTES:
                 publish(encoded, path)
             rows.append(_row(month, as_of[month], path.name, encoded, gold))
-            pictured[key] = (MetadataValue.path(str(path)), pictures)
-    metadata = {key: {"page": path, **pictures.result()} for key, (path, pictures) in pictured.items()}
+            pictured[key] = (path, pictures)
+    metadata = {key: told_of(path, drawn.result(), pages) for key, (path, drawn) in pictured.items()}
     pages.index()
     return Built(spark.createDataFrame(rows, spark_schema(PublishedPages)), {"differences": found}, metadata)
 
@@ -260,8 +262,26 @@ def _version(io_manager: DeltaIOManager, name: tuple[str, str]) -> dict[str, Any
 DAYS_PICTURED = 120
 
 
-def _pictures(drawn: Mapping[str, Any], shown: Mapping[str, Any], currency: str) -> dict[str, MetadataValue]:
-    """Small pictures of the main charts, for Dagster's UI."""
+def told_of(page: Path, pictures: Mapping[str, bytes], pages: Pages) -> dict[str, MetadataValue]:
+    """What the Dagster UI says of a page: where it is, what opens it, and pictures of its main charts.
+
+    Where pages are served, the first picture is in sight without a click: the UI shows Markdown so that has less than a
+    thousand characters, too few for a picture, enough for the address of one that lies beside the page.
+    """
+    told: dict[str, MetadataValue] = {"page": MetadataValue.path(str(page))}
+    if address := pages.address(page):
+        first = page.with_suffix(".png")
+        if page.is_file():
+            publish(next(iter(pictures.values())), first)
+        told = {"dashboard": MetadataValue.md(f"[![{next(iter(pictures))}]({pages.address(first)})]({address})"),
+                "opens_at": MetadataValue.url(address), **told}  # fmt: skip
+    for caption, drawn in pictures.items():
+        told[re.split(r"[: ]", caption.lower())[0] + "_picture"] = picture(drawn, caption)
+    return told
+
+
+def _pictures(drawn: Mapping[str, Any], shown: Mapping[str, Any], currency: str) -> dict[str, bytes]:
+    """Small pictures of the main charts, for Dagster's UI, by what they show."""
     daily = _sales_shown(shown).groupby("day")[["revenue"]].sum() / 1000
     means = {name: daily["revenue"].rolling(days).mean() for name, days in (("week", 7), ("thirty", 30))}
     daily = daily.assign(**{name: mean.astype(object).where(mean.notna(), None) for name, mean in means.items()})
@@ -270,11 +290,9 @@ def _pictures(drawn: Mapping[str, Any], shown: Mapping[str, Any], currency: str)
     order = [item["name"] for item in shown["segments"] if item["name"] in shares.index]
     categories = [{"category": name, "revenue": revenue / 1000} for name, revenue, *_ in shown["categories"]]
     return {
-        "revenue_picture": picture(drawn["revenue"], _records(daily.tail(DAYS_PICTURED)), "Revenue a day", currency),
-        "segments_picture": picture(
-            drawn["segments"], _records(shares.loc[order]), "Customers and revenue by segment", currency
-        ),
-        "categories_picture": picture(drawn["categories"], categories, "Revenue by category", currency),
+        "Revenue a day": png(drawn["revenue"], _records(daily.tail(DAYS_PICTURED)), currency),
+        "Segments: customers and revenue": png(drawn["segments"], _records(shares.loc[order]), currency),
+        "Categories by revenue": png(drawn["categories"], categories, currency),
     }
 
 

@@ -324,8 +324,13 @@ def _bars(alt: Any, name: str, measure: str, title: str, colour: str) -> Any:
     )
 
 
-def picture(specification: Mapping[str, Any], rows: list[dict[str, Any]], caption: str, currency: str) -> MetadataValue:
-    """A small PNG of a chart over these rows, as Markdown that Dagster's UI shows."""
+def picture(png: bytes, caption: str) -> MetadataValue:
+    """A small PNG as Markdown that Dagster's UI shows when it is asked to."""
+    return MetadataValue.md(f"![{caption}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def png(specification: Mapping[str, Any], rows: list[dict[str, Any]], currency: str) -> bytes:
+    """A small PNG of a chart over these rows."""
     import vl_convert
 
     height = specification["height"]  # of each bar, where there are bars
@@ -336,7 +341,10 @@ def picture(specification: Mapping[str, Any], rows: list[dict[str, Any]], captio
     text = json.dumps(drawn)
     for name, colour in {**LIGHT, "@on-high": "#ffffff"}.items():
         text = text.replace(f'"{name}"', f'"{colour}"')
-    png = vl_convert.vegalite_to_png(
-        text, scale=1, config={"background": "white", "locale": locale(currency), "axis": {"titleFontWeight": "normal"}}
+    return bytes(
+        vl_convert.vegalite_to_png(
+            text,
+            scale=1,
+            config={"background": "white", "locale": locale(currency), "axis": {"titleFontWeight": "normal"}},
+        )
     )
-    return MetadataValue.md(f"![{caption}](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -91,13 +91,19 @@ def embedded(page: str, element: str) -> Any:
 
 
 class Pages(ConfigurableResource):
-    """The directory where pages are published: `<directory>/<source>-<yyyy-mm>.html`."""
+    """The directory where pages are published: `<directory>/<source>-<yyyy-mm>.html`, and the address where browsers
+    find its files, if anything serves them: locally `retail ui` does."""
 
     directory: str
+    url: str | None = None
 
     def path(self, source: str, month: str) -> Path:
         """Where the page of a month lies, whether or not there is one."""
         return Path(self.directory) / f"{source}-{month}.html"
+
+    def address(self, page: Path) -> str | None:
+        """What opens a page in a browser."""
+        return f"{self.url}/{quote(page.name)}" if self.url else None
 
     def index(self) -> None:
         """Writes `index.html` anew: the sources, and the months of each that have a page, newest first."""

@@ -1,13 +1,12 @@
 """A page is one file: it stands complete or not at all, asks nothing of any network, and holds its figures as given."""
 
-import base64
 import json
 import re
 from pathlib import Path
 
 import pytest
 
-from retail_assets.reports.charts import charts, picture
+from retail_assets.reports.charts import charts, picture, png
 from retail_assets.reports.page import PageRefused, Pages, compose, embedded, publish
 from retail_assets_tests.operations.command import RetailCommand
 
@@ -89,7 +88,7 @@ def test_the_index_lists_the_months_of_every_source_newest_first_and_links_them(
 
 def test_a_picture_is_drawn_of_a_chart():
     rows = [{"category": "Bags", "revenue": 2.0}, {"category": "Toys", "revenue": 1.0}]
-    shown = str(picture(charts()["categories"], rows, "Revenue", "GBP").value)
+    shown = str(picture(png(charts()["categories"], rows, "GBP"), "Revenue").value)
     assert shown.startswith("![Revenue](data:image/png;base64,iVBOR")
     assert 2_000 < len(shown) < 40_000
 
@@ -97,9 +96,7 @@ def test_a_picture_is_drawn_of_a_chart():
 def test_a_picture_has_room_for_every_name():
     def height(bars: int) -> int:
         rows = [{"category": f"Category {number}", "revenue": 1000.0 * number} for number in range(bars)]
-        shown = str(picture(charts()["categories"], rows, "Revenue", "GBP").value)
-        png = base64.b64decode(shown[shown.index("base64,") + len("base64,") : -1])
-        return int.from_bytes(png[20:24], "big")
+        return int.from_bytes(png(charts()["categories"], rows, "GBP")[20:24], "big")
 
     assert height(20) - height(5) >= 15 * 14  # pixels of a name and what lies between two
 
