@@ -30,6 +30,7 @@ from retail_assets.lakehouse.engines.choice import pyspark_resource
 from retail_assets.lakehouse.io_manager import DeltaIOManager
 from retail_assets.lakehouse.results_table import ResultsTable
 from retail_assets.lakehouse.table import Table
+from retail_assets.landing.drops import LandingZone
 from retail_assets.operations.alerts.sensor import alert_sensors
 from retail_assets.operations.arrival import Inbox
 from retail_assets.operations.arrival_sensor import arrival_sensor
@@ -40,6 +41,7 @@ from retail_assets.operations.freshness import with_freshness
 from retail_assets.operations.maintenance import maintenance_job, maintenance_schedule
 from retail_assets.operations.pipeline_metrics import pipeline_metrics_asset, pipeline_metrics_sensor
 from retail_assets.operations.side_by_side_executor import side_by_side_executor
+from retail_assets.operations.source_jobs import source_jobs
 from retail_assets.operations.warm_runs import keep_runs_warm
 from retail_assets.partitions.calendar import Calendar
 from retail_assets.reports.page import Pages
@@ -58,7 +60,8 @@ def build_definitions(settings: Settings) -> Definitions:
     maintenance = maintenance_job(settings, [table.key for table in stored])
     pyspark = pyspark_resource(settings)
     keys = {table.key for table in stored}
-    assets = [*(asset for each in sources for asset in assets_of(*each, settings, keys)), pipeline_metrics_asset()]
+    of_sources = {each[0].name: assets_of(*each, settings, keys) for each in sources}
+    assets = [*(asset for of_source in of_sources.values() for asset in of_source), pipeline_metrics_asset()]
     forgetting = forgets(settings, [source for source, _ in sources], lambda: definitions)
     id_columns = {column for source, _ in sources for column in source.id_columns}
     inboxes = [inbox for source, _ in sources for inbox in source.inboxes(settings)]
@@ -77,7 +80,10 @@ def build_definitions(settings: Settings) -> Definitions:
                 pseudonym_key=EnvVar("RETAIL_PSEUDONYM_KEY") if settings.pseudonym_key else None,
                 id_columns=sorted(id_columns),
             ),
-            "landing": zone_of(settings, [source.owner for source, _ in sources]),
+            "landing": ResourceDefinition.hardcoded_resource(
+                zone_of(settings, [source.owner for source, _ in sources]),
+                description=f"{LandingZone.__doc__}\n\nIts root is `{settings.landing}`.",
+            ),
             "pages": Pages(directory=settings.dashboards, url=settings.dashboards_url),
             "mlflow": MlflowTracking(
                 tracking_uri=_tracking_uri(settings),
@@ -97,7 +103,13 @@ def build_definitions(settings: Settings) -> Definitions:
             ),
             "step_launcher": step_launcher(settings),
         },
-        jobs=[*governance(settings, stored, id_columns), *catch_up, *forgetting, maintenance],
+        jobs=[
+            *(job for name, of_source in of_sources.items() for job in source_jobs(name, of_source)),
+            *governance(settings, stored, id_columns),
+            *catch_up,
+            *forgetting,
+            maintenance,
+        ],
         schedules=[month_end(settings), maintenance_schedule(maintenance)],
         sensors=[
             *arrival_sensors(settings, inboxes, catch_up),

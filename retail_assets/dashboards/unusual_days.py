@@ -38,6 +38,7 @@ def expected(ranges: pd.DataFrame, sold: pd.DataFrame, ids: np.ndarray, as_of: d
     known = sold[sold["customer_id"] >= 0]
     customers = known.groupby([days[known.index], "customer_id"])["revenue"].sum()
     first = min(by_day.index, default=as_of)
+    by_day = by_day[by_day["orders"] > 0]  # what was only returned on a day is no sale
     unusual = []
     for day, low, high in ranges.itertuples():
         revenue = int(by_day["revenue"].get(day, 0))
@@ -68,7 +69,7 @@ def why(day: date, expected: tuple[int, int], by_day: pd.DataFrame, largest: tup
         return f"{sign(currency)}{thousandths / 1000:,.0f}"
 
     if day not in by_day.index:
-        return "No sales: a holiday, or a day of which nothing has landed."
+        return "No sales: a closed day, or one of which nothing has landed."
     of_day = _of(by_day, day)
     revenue, returns = of_day["revenue"], of_day["returns"]
     customer, bought = largest

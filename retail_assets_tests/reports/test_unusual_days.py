@@ -47,7 +47,7 @@ def found(sold: pd.DataFrame, as_of: date = AS_OF) -> dict[str, str]:
         ({"orders": 20}, "20 orders, where 10 are usual."),
         ({"orders": 4}, "4 orders, where 10 are usual."),
         ({"worth": 300}, "an order, where £"),
-        ({"orders": 0}, "No sales: a holiday, or a day of which nothing has landed."),
+        ({"orders": 0}, "No sales: a closed day, or one of which nothing has landed."),
     ],
 )
 def test_what_was_not_as_usual_is_told(strange: dict[str, float], told: str):
@@ -62,6 +62,12 @@ def test_an_order_of_unknown_customers_names_nobody():
     sold = sales(worth=300)
     sold.loc[sold["invoice_date"] == pd.Timestamp(SPRING), "customer_id"] = -1
     assert "Customer" not in found(sold)[str(SPRING)]
+
+
+def test_a_day_of_returns_alone_has_no_sales():
+    sold = sales(SPRING, orders=1)
+    sold.loc[sold["invoice_date"] == pd.Timestamp(SPRING), ["orders", "revenue", "returns"]] = [0, 0, 5000]
+    assert found(sold)[str(SPRING)].startswith("No sales")
 
 
 def test_days_closed_for_christmas_are_not_unusual_but_little_sold_before_is():
