@@ -85,5 +85,8 @@ lock: $(READY) ## renew the locks of exact versions and hashes
 	cp requirements/requirements.lock requirements/oldest-runtime.lock # whose versions are kept where they can be
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev --override requirements/oldest-runtime.in -o requirements/oldest-runtime.lock
 
+picture: setup ## draw the README's picture anew, of data made for it (needs Chromium)
+	$(BIN)/python docs/make_overview.py
+
 clean: ## remove the data it made: landing zone, lakehouse, Dagster's history
 	rm -rf data .dagster_home spark-warehouse

@@ -19,8 +19,10 @@ _TOLD = {
 
 
 def source_jobs(source: str, assets: Iterable[Any]) -> list[Any]:
-    """`<source>_days`, `_months` and `_scores`, those of which the source has tables, as define_asset_job returns them. A
-    job's tables must have the same partitions: those whose months begin later have one of their own."""
+    """`<source>_days`, `_months` and `_scores`, those of which the source has tables, as define_asset_job returns them.
+
+    A job's tables must have the same partitions: those whose months begin later have one of their own.
+    """
     alike: dict[PartitionsDefinition[str], list[AssetsDefinition]] = {}
     for asset in assets:
         if isinstance(asset, AssetsDefinition) and asset.partitions_def is not None:
