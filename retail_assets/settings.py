@@ -354,9 +354,9 @@ def _ui_url(environment: Mapping[str, str]) -> str:
 
 
 def _dashboards_url(environment: Mapping[str, str], remote: bool) -> str | None:
-    value = environment.get("RETAIL_DASHBOARDS_URL", "" if remote else "http://localhost:3001")
+    value = environment.get("RETAIL_DASHBOARDS_URL", "" if remote else "http://localhost:3010")
     return (
-        _address(value, "RETAIL_DASHBOARDS_URL", "of the dashboard's pages such as http://localhost:3001")
+        _address(value, "RETAIL_DASHBOARDS_URL", "of the dashboard's pages such as http://localhost:3010")
         if value
         else None
     )

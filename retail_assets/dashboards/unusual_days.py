@@ -14,6 +14,8 @@ from retail_assets.shops.closed_days import is_unsettled
 
 MUCH = 0.25
 """A customer, or returns, with so large a share of a day's revenue are told."""
+ENOUGH_ORDERS = 5
+"""A weekday with so many orders as a rule does not pass without one by chance (Poisson: 7 in 1,000)."""
 NOTABLE = 1.15
 """So many times as much as usual, or as little, is told."""
 
@@ -42,7 +44,7 @@ def expected(ranges: pd.DataFrame, sold: pd.DataFrame, ids: np.ndarray, as_of: d
     unusual = []
     for day, low, high in ranges.itertuples():
         revenue = int(by_day["revenue"].get(day, 0))
-        if low <= revenue <= high or (not revenue and is_unsettled(day)):  # closed for Christmas
+        if low <= revenue <= high or (not revenue and _may_pass_without(day, by_day)):
             continue
         told = why(day, (low, high), by_day, _largest(customers, day, ids), currency)
         unusual.append({"day": str(day), "revenue": revenue, "low": low, "high": high, "why": told})
@@ -87,16 +89,25 @@ def why(day: date, expected: tuple[int, int], by_day: pd.DataFrame, largest: tup
     return " ".join(told) or "Orders and their value both differ a little from usual, in the same direction."
 
 
+def _may_pass_without(day: date, by_day: pd.DataFrame) -> bool:
+    """Whether no sale is no news: around Christmas, and where there are few orders as a rule."""
+    return is_unsettled(day) or float(_usual(day, by_day)["orders"].median()) < ENOUGH_ORDERS
+
+
+def _usual(day: date, by_day: pd.DataFrame) -> pd.DataFrame:
+    """The same weekdays before, of those with sales."""
+    return by_day.loc[[ago for week in range(1, WEEKS + 1) if (ago := day - timedelta(7 * week)) in by_day.index]]
+
+
 def _against_usual(day: date, by_day: pd.DataFrame, amount: Callable[[float], str]) -> list[str]:
     """How many orders there were and what they were worth, against the same weekdays before, where that is notable."""
-    before = [earlier for week in range(1, WEEKS + 1) if (earlier := day - timedelta(7 * week)) in by_day.index]
-    usual, of_day = by_day.loc[before], _of(by_day, day)
+    usual, of_day = _usual(day, by_day), _of(by_day, day)
     worth = usual["revenue"] / usual["orders"]
     orders, typical = of_day["orders"], float(usual["orders"].median())
     value, typical_value = of_day["revenue"] / of_day["orders"], float(worth.median())
     told = []
     if _notable(orders, typical):
-        told.append(f"{orders:,} orders, where {typical:,.0f} are usual.")
+        told.append(f"{orders:,} order{'' if orders == 1 else 's'}, where {typical:,.0f} are usual.")
     if _notable(value, typical_value):
         told.append(f"{amount(value)} an order, where {amount(typical_value)} are usual.")
     return told

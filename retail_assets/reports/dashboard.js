@@ -193,6 +193,8 @@
     if (before) before.view.finalize();
     const specification = coloured(CHARTS[chosen]);
     specification.datasets = datasets;
+    // Vega complains of an axis over no rows.
+    if (specification.layer) specification.layer = specification.layer.filter((layer) => !layer.data || datasets[layer.data.name].length !== 0);
     if (specification.height.step) { // so much for each row that there is
       const across = (specification.layer ? specification.layer[0] : specification).encoding.y.field;
       specification.height = specification.height.step * new Set(datasets.rows.map((row) => row[across])).size;

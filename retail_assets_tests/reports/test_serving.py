@@ -108,14 +108,14 @@ def _gone(pid: int) -> None:
 
 
 def test_the_ui_shows_a_picture_of_the_page_without_a_click_and_opens_it(tmp_path: Path):
-    pages = Pages(directory=str(tmp_path), url="http://localhost:3001")
+    pages = Pages(directory=str(tmp_path), url="http://localhost:3010")
     page = pages.path("shop", "2011-02")
     page.write_text("a page")
     told = told_of(page, {"Revenue a day": b"PNG one", "Categories by revenue": b"PNG two"}, pages)
     assert list(told)[:2] == ["dashboard", "opens_at"]
     shown = str(told["dashboard"].value)
     assert shown == (
-        "[![Revenue a day](http://localhost:3001/shop-2011-02.png)](http://localhost:3001/shop-2011-02.html)"
+        "[![Revenue a day](http://localhost:3010/shop-2011-02.png)](http://localhost:3010/shop-2011-02.html)"
     )
     assert len(shown) < 1000  # more, and the UI shows a button
     assert (tmp_path / "shop-2011-02.png").read_bytes() == b"PNG one"
@@ -130,9 +130,9 @@ def test_where_nothing_serves_pages_there_is_no_link(tmp_path: Path):
 
 
 def test_the_address_of_pages_is_a_setting():
-    assert Settings.read({}).dashboards_url == "http://localhost:3001"
+    assert Settings.read({}).dashboards_url == "http://localhost:3010"
     assert Settings.read({"RETAIL_DASHBOARDS_URL": "https://bi.example.org/shop/"}).dashboards_url == (
         "https://bi.example.org/shop"
     )
     with pytest.raises(SettingError, match="RETAIL_DASHBOARDS_URL is not an address of the dashboard's pages"):
-        Settings.read({"RETAIL_DASHBOARDS_URL": "localhost:3001"})
+        Settings.read({"RETAIL_DASHBOARDS_URL": "localhost:3010"})

@@ -70,6 +70,13 @@ def test_a_day_of_returns_alone_has_no_sales():
     assert found(sold)[str(SPRING)].startswith("No sales")
 
 
+def test_no_sale_on_a_day_is_no_news_where_few_buy():
+    sold = sales(SPRING, orders=0)
+    few = sold[sold["customer_id"] < 3]
+    assert str(SPRING) in found(sold)
+    assert str(SPRING) not in found(few)
+
+
 def test_days_closed_for_christmas_are_not_unusual_but_little_sold_before_is():
     assert str(DAY) not in found(sales(DAY, orders=0))
     assert "Near Christmas" in found(sales(DAY, orders=3))[str(DAY)]
