@@ -24,7 +24,7 @@ from playwright.sync_api import sync_playwright
 HERE = Path(__file__).parent
 SOURCE = "online_retail"
 LAYERS = ["bronze", "silver", "gold", "ml", "quality", "report"]
-COLOURS = 96
+COLOURS = 160
 
 
 def retail(directory: Path, *arguments: str) -> str:
@@ -85,7 +85,7 @@ def draw(directory: Path, to: Path) -> None:
         )
         drawn = window.screenshot(full_page=True)
         browser.close()
-    Image.open(io.BytesIO(drawn)).convert("RGB").quantize(COLOURS).save(to, optimize=True)
+    Image.open(io.BytesIO(drawn)).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(to, optimize=True)
 
 
 def main() -> None:
