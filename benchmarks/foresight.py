@@ -41,7 +41,8 @@ def demand_figures(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     for model in MODELS:
         own = products[products["model"] == model].set_index(["product_class", "origin"]).sort_index()
         of_all, top = own.loc["all"], own.loc["top 300"]
-        cheap = products[(products["model"] == "smoothed") & (products["product_class"] == "all")].set_index("origin")
+        cheap = products[(products["model"] == "smoothed") & (products["product_class"] == "all")]
+        cheap = cheap.set_index("origin").sort_index()
         found[model] = {
             "WAPE": of_all["wape"].mean(),
             "WAPE, top 300": top["wape"].mean(),
