@@ -50,7 +50,6 @@ def _land(settings: Settings, layout: Any, once: bool, allowed: "Allowed") -> No
     consumer = EventConsumer(topic, EventLog(settings.lakehouse, layout.name), layout, layout.events, click.echo)
     consumer.landed, consumer.waiting = told.landed, told.waiting
     try:
-        told.say(consumer)
         consumer.start(allowed)
         for ending in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ending, lambda *_: _stop(consumer))
