@@ -7,9 +7,7 @@ from typing import Any
 
 from dagster import DagsterInstance, Definitions
 
-from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.lakehouse.snapshots import Snapshot
-from retail_assets.lakehouse.table import Table
 from retail_assets.landing.drops import Drop
 from retail_assets.operations.binding import Places, unattended
 from retail_assets.operations.due_reasons import Due, Why
@@ -176,7 +174,7 @@ def _standing(settings: Settings, table: Any) -> Standing:
     from retail_assets.lakehouse.contracts import partition_column, table_name
 
     name = table_name(table.contract)
-    layer = table.layer.name if isinstance(table, Table) else QUALITY.name
+    layer = table.layer.name
     about = " ".join((table.contract.__doc__ or "").strip().split("\n\n")[0].split())
     try:
         if settings.catalog:

@@ -65,7 +65,7 @@ class EventConsumer:
         self._id = ""
         self.progress = Progress()
         self.landed: Callable[[EventConsumer, Collection[date]], object] = lambda consumer, days: None
-        """Called after each commit, with the days of its events."""
+        """Called after each commit, with the days of its events, without what is none."""
         self.waiting: Callable[[EventConsumer], object] = lambda consumer: None
         """Called again and again, whether messages come or not."""
         self.stopped = False
@@ -171,7 +171,9 @@ class EventConsumer:
         progress.commits += 1
         progress.places = dict(batch.places)
         progress.ends |= {number: max(end, progress.ends.get(number, 0)) for number, end in batch.places.items()}
-        self.landed(self, set(rows["event_day"].unique().to_pylist()))
+        # What is no event has the day that it came on, which says nothing of the shop's days.
+        sound = rows.filter(rows["problem"].is_null())
+        self.landed(self, set(sound["event_day"].unique().to_pylist()))
 
 
 class _Batch:

@@ -38,7 +38,12 @@ def test_messages_land_once_with_day_key_and_what_nobody_knows(topic: MadeTopic,
 
 def test_what_is_no_event_keeps_its_bytes_offset_and_reason(topic: MadeTopic, lakehouse: Path):
     topic.send([*POISON, {"Invoice": "no date"}, line(0)])
-    assert land(topic.broker.servers, lakehouse, form(topic.name)).progress.problems == len(POISON) + 1
+    made, told = consumer(topic.broker.servers, lakehouse, form(topic.name)), set[date]()
+    made.landed = lambda _, days: told.update(days)
+    made.start()
+    made.run(until_end=True)
+    assert made.progress.problems == len(POISON) + 1
+    assert told == {date(2011, 1, 4)}  # a shop's calendar does not follow what is no event
     rows = landed(lakehouse)
     assert [row["problem"] for row in rows] == [*POISON.values(), NO_DATE, None]
     assert rows[0]["value_bytes"] == b"\xff\xfe"
