@@ -31,6 +31,7 @@ from retail_assets.erasure.drops import Manner, People, all_drops, erase_from_dr
 from retail_assets.erasure.requests import ForgetRequest, directory, keep, pending
 from retail_assets.erasure.search import Ids, search
 from retail_assets.lakehouse.pseudonyms import key_of, pseudonym_of
+from retail_assets.landing.campaign_lists import forget_contacts
 from retail_assets.landing.drops import YOUNG_SECONDS, LandingZone
 from retail_assets.operations import erasures
 from retail_assets.operations.binding import Places, home_of
@@ -134,6 +135,7 @@ class _Forgetting:
         zone = LandingZone(self.settings.landing, self.settings.drop_marker)
         with self._alone():
             erased = erase_from_drops(zone, shop.layout, people, manner)
+            forget_contacts(zone, shop.name, people.ids)
             before = request.begun_at
             for artifacts in self.stores.mlflow[1:]:
                 self._examples_removed(artifacts, before)

@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -115,14 +115,33 @@ def land_list(contacts: Sequence[Contact], zone: LandingZone, source: str) -> li
     for contact in contacts:
         files[f"{re.sub(r'[ .]+', '_', contact.campaign)}_{contact.contacted_on}.csv"].append(contact)
     for name, lines in files.items():
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((c.customer_id, c.campaign, c.contacted_on, c.group) for c in lines)
-        unfinished = directory / f".{name}.part"
-        unfinished.write_text(text.getvalue(), encoding="utf-8")
-        unfinished.rename(directory / name)
+        _write(directory / name, lines)
     return sorted(files)
+
+
+def _write(path: UPath, contacts: Sequence[Contact]) -> None:
+    """The file is there whole or not at all."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((c.customer_id, c.campaign, c.contacted_on, c.group) for c in contacts)
+    unfinished = path.parent / f".{path.name}.part"
+    unfinished.write_text(text.getvalue(), encoding="utf-8")
+    unfinished.rename(path)
+
+
+def forget_contacts(zone: LandingZone, source: str, customers: Collection[str]) -> int:
+    """Takes these customers out of all lists of a source; returns how many lines went. A list of nobody else goes."""
+    gone = 0
+    for drop in zone.drops(f"{DIRECTORY}/{source}"):
+        contacts = read_list(UPath(drop.path), drop.day)
+        kept = [contact for contact in contacts if contact.customer_id not in customers]
+        gone += len(contacts) - len(kept)
+        if not kept:
+            UPath(drop.path).unlink()
+        elif len(kept) < len(contacts):
+            _write(UPath(drop.path), kept)
+    return gone
 
 
 def landed_contacts(zone: LandingZone, source: str, months: Sequence[date]) -> Iterator[tuple[Drop, list[Contact]]]:

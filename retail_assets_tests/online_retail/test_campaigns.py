@@ -15,7 +15,14 @@ from retail_assets.invoices.campaign_results import CampaignResults, campaign_re
 from retail_assets.invoices.campaigns import Campaigns
 from retail_assets.invoices.clean_transactions import CleanTransactions
 from retail_assets.lakehouse.contracts import conform
-from retail_assets.landing.campaign_lists import Contact, ListRefused, landed_contacts, read_list
+from retail_assets.landing.campaign_lists import (
+    Contact,
+    ListRefused,
+    forget_contacts,
+    land_list,
+    landed_contacts,
+    read_list,
+)
 from retail_assets.landing.drops import LandingZone
 from retail_assets.settings import Settings
 from retail_assets_tests.online_retail.frames import frame, sale
@@ -79,6 +86,17 @@ def test_the_command_lands_lists_and_landing_again_replaces_them(tmp_path: Path)
     told, contacts = landed(HEAD + "3,x,spring,2011-06-05,contacted\n")
     assert [contact.customer_id for contact in contacts] == ["3"]
     assert "cannot be told" in told
+
+
+def test_who_is_forgotten_is_in_no_list_any_more(tmp_path: Path):
+    zone, day = LandingZone(str(tmp_path)), date(2011, 6, 5)
+    land_list([Contact("1", "spring", day, "contacted"), Contact("2", "spring", day, "control")], zone, "shop")
+    land_list([Contact("1", "alone", day, "contacted")], zone, "shop")
+    assert forget_contacts(zone, "shop", {"1"}) == 2
+    assert [(drop.name, found) for drop, found in landed_contacts(zone, "shop", [JUNE])] == [
+        ("spring_2011-06-05.csv", [Contact("2", "spring", day, "control")])
+    ]
+    assert forget_contacts(zone, "shop", {"1"}) == 0
 
 
 def contact(customer: str, group: str, day: str = "2011-06-10", campaign: str = "spring") -> dict[str, Any]:

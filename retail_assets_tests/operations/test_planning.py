@@ -45,6 +45,9 @@ SNAPSHOTS = [
     "segment_summary",
     "geo_metrics",
     "monthly_activity",
+    "actions",
+    "campaigns",
+    "campaign_results",
     "dashboard",
 ]
 """What depends on all days before."""
@@ -238,7 +241,7 @@ def test_a_table_made_anew_makes_due_what_reads_it(ledger):
     ledger.make_all()
     ledger.make({key("customer_rfm"): ["2010-02-01"]})
     # Which model scores a month follows from every month so far.
-    assert named(ledger.due()) == each(["segment_model", "geo_metrics"], ["2010-02-01"]) | each(
+    assert named(ledger.due()) == each(["segment_model", "geo_metrics", "actions"], ["2010-02-01"]) | each(
         ["segment_champion", "customer_segments", "segment_drift", "segment_summary", "dashboard"],
         ["2010-02-01", "2010-03-01"],
     )
