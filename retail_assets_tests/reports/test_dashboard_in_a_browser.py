@@ -210,9 +210,9 @@ def test_who_to_win_back_first_is_ordered_by_what_can_be_won_and_the_lost_stand_
     known = {
         customer: (float(probability), float(value), alive)
         for customer, probability, value, alive in reader.rows(
-            "SELECT customer_id, round(churn_probability, 4), clv_12m * greatest(net_monetary / monetary, 0), "
+            "SELECT customer_id, round(churn_probability, 4), clv_12m * greatest(net_monetary / r.monetary, 0), "
             "probability_alive FROM churn_scores JOIN customer_clv USING (customer_id, snapshot_month) "
-            "JOIN customer_rfm USING (customer_id, snapshot_month) WHERE snapshot_month = '2011-08-01'"
+            "JOIN customer_rfm r USING (customer_id, snapshot_month) WHERE snapshot_month = '2011-08-01'"
         )
     }
     for row in listed:
