@@ -24,9 +24,9 @@ TABLES = {table.key.path[-1]: table for table in tables_in(olist)}
 MADE = {
     name: table
     for name, table in TABLES.items()
-    if not name.startswith("raw_") and name != "dashboard" and table.cadence is not weekly
+    if not name.startswith("raw_") and name not in ("actions", "dashboard") and table.cadence is not weekly
 }
-"""What is made of raw rows by these tables alone, and by the month; a dashboard shows customers' tables, too."""
+"""What is made of raw rows by these tables alone, and by the month; actions and dashboards read customers' tables."""
 
 REFERENCES: Rows = {
     "raw_products": [
