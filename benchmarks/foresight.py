@@ -1,4 +1,4 @@
-"""How good forecasts of demand and reorder points are on Online Retail II, and what they take on one core.
+"""How good forecasts, reorder points and recommendations are on Online Retail II, and what they take on one core.
 
     .venv/bin/python -m benchmarks.foresight [--lakehouse DIRECTORY]
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 from deltalake import DeltaTable
 
+from benchmarks import recommendations
 from benchmarks.contestants import PROJECT, RETAIL, environment, land
 from benchmarks.customer_science import seconds_by_table, selected
 from benchmarks.datasets import history
@@ -85,6 +86,7 @@ def main() -> None:
     if lakehouse is not None:
         print(markdown(demand_figures(judged(lakehouse, "forecast_evaluation")),
                        stock_figures(judged(lakehouse, "reorder_evaluation"))))  # fmt: skip
+        print(recommendations.markdown(lakehouse))
         return
     data = history(1, False)
     with tempfile.TemporaryDirectory(prefix="retail-benchmark-", ignore_cleanup_errors=True) as directory:
@@ -101,6 +103,7 @@ def main() -> None:
         print(f"others used {run.cpu_of_others:.1f} CPU-s in {run.wall:.1f} s")
         print(markdown(demand_figures(judged(lakehouse, "forecast_evaluation")),
                        stock_figures(judged(lakehouse, "reorder_evaluation"))))  # fmt: skip
+        print(recommendations.markdown(lakehouse))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from retail_assets.lakehouse.table import DUE, HISTORY
 from retail_assets.operations.contents import Contents, Read
 from retail_assets.operations.materializations import Made, newest_materializations
 from retail_assets.operations.stored import Gone, Stored
-from retail_assets.partitions.cadence import NEWEST, ORIGINS, WEEKS_OF_ORIGINS, WHOLE, is_origin, monday
+from retail_assets.partitions.cadence import NEWEST, NEWEST_ORIGIN, ORIGINS, WEEKS_OF_ORIGINS, WHOLE, is_origin, monday
 from retail_assets.partitions.keys import PARTITION
 
 Partition = tuple[AssetKey, str]
@@ -322,9 +322,9 @@ def _asked_for(graph: Graph, key: AssetKey, request: Request, newest: str, made:
 def due_by_themselves(rules: Collection[str], weeks: Sequence[str], however_long_ago: bool = False) -> set[str]:
     """Of a table of weeks that are not all made without being asked for: those that are. `weeks`: that are over."""
     found = set(weeks[-1:]) if NEWEST in rules else set()
-    if ORIGINS in rules:
-        near = weeks if however_long_ago else weeks[-WEEKS_OF_ORIGINS:]
-        found |= {week for week in near if is_origin(date.fromisoformat(week))}
+    near = weeks if however_long_ago else weeks[-WEEKS_OF_ORIGINS:]
+    origins = [week for week in near if is_origin(date.fromisoformat(week))]
+    found |= set(origins if ORIGINS in rules else origins[-1:] if NEWEST_ORIGIN in rules else ())
     return found
 
 

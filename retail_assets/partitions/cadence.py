@@ -69,8 +69,9 @@ def monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
-NEWEST, ORIGINS = "newest", "origins"
-"""Which partitions of a table of many weeks are due by themselves: the newest, and the origins of evaluation."""
+NEWEST, ORIGINS, NEWEST_ORIGIN = "newest", "origins", "newest origin"
+"""Which partitions of a table of many weeks are due by themselves: the newest, the origins of evaluation, or the newest
+of these."""
 
 WEEKS_AHEAD = 4
 """So many weeks ahead is forecast, and so many weeks lie between two origins by which forecasts are evaluated."""

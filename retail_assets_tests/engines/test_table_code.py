@@ -30,6 +30,8 @@ READS_TEXTS = {"invoices/written_values.py", "lakehouse/written_values.py"}
 
 COMPARED = {
     "invoices/product_metrics.py": "a count, and a description that was filtered for being there",
+    "invoices/customer_recommendations.py": "a count, and a description that was filtered for being there",
+    "invoices/price_tiers.py": "a price and a median quantity of at least one line",
     "invoices/monthly_activity.py": "a count and a sum over at least one line",
     "olist/dashboard.py": "day, number and state of a delivered order",
     "invoices/bronze_silver_comparison.py": "steps of positive values and their counts",
