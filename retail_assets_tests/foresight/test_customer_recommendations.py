@@ -4,12 +4,20 @@ from datetime import date, timedelta
 
 import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
 
 from retail_assets.analytics import next_basket
 from retail_assets.analytics.next_basket import AGAIN, NEW
 from retail_assets.analytics.recommending import BOOSTED, COUNTRY, FIRST, OTHERS, OWN, SHARES, Recommender
+from retail_assets.foresight import customer_recommendations as foresight
+from retail_assets.invoices import customer_recommendations as table
+from retail_assets.invoices.clean_transactions import CleanTransactions
+from retail_assets.lakehouse.checks import Audit
 from retail_assets_tests.foresight import made_purchases
 from retail_assets_tests.foresight.made_purchases import AS_OF, DAY
+from retail_assets_tests.online_retail.frames import frame, sale
+
+WEEK = AS_OF - timedelta(days=7)
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +128,35 @@ def test_of_too_little_nothing_is_learnt_and_probabilities_are_shares(purchases)
 
 def test_windows_that_are_learnt_from_are_over():
     assert min(next_basket.LEARNT_FROM) >= next_basket.WITHIN
+
+
+def test_lists_made_where_the_purchases_lie_are_those_made_on_the_driver(
+    spark: SparkSession, monkeypatch, purchases, recommender, lists
+):
+    monkeypatch.setattr(foresight, "CUSTOMERS_OF_A_GROUP", 60)
+    made = foresight._where_they_lie(spark.createDataFrame(purchases), recommender, WEEK).toPandas()
+    expected = lists.rename(columns={"product": "stock_code"})
+    columns = [*COLUMNS[:3], "stock_code", *COLUMNS[4:]]
+    pd.testing.assert_frame_equal(sorted_rows(made)[columns], sorted_rows(expected)[columns], check_dtype=False)
+    assert (set(made["as_of_date"]), set(made["week"])) == ({AS_OF}, {WEEK})
+
+
+def test_rows_of_products_that_are_gone_or_in_the_wrong_list_are_counted(spark: SparkSession):
+    def bought(day: str, customer: str, code: str):
+        return sale(day, "500001", "1.000", customer_id=customer, stock_code=code, unit_price="1.000")
+
+    transactions = frame(
+        spark,
+        CleanTransactions,
+        [bought("2011-06-01", "1", "A"), bought("2011-05-01", "1", "GONE"), bought("2011-06-01", "2", "B")],
+    )
+    rows = [("1", AGAIN, "A"), ("1", AGAIN, "GONE"), ("1", AGAIN, "B"), ("2", NEW, "A"), ("2", NEW, "B")]
+    recommended = spark.createDataFrame(
+        [(WEEK, AS_OF, *row) for row in rows],
+        "week date, as_of_date date, customer_id string, list string, stock_code string",
+    )
+    audit = Audit(recommended, {"transactions": transactions}, [str(WEEK)], "week", {})
+    (found,) = table._broken(audit).collect()
+    assert (found.not_sold_any_more, found.in_the_wrong_list) == (1, 2)
+    (known,) = table._customers(audit).collect()
+    assert known.customers == 2
