@@ -24,6 +24,7 @@ from retail_assets.lakehouse.contracts import (
     row_rule,
     spark_schema,
 )
+from retail_assets.lakehouse.engines.grouped import in_groups
 
 AT_HAND = 100_000
 """Up to so many customers lists are made on the driver; of more, so many are learnt from, and lists are made where
@@ -126,8 +127,7 @@ def _where_they_lie(purchases: DataFrame, recommender: Recommender, week: date) 
         return recommender.lists(rows)[columns]
 
     known = purchases.filter(F.col("day") < number_of(recommender.as_of))
-    group = _part(_parts(known, CUSTOMERS_OF_A_GROUP)).alias("group")
-    made = known.groupBy(group).applyInPandas(lists, _LISTS)
+    made = in_groups(known, _part(_parts(known, CUSTOMERS_OF_A_GROUP)), lists, _LISTS)
     return made.withColumnRenamed("product", "stock_code").withColumns(
         {
             "model": F.lit(recommender.model),

@@ -94,7 +94,7 @@ def _broken(audit: Audit) -> DataFrame:
     rows = audit.frame.join(sold, ["week", "stock_code"], "left").join(
         pairs, ["week", "customer_id", "stock_code"], "left"
     )
-    gone = F.coalesce(F.col("last_sold") < F.date_sub("as_of_date", WEEKS_4), F.lit(True))
+    gone = F.coalesce(F.col("last_sold") < F.date_add("as_of_date", -WEEKS_4), F.lit(True))
     misplaced = ((F.col("list") == AGAIN) & F.col("last").isNull()) | (
         (F.col("list") == NEW) & F.col("last").isNotNull()
     )

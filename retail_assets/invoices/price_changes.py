@@ -90,9 +90,8 @@ def _spans(panel: pd.DataFrame) -> pd.DataFrame:
     shop's changed, and the product's beyond that."""
     rows = panel.sort_values(["product", "period"], ignore_index=True)
     of = rows.groupby("product")["sales"]
-    rows = rows.assign(orders_before=of.shift(1) + of.shift(2), orders_after=rows["sales"] + of.shift(-1)).dropna(
-        subset=["orders_before", "orders_after"]
-    )
+    rows = rows.assign(orders_before=of.shift(1) + of.shift(2), orders_after=rows["sales"] + of.shift(-1))
+    rows = rows[rows["orders_before"].notna() & rows["orders_after"].notna()]
     shop = panel.groupby("period")["sales"].sum()
     before, after = shop.shift(1) + shop.shift(2), shop + shop.shift(-1)
     moved = rows["period"].map(np.log(after / before))

@@ -95,7 +95,7 @@ def price_tiers(lines: DataFrame) -> DataFrame:
 def _lines(transactions: DataFrame, weeks: list[Any]) -> DataFrame:
     of = transactions.sparkSession.createDataFrame([(week, as_of(week)) for week in weeks], "week date, as_of date")
     sold = transactions.filter("line_type = 'product' AND unit_price > 0")
-    known = (F.col("invoice_date") < F.col("as_of")) & (F.col("invoice_date") >= F.date_sub("as_of", 7 * WEEKS))
+    known = (F.col("invoice_date") < F.col("as_of")) & (F.col("invoice_date") >= F.date_add("as_of", -7 * WEEKS))
     return sold.join(F.broadcast(of), known)
 
 
