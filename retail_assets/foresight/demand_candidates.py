@@ -102,7 +102,7 @@ def on_driver(demand: DataFrame) -> pd.DataFrame:
 def _active(audit: Audit) -> DataFrame:
     """Of each week under audit, the products sold in the 13 weeks up to it."""
     sold = audit.inputs["demand"].filter("units > 0").select(F.col("week").alias("sold_in"), "stock_code")
-    since = F.date_sub("week", 7 * (ACTIVE_WEEKS - 1))
+    since = F.date_add("week", -7 * (ACTIVE_WEEKS - 1))
     near = audit.partitions().join(sold, (F.col("sold_in") <= F.col("week")) & (F.col("sold_in") >= since))
     return near.groupBy("week").agg(F.count_distinct("stock_code").alias("products"))
 

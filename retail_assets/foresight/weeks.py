@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 def monday_of(day: str) -> Column:
     """The first day of the week of a date."""
-    return F.date_sub(day, F.pmod(F.dayofweek(day) + 5, F.lit(7)))
+    return F.date_add(day, -F.pmod(F.dayofweek(day) + 5, F.lit(7)))
 
 
 def of_weeks(rows: DataFrame, weeks: Sequence[date], column: str = "week") -> DataFrame:

@@ -91,7 +91,7 @@ def _with_what_was_cancelled(transactions: DataFrame) -> DataFrame:
     at_once = cancelled.select(
         *of_line[:3],
         (-F.col("quantity")).alias("quantity"),
-        F.explode(F.array(F.col("invoice_date"), F.date_sub("invoice_date", 1))).alias("invoice_date"),
+        F.explode(F.array(F.col("invoice_date"), F.date_add("invoice_date", -1))).alias("invoice_date"),
     )
     counts = at_once.groupBy(of_line).agg(F.count("*").alias("cancellations"))
     products = dated.filter("line_type = 'product'")
