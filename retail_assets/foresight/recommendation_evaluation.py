@@ -91,16 +91,7 @@ def _figure(which: str, name: str) -> Any:
     return measure
 
 
-_NAMES = (
-    "customers",
-    "gain",
-    "gain_lower",
-    "gain_upper",
-    "mean_probability",
-    "share_taken",
-    "calibration_error",
-    "reach",
-)
+_NAMES = ("customers", "gain", "gain_lower", "gain_upper", "mean_probability", "share_taken", "calibration_error")
 _MEASURES = {f"{which}_{name}": _figure(which, name) for which in (AGAIN, NEW) for name in _NAMES}
 _NOBODY = "Nobody who was known ordered within the 90 days, or nothing was known before them"
 
@@ -132,7 +123,7 @@ def better_than_the_cheap_rule(week: Evidence) -> Verdict:
 
 
 CALIBRATION_CEILING = 0.08
-"""Online Retail II: 0.01 to 0.05."""
+"""Online Retail II, lists of 2011-09-05: 0.019 (again) and 0.007 (new)."""
 
 
 @check(

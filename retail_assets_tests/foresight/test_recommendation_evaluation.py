@@ -10,7 +10,14 @@ from retail_assets.analytics.basket_measures import Lists, calibration_error, in
 from retail_assets.analytics.list_evaluation import LISTS, NEIGHBOURS, OWN_FREQUENCY, POPULARITY, evaluated
 from retail_assets.analytics.next_basket import AGAIN, NEW
 from retail_assets.analytics.purchase_history import Purchases
-from retail_assets.foresight.recommendation_evaluation import judged_as_of, recommendation_evaluation
+from retail_assets.foresight.recommendation_evaluation import (
+    better_than_the_cheap_rule,
+    calibrated,
+    judged_as_of,
+    recommendation_evaluation,
+)
+from retail_assets.lakehouse.checks import Evidence
+from retail_assets.lakehouse.evaluation import PartitionEvaluation
 from retail_assets_tests.foresight import made_purchases
 from retail_assets_tests.foresight.made_purchases import AS_OF, DAY
 
@@ -80,3 +87,19 @@ def test_a_week_is_judged_once_ninety_days_are_over_and_not_without_customers(pu
     week = date(2011, 8, 29)
     assert judged_as_of(week) == AS_OF
     assert recommendation_evaluation(purchases[purchases["day"] < DAY], week) is None
+
+
+def test_checks_judge_gains_and_probabilities_of_both_lists_and_of_few_customers_nothing():
+    of = {"gain": 0.02, "gain_lower": 0.01, "gain_upper": 0.03, "mean_probability": 0.3, "share_taken": 0.28}
+    sound = {f"{which}_{name}": value for which in (AGAIN, NEW) for name, value in of.items()}
+    sound |= {"again_customers": 2000, "again_calibration_error": 0.02, "new_calibration_error": 0.01}
+
+    def verdicts(**changes: float) -> list[bool]:
+        evaluation = PartitionEvaluation(rows=7)
+        week = Evidence("2011-11-28", evaluation, sound | changes, [], {})
+        return [check.judge(week).passed for check in (better_than_the_cheap_rule, calibrated)]
+
+    assert verdicts() == [True, True]
+    assert verdicts(new_gain_lower=-0.001) == [False, True]
+    assert verdicts(again_calibration_error=0.09) == [True, False]
+    assert verdicts(again_calibration_error=0.09, new_gain_lower=-1, again_customers=100) == [True, True]
