@@ -39,6 +39,10 @@ _APPEND_ATTEMPTS = 5
 """On Databricks one of two commits at once wins, and the other is made after it. On the local disk of the rehearsal,
 whose clusters are processes, one may displace the other: then it is made again."""
 
+_CREATE_ATTEMPTS = 5
+_BEING_CREATED = ("NON_EMPTY_LOCATION", "ALREADY_EXISTS")
+"""Of what Spark says while another creates the same table: next time it is there."""
+
 
 def keeps_rows(spark: SparkSession) -> bool:
     """Whether the session keeps rows that it is asked to keep: one of Spark Connect may be serverless compute's, which
@@ -88,7 +92,16 @@ class CatalogTables(Tables):
         self, name: Sequence[str], schema: T.StructType, partition: str, directory: str, remembers: bool = False
     ) -> None:
         self.create_schema(name)
-        super()._create(name, schema, partition, directory, remembers)
+        for attempt in range(1, _CREATE_ATTEMPTS + 1):
+            try:
+                super()._create(name, schema, partition, directory, remembers)
+            except AnalysisException as error:
+                # Two tables of a source that are made for the first time at once both create the results of checks.
+                if attempt == _CREATE_ATTEMPTS or not any(word in str(error) for word in _BEING_CREATED):
+                    raise
+                time.sleep(attempt)
+            else:
+                break
 
     def create_schema(self, name: Sequence[str]) -> None:
         """The table's schema, unless it is there: who may write tables need not be allowed to create schemas."""

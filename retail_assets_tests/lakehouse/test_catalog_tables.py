@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from retail_assets.lakehouse.catalog_tables import CatalogTables
 from retail_assets.lakehouse.contracts import conform
@@ -81,6 +83,17 @@ def test_a_table_has_a_name_of_three_levels_and_knows_whether_it_is_there(lake: 
     lake.write(EVERY_DAY, *DAYS)
     assert lake.tables.exists(NAME)
     assert lake.spark.table("spark_catalog.shop.sales").count() == 4
+
+
+def test_a_table_that_several_writers_create_at_once_is_made_once_and_holds_the_rows_of_all(lake: CatalogLake):
+    name, schema = ("shop", "log"), T.StructType([T.StructField("day", T.DateType()), T.StructField("n", T.LongType())])
+
+    def add(number: int) -> None:
+        lake.tables.append(name, schema, [(date(2011, 1, 4), number)], "day")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    assert sorted(row.n for row in lake.tables.read(name).collect()) == [0, 1, 2, 3]
 
 
 def test_a_schema_that_is_missing_is_created(spark: SparkSession):
