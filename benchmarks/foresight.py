@@ -61,7 +61,7 @@ def demand_figures(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def stock_figures(rows: pd.DataFrame) -> dict[str, float]:
     """Of two weeks of lead time and 95 % promised."""
-    default = rows[(rows["lead_weeks"] == 2) & (rows["service_level"] == 0.95)]
+    default = rows[(rows["lead_weeks"] == 2) & (rows["service_level"] == 95)]
     return {
         "reached, mean": default["reached"].mean(),
         "reached, least": default["reached"].min(),

@@ -41,7 +41,7 @@ def _told_points(points: list[dict[str, Any]]) -> None:
     for row in sorted(points, key=lambda row: (row["lead_weeks"], row["service_level"])):
         weeks = f"{row['lead_weeks']} week{'s' if row['lead_weeks'] > 1 else ''}"
         click.echo(
-            f"Delivered in {weeks}, to be there in {row['service_level']:.0%}: order at {row['reorder_point']:,.0f}"
+            f"Delivered in {weeks}, there in {row['service_level']} of 100 cases: order at {row['reorder_point']:,.0f}"
         )
 
 

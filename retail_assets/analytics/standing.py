@@ -30,7 +30,7 @@ class Standing:
 
 def standing(by: str, within: str, highest_first: bool = False) -> Standing:
     """By the values of a column, the lowest first, among the rows with the same value in the column `within`."""
-    order = F.desc(by) if highest_first else F.asc(by)
+    order = F.desc(by) if highest_first else F.col(by)
     ahead = F.rank().over(Window.partitionBy(within).orderBy(order)) - 1
     equals = F.count(F.lit(1)).over(Window.partitionBy(within, by))
     count = F.count(F.lit(1)).over(Window.partitionBy(within))

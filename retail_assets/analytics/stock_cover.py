@@ -23,10 +23,11 @@ LEAD_WEEKS = (1, 2, 3)
 REVIEW_WEEKS = 1
 """Between two looks at the stock: a forecast is made every week."""
 
-DEFAULT_LEAD_WEEKS, DEFAULT_SERVICE = 2, 0.95
+DEFAULT_LEAD_WEEKS, DEFAULT_SERVICE = 2, 95
 """Where a shop has not said: what the dashboard shows, and what is judged."""
 
-SERVICE_LEVELS = {"0.9": 0.9, "0.95": 0.95, "0.98": 0.98}
+SERVICE_LEVELS = {90: 0.9, 95: 0.95, 98: 0.98}
+"""In percent, and the quantile of demand that each is."""
 
 
 def cover(said: pd.DataFrame, lead_weeks: int) -> pd.DataFrame:
@@ -49,10 +50,10 @@ def reorder_points(said: pd.DataFrame, panel: DemandPanel, week: date) -> pd.Dat
         then = cover(forecast, lead)
         far_off = then.assign(error=errors(then["units"].to_numpy(), cover(closed, lead)["units"].to_numpy()))
         now = cover(own, lead)
-        points = bands(now, far_off, SERVICE_LEVELS)
-        for name, level in SERVICE_LEVELS.items():
+        points = bands(now, far_off, {str(level): quantile for level, quantile in SERVICE_LEVELS.items()})
+        for level in SERVICE_LEVELS:
             # Whole units, and never less than what is expected.
-            point = np.maximum(np.ceil(points[name].to_numpy() - 1e-9), np.ceil(now["units"].to_numpy() - 0.5))
+            point = np.maximum(np.ceil(points[str(level)].to_numpy() - 1e-9), np.ceil(now["units"].to_numpy() - 0.5))
             found.append(
                 pd.DataFrame(
                     {
@@ -76,7 +77,7 @@ def reached(points: pd.DataFrame, said: pd.DataFrame, panel: DemandPanel, week: 
     came = sold_after(said[said["week"] == week], panel)
     found = []
     told = points.dropna(subset=["reorder_point"])
-    for lead, level in product(LEAD_WEEKS, SERVICE_LEVELS.values()):
+    for lead, level in product(LEAD_WEEKS, SERVICE_LEVELS):
         rows = told[(told["lead_weeks"] == lead) & (told["service_level"] == level)]
         if rows.empty:
             continue

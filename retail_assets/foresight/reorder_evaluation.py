@@ -43,7 +43,7 @@ class ReorderEvaluation(Contract):
 
     origin: Day = column("Monday of the last week that was known", origin=(DemandCandidates, "week"))
     lead_weeks: Integer = column("Lead time", unit="weeks", isin=list(LEAD_WEEKS))
-    service_level: Real = column("What was promised", isin=list(SERVICE_LEVELS.values()))
+    service_level: Integer = column("What was promised", unit="%", isin=list(SERVICE_LEVELS))
     model: Text = column("The model: the learned one, or where nothing was learned the seasonal", isin=list(MODELS))
     products: Count = column("Products with a point", ge=1, origin=(DemandCandidates, "stock_code"))
     reached: Real = column("Share of products whose demand was covered", origin=_BOTH)
@@ -74,7 +74,7 @@ def _default_reached() -> Column:
 
 
 @check(
-    f"Of {DEFAULT_SERVICE:.0%} promised, at least {LEAST_REACHED:.0%} were reached",
+    f"Of {DEFAULT_SERVICE} % promised, at least {LEAST_REACHED:.0%} were reached",
     measures={"reached": _default_reached},
     family=MODEL_QUALITY,
     severity=WARN,

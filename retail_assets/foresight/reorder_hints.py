@@ -33,7 +33,7 @@ class ReorderHints(Contract):
     With so much on hand and on order when it is ordered, the demand of the lead time and of the week until the next
     look is covered as often as the service level says, by how far off earlier forecasts were. There are no data of
     stock here, and sales hide what could not be sold: a hint, of one cycle. Whoever waits two weeks for a delivery and
-    wants to have it in 19 of 20 cases takes `lead_weeks` 2 and `service_level` 0.95.
+    wants to have it in 19 of 20 cases takes `lead_weeks` 2 and `service_level` 95.
     """
 
     stock_code: Text = column("Product", origin=(DemandCandidates, "stock_code"))
@@ -44,8 +44,8 @@ class ReorderHints(Contract):
         unit="weeks",
         isin=list(LEAD_WEEKS),
     )
-    service_level: Real = column(
-        "Share of cycles in which the demand is to be covered", isin=list(SERVICE_LEVELS.values())
+    service_level: Integer = column(
+        "Of a hundred cycles, those in which the demand is to be covered", unit="%", isin=list(SERVICE_LEVELS)
     )
     expected_units: Real = column("Demand of these weeks, in the mean", ge=0, origin=_SAID)
     reorder_point: Real = column("Units at which to order again", ge=0, origin=_POINT)
@@ -89,10 +89,10 @@ def reorder_hints(
 
 
 def _asking_for_less(audit: Audit) -> DataFrame:
-    """Of each week, the points that are below that of the service level before."""
-    lower_level = Window.partitionBy("week", "stock_code", "lead_weeks").orderBy("service_level")
-    before = audit.frame.withColumn("before", F.lag("reorder_point").over(lower_level))
-    return before.groupBy("week").agg(F.count_if(F.col("reorder_point") < F.col("before")).alias("less"))
+    """Of each week, the points that are above that of the next service level."""
+    levels = Window.partitionBy("week", "stock_code", "lead_weeks").orderBy("service_level")
+    above = audit.frame.withColumn("above", F.lead("reorder_point").over(levels))
+    return above.groupBy("week").agg(F.count_if(F.col("above") < F.col("reorder_point")).alias("less"))
 
 
 @check("A higher service level never asks for less", asks=_asking_for_less, family=CROSS_COLUMN)

@@ -118,13 +118,13 @@ _READ = (
 
 
 def _by_country(lines: DataFrame, keys: list[str]) -> DataFrame:
-    units = lines.filter("is_sold").groupBy(*keys, "country").agg(F.sum("quantity").cast("long").alias("units"))
+    units = lines.filter("is_sold").groupBy(*keys, "country").agg(F.sum("quantity").cast("bigint").alias("units"))
     entries = F.array_sort(F.collect_list(F.struct("country", "units")))
     return units.groupBy(keys).agg(F.map_from_entries(entries).alias("country_units"))
 
 
 def _no_country() -> Column:
-    return F.map_from_entries(F.array().cast("array<struct<country:string,units:bigint>>"))
+    return F.create_map().cast("map<string,bigint>")
 
 
 def _product_lines(audit: Audit) -> DataFrame:
@@ -155,9 +155,9 @@ def _product_lines(audit: Audit) -> DataFrame:
             "Units of all countries are those of the products",
             ours={"units": lambda: F.sum("units")},
             theirs=lambda audit: (
-                audit.frame.select("week", F.explode(F.map_values("country_units")).alias("of_country"))
+                audit.frame.select("week", F.explode(F.map_entries("country_units")).alias("of_country"))
                 .groupBy("week")
-                .agg(F.sum("of_country").alias("units"))
+                .agg(F.sum("of_country.value").alias("units"))
             ),
         ),
     ],

@@ -73,9 +73,9 @@ def product_demand(items: DataFrame) -> DataFrame:
         F.map_from_entries(F.array(F.struct(F.lit("Brazil").alias("country"), F.col("units").alias("units")))).alias(
             "country_units"
         ),
-        F.lit(0).cast("long").alias("cancelled_units"),
+        F.lit(0).cast("bigint").alias("cancelled_units"),
         F.lit(0).cast("decimal(18,3)").alias("cancelled_revenue"),
-        F.lit(0).cast("long").alias("given_units"),
+        F.lit(0).cast("bigint").alias("given_units"),
     )
 
 

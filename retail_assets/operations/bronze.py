@@ -191,10 +191,11 @@ def _rows_by_drop(
     rows = {(key, found[0].drop.name): judged.rows(key) for key, found in inspected.items() if len(found) == 1}
     if several:
         of_them = judged.audit.frame.filter(within(partition, as_days(several)))
-        # Of events, rows name the partition of the topic, too.
-        file = F.substring_index("source_file", "/", 1)
-        counted = of_them.groupBy(partition, file.alias("file")).agg(F.count("*").alias("landed"))
-        rows |= {(str(row[partition]), row["file"]): row["landed"] for row in counted.collect()}
+        counted = of_them.groupBy(partition, "source_file").agg(F.count("*").alias("landed"))
+        for row in counted.collect():
+            # Of events, rows name the partition of the topic, too.
+            drop = (str(row[partition]), row["source_file"].partition("/")[0])
+            rows[drop] = rows.get(drop, 0) + row["landed"]
     return rows
 
 

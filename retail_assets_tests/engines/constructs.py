@@ -18,6 +18,7 @@ ELSEWHERE = {
     "lakehouse/engines": "what differs between engines",
     "lakehouse/catalog_tables.py": "tables of a catalog, which only Spark has",
     "lakehouse/maintenance.py": "its SQL is for a catalog's tables",
+    "streaming/broker.py": "fetches Apache Kafka by Spark's resolver",
     "analytics/segment_engines.py": "MLlib, which only Spark has; scikit-learn beside it asks no engine",
 }
 """Code that is not a table's, and may use what only Spark on a JVM has."""
@@ -29,7 +30,21 @@ _METHODS = {
     if not name.startswith("_")
 }
 _OF_PYTHON = {
-    *("alias", "copy", "count", "crosstab", "drop", "endswith", "exists", "filter", "first", "groupby", "head", "join"),
+    *(
+        "alias",
+        "copy",
+        "count",
+        "crosstab",
+        "drop",
+        "dropna",
+        "endswith",
+        "exists",
+        "filter",
+        "first",
+        "groupby",
+        "head",
+        "join",
+    ),
     *(
         "max",
         "mean",

@@ -191,7 +191,7 @@ def test_reorder_points_cover_what_they_promise_and_nothing_of_the_future(candid
     evaluated = reorder_evaluation(candidates, demand(), week(ORIGIN + 4)).set_index(["lead_weeks", "service_level"])
     assert evaluated["reached"].min() >= 0.85
     by_level = evaluated["reached"].unstack()
-    assert (by_level[0.98] >= by_level[0.9]).all()
+    assert (by_level[98] >= by_level[90]).all()
     assert reorder_evaluation(candidates, demand(), week(CLOSED[0] + 4)).empty
 
 
