@@ -119,4 +119,6 @@ def _scatter(spans: pd.DataFrame) -> float:
 def build(transactions: DataFrame, window: PartitionWindow) -> DataFrame:
     """The changes that are known by each week's end."""
     found = panels(lines_at_prices(transactions, window.days))
-    return as_table(transactions, PriceChanges, [price_changes(panel, week) for week, panel in found.items()])
+    # None of a young shop's products has been sold often enough.
+    rows = [price_changes(panel, week) for week, panel in found.items() if len(panel)]
+    return as_table(transactions, PriceChanges, rows)

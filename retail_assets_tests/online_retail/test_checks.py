@@ -256,7 +256,7 @@ def second_of_the_decile(sample: Sample) -> None:
 COUNTRY_ROW = {"action": "country", "customer_id": None}
 REPEATED = broken("unique_key")
 FAULTS = [
-    Fault("raw_invoices", "contract", "line 0", changed(line_number=0),
+    Fault("raw_invoices", "contract", "line -1", changed(line_number=-1),
           broken("line_number_greater_than_or_equal_to")),
     Fault("raw_invoices", "contract", "no file", changed(source_file=None), broken("source_file_not_null")),
     Fault("raw_invoices", "drops_readable", "refused", find(refused="no column Price"),

@@ -34,9 +34,9 @@ LAST_DAY = date(2011, 7, 20)
 """200 days before it start on 2 January: seven months, of which churn can score the last two."""
 
 LINES, DAYS = 3_000, 200
-KNOWN_LATER = {"churn_evaluation", "clv_holdout", "campaigns", "campaign_results"}
-"""Of these, seven months do not yet hold a row: what was foreseen then is not known to have come, and nobody was
-contacted."""
+KNOWN_LATER = {"churn_evaluation", "clv_holdout", "campaigns", "campaign_results", "price_changes"}
+"""Of these, seven months do not yet hold a row: what was foreseen then is not known to have come, nobody was contacted,
+and no product was sold often enough."""
 
 
 class Whole:
@@ -99,10 +99,10 @@ def test_another_reader_counts_and_sums_as_spark_does(whole: Whole, table: Table
     )
     wanted = [
         "count(*)",
-        *[f"sum({column}::decimal(38, 3))" for column in exact],
-        *[f"count(distinct {column})" for column in texts],
-        *[f"count({item.name})" for item in schema],
-        *[f"sum({column})" for column in floats],
+        *[f'sum("{column}"::decimal(38, 3))' for column in exact],
+        *[f'count(distinct "{column}")' for column in texts],
+        *[f'count("{item.name}")' for item in schema],
+        *[f'sum("{column}")' for column in floats],
     ]
     other = whole.reader.row(f"select {', '.join(wanted)} from {name}")
     split = len(wanted) - len(floats)
@@ -182,6 +182,9 @@ def test_dagster_knows_a_current_verdict_of_every_check_for_every_partition(whol
     warning = {check.name for check in table.checks if not check.blocking}
     keys = [AssetCheckKey(table.key, check.name) for check in table.checks]
     found = instance.event_log_storage.get_asset_check_partition_info(keys)
+    # What warns is told once more without a partition, as it stands now: that is what the UI shows.
+    assert {info.check_key.name for info in found if info.partition_key is None} <= warning
+    found = [info for info in found if info.partition_key is not None]
     assert {(info.check_key.name, info.partition_key) for info in found} == {
         (key.name, partition) for key in keys for partition in partitions
     }
@@ -235,12 +238,13 @@ def _people_shown(shown: dict[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
     """Of all countries, by segment: what the page says of customers, their risk and their value."""
     name = [segment["name"] for segment in shown["segments"]]
     profiles, churn, values = (pd.DataFrame(shown[part]) for part in ("profiles", "churn", "values"))
-    risk = churn.groupby("segment")[["customers", "listed"]].sum().reset_index()
+    risk = churn.groupby("segment")[["customers"]].sum().reset_index()
     tables = {
         "profiles": profiles[profiles["country"] == -1].drop(columns="country"),
         "risk": risk,
-        "values": values[values["country"] == -1][["segment", "customers", "value", "naive", "again"]],
-        "listed": pd.DataFrame({"segment": shown["write"]["segment"], "id": shown["write"]["id"]}),
+        "values": values[values["country"] == -1][["segment", "customers", "value", "again"]],
+        "win_back": pd.DataFrame({"segment": shown["write"]["segment"], "id": shown["write"]["id"]}),
+        "lost": pd.DataFrame({"segment": shown["lost"]["segment"], "id": shown["lost"]["id"]}),
     }
     return {
         part: sorted((name[segment], *rest) for segment, *rest in rows.itertuples(index=False))
@@ -250,33 +254,30 @@ def _people_shown(shown: dict[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
 
 def _people_of(reader: IndependentReader, month: date) -> dict[str, list[tuple[Any, ...]]]:
     """The same, from the gold tables."""
-    scored = f"""
-        WITH spent AS (
-            SELECT customer_id, sum(line_total) AS year
-            FROM clean_transactions,
-                 (SELECT max(as_of_date) AS as_of FROM customer_rfm WHERE snapshot_month = '{month}')
-            WHERE (line_type = 'product' OR is_cancellation) AND invoice_date < as_of AND invoice_date >= as_of - 365
-            GROUP BY 1
+
+    def named(action: str) -> list[tuple[Any, ...]]:
+        return reader.rows(
+            "SELECT rfm_segment, customer_id FROM actions JOIN customer_rfm USING (customer_id, snapshot_month) "
+            f"WHERE snapshot_month = '{month}' AND action = '{action}' ORDER BY 1, 2"
         )
-        SELECT rfm_segment, customer_id,
-               churn_risk <> 'Low' AND round(churn_probability, 4) > 0 AND coalesce(year, 0) > 0 AS listed
-        FROM churn_scores JOIN customer_rfm USING (customer_id, snapshot_month) LEFT JOIN spent USING (customer_id)
-        WHERE snapshot_month = '{month}'"""
+
     return {
         "profiles": reader.rows(
             "SELECT rfm_segment, count(*), sum(monetary) * 1000, median(recency_days), median(frequency), "
             f"median(monetary * 1000) FROM customer_rfm WHERE snapshot_month = '{month}' GROUP BY 1 ORDER BY 1"
         ),
         "risk": reader.rows(
-            f"SELECT rfm_segment, count(*), count(*) FILTER (listed) FROM ({scored}) GROUP BY 1 ORDER BY 1"
+            "SELECT rfm_segment, count(*) FROM churn_scores JOIN customer_rfm USING (customer_id, snapshot_month) "
+            f"WHERE snapshot_month = '{month}' GROUP BY 1 ORDER BY 1"
         ),
         "values": reader.rows(
             "SELECT rfm_segment, count(*), sum(clv_12m::DECIMAL(18,3)) * 1000, "
-            "sum(naive_clv_12m::DECIMAL(18,3)) * 1000, count(*) FILTER (customer_rfm.frequency > 1) "
+            "count(*) FILTER (customer_rfm.frequency > 1) "
             "FROM customer_clv JOIN customer_rfm USING (customer_id, snapshot_month) "
             f"WHERE snapshot_month = '{month}' AND probability_alive IS NOT NULL GROUP BY 1 ORDER BY 1"
         ),
-        "listed": reader.rows(f"SELECT rfm_segment, customer_id FROM ({scored}) WHERE listed ORDER BY 1, 2"),
+        "win_back": named("win_back"),
+        "lost": named("lost"),
     }
 
 
