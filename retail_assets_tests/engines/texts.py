@@ -32,6 +32,8 @@ TEXTS.ask(
     first_letters=lambda: F.substring(F.col("text"), 1, 3),
     extracted=lambda: F.regexp_extract(F.col("text"), r"^([A-Z]?)(.*?)(?:A|B)?\z", 2),
     trim=lambda: F.trim("text"),
+    trimmed_of_characters=lambda: F.btrim("text", F.lit(" \t\n\u00a0")),
+    replaced_by_what_was_found=lambda: F.regexp_replace("text", r"^([+-]?)[ ]*(.*?)[ ]*\z", "$1$2"),
     length=lambda: F.length("text"),
     starts_with_c=lambda: F.col("text").startswith("C"),
     equal=lambda: F.col("text") == "a",
