@@ -32,6 +32,7 @@ from retail_assets.operations.binding import Places
 from retail_assets.operations.main_job_lock import alone
 from retail_assets_tests.operations.homes import home_of
 from retail_assets_tests.operations.test_planning import (
+    BY_THE_WEEK,
     DAILY,
     DAYS_AFTER,
     INGESTED,
@@ -116,7 +117,10 @@ def test_days_follow_their_bronze_at_once_and_months_follow_their_days(following
     first = following.look()
     assert first == each(DAILY[1:], ALL_DAYS)
     following.make(first)
-    assert following.settle() == each(MONTHLY, ALL_MONTHS)
+    asked = following.settle()
+    weekly = {name: asked.pop(name) for name in BY_THE_WEEK if name in asked}  # test_weeks.py says which of their weeks
+    assert asked == each(MONTHLY, ALL_MONTHS)
+    assert "demand_forecast" in weekly
     assert following.ledger.due() == {}
 
 
