@@ -30,9 +30,9 @@ from retail_assets.operations import automation
 from retail_assets.operations.automation import closing
 from retail_assets.operations.binding import Places
 from retail_assets.operations.main_job_lock import alone
+from retail_assets_tests.made_shop import BY_THE_WEEK
 from retail_assets_tests.operations.homes import home_of
 from retail_assets_tests.operations.test_planning import (
-    BY_THE_WEEK,
     DAILY,
     DAYS_AFTER,
     INGESTED,
