@@ -8,11 +8,13 @@ from pathlib import Path
 
 _STAGED_SUFFIXES = {".py", ".sql", ".properties", ".html", ".css", ".js", ".topojson", ".toml"}
 _COMMANDS = (
-    *("calendar_command", "cli", "inspection", "landing_commands", "services", "shop_commands", "sql_command"),
-    *("status_command", "table_commands"),
+    *("audience_command", "calendar_command", "campaign_command", "cli", "databricks_commands", "forecast_command"),
+    *("forget_command", "inspection", "landing_commands", "recommend_command", "services", "shop_commands"),
+    *("sql_command", "status_command", "stream_command", "table_commands"),
 )
 COMMANDS = {f"{name}.py" for name in _COMMANDS}
-_OF_THE_HOST = {"sail.py", "run_libraries.py", "postgres_event_log.py", "status.py", "sql", "generator"}
+_STREAM = {"broker.py", "consumer.py", "kafka.lock", "topic.py"}
+_OF_THE_HOST = {"sail.py", "run_libraries.py", "postgres_event_log.py", "status.py", "sql", "generator", *_STREAM}
 NOT_STAGED = {"rehearsal", "__pycache__", *_OF_THE_HOST, *COMMANDS}
 """What no cluster needs: the rehearsal workspace, which stands in for the cluster's own side; the embedded engine; what
 only the host's runs and storage are made of; the `retail` command, with SQL and the made shop."""

@@ -231,7 +231,7 @@ def _header_below(
 ) -> tuple[_Columns, bytes, int, bytes] | None:
     """The header below the head of a report, such as its title and its period: the first line that has all columns;
     with it, its number from here and what follows it. None if none of the first MOST_LINES_BEFORE has."""
-    while rest.count(b"\n") <= MOST_LINES_BEFORE and len(rest) < _HEAD_BYTES and (piece := stream.read(_HEAD_BYTES)):
+    while rest.count(b"\n") <= MOST_LINES_BEFORE and len(rest) < _LONGEST_HEAD and (piece := stream.read(_HEAD_BYTES)):
         rest += piece
     number = 0
     for _ in range(MOST_LINES_BEFORE):
