@@ -40,7 +40,7 @@ _APPEND_ATTEMPTS = 5
 whose clusters are processes, one may displace the other: then it is made again."""
 
 _CREATE_ATTEMPTS = 5
-_BEING_CREATED = ("NON_EMPTY_LOCATION", "ALREADY_EXISTS")
+_BEING_CREATED = ("NON_EMPTY_LOCATION", "ALREADY_EXISTS", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED")
 """Of what Spark says while another creates the same table: next time it is there."""
 
 
@@ -95,7 +95,7 @@ class CatalogTables(Tables):
         for attempt in range(1, _CREATE_ATTEMPTS + 1):
             try:
                 super()._create(name, schema, partition, directory, remembers)
-            except AnalysisException as error:
+            except Exception as error:  # Delta's own reach Python as Java's, as Connect's, or as an analysis'
                 # Two tables of a source that are made for the first time at once both create the results of checks.
                 if attempt == _CREATE_ATTEMPTS or not any(word in str(error) for word in _BEING_CREATED):
                     raise

@@ -109,7 +109,7 @@ def _value(value: Any) -> Any:
 def _pages(directory: Path) -> list[Any]:
     """The figures in each page, without the versions of the tables that they are from."""
     found = []
-    for page in sorted((directory / "dashboards").glob("*.html")):
+    for page in sorted((directory / "dashboards").glob(f"{INVOICES.name}-*.html")):
         shown = embedded(page.read_text(encoding="utf-8"), "figures")
         found.append([page.name, encoded({name: value for name, value in shown.items() if name != "tables"})])
     return found

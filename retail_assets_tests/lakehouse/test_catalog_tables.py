@@ -113,7 +113,7 @@ def test_where_a_session_keeps_no_rows_they_wait_in_a_table_which_goes_again(lak
     staged = killed.__enter__()
     assert staged.frame.count() == 1
     assert [row.tableName for row in lake.spark.sql("SHOW TABLES IN shop").collect()] == [
-        "_staged_sales_20200130_20200201"
+        "_staged_sales_20200130_20200202"
     ]
     lake.write(EVERY_DAY, *DAYS)  # clears away what the one before has left
     assert [row.tableName for row in lake.spark.sql("SHOW TABLES IN shop").collect()] == ["sales"]
