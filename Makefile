@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # The oldest Databricks Runtime that is supported, as far as it is public: its Spark and Delta with our libraries.
 OLDEST := .venv-oldest
+COMMAND_TESTS := retail_assets_tests/test_cli.py
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 
 .DEFAULT_GOAL := help
@@ -38,13 +39,14 @@ ui: setup ## the Dagster UI on http://localhost:3000
 
 test: setup lint ## lint, types, tests
 	@# What needs no engine runs beside what shares a session, first the embedded engine's, then Spark's where Java is; its
-	@# output comes afterwards.
+	@# output comes afterwards. The command's tests come last here, so that both sides end at about the same time.
 	@beside=$$(mktemp); failed=0; \
-	$(BIN)/python -m pytest -m "not long and not spark and not jvm" >$$beside 2>&1 & without=$$!; \
+	$(BIN)/python -m pytest -m "not long and not spark and not jvm" --ignore=$(COMMAND_TESTS) >$$beside 2>&1 & without=$$!; \
 	$(BIN)/python -m pytest -m "not long and spark and not jvm" || failed=$$?; \
 	if $(BIN)/python -m retail_assets.lakehouse.engines.java; \
 	then RETAIL_ENGINE=spark $(BIN)/python -m pytest -m "not long and jvm" || failed=$$?; \
 	else echo "No Java on this machine: the tests of Spark on a JVM were left out."; $(BIN)/python -m pytest --collect-only -q -m "not long and jvm" | tail -1; fi; \
+	$(BIN)/python -m pytest -m "not long and not spark and not jvm" $(COMMAND_TESTS) || failed=$$?; \
 	wait $$without || failed=$$?; \
 	cat $$beside; rm -f $$beside; \
 	exit $$failed

@@ -247,6 +247,7 @@ def trap(name: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_stray_day_at_the_end_of_a_file_replaces_nothing_unasked_and_can_be_brought_back(retail):
     march, february = (str(trap(f"26-stray-day/{name}.csv")) for name in ("1-march", "2-february"))
     output(retail("land", march))
