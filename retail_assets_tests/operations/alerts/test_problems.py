@@ -266,7 +266,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.lists(STEPS, max_size=60))
 def test_whatever_happens_nothing_is_lost_nothing_is_repeated_but_after_a_kill_and_all_is_known_in_the_end(steps):
     receiver = Receiver(Timing(gather_seconds=20, further_seconds=300, is_quiet=lambda now: int(now) % 5000 < 2000))
