@@ -325,6 +325,7 @@ def table(retail: RetailCommand, name: str, column: str, days: list[str]) -> Non
     )
 
 
+@pytest.mark.long
 def test_a_calendar_that_was_stretched_is_shortened_with_all_that_lies_outside_it(retail, tmp_path):
     (tmp_path / "history.csv").write_text(
         "\n".join([HEADER, *(line(when=f"{day} 10:00:00") for day in ("1974-02-11", "2011-02-01", "2011-02-28")), ""])
@@ -357,6 +358,7 @@ def test_a_calendar_that_was_stretched_is_shortened_with_all_that_lies_outside_i
     assert output(retail("calendar")) == "1974-02-11 to 2011-02-28\n"
 
 
+@pytest.mark.long
 def test_a_calendar_that_cannot_be_is_refused_and_a_spoilt_one_is_mended(retail):
     assert "would end on 2010-01-01, before it begins on 2011-01-01" in refusal(
         retail("calendar", "--first-day", "2011-01-01", "--last-day", "2010-01-01", "--yes")

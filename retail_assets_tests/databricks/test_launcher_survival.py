@@ -132,6 +132,7 @@ def test_a_run_taken_up_again_by_its_own_name_stores_no_event_twice(writing: Sho
     assert written(writing) == 1
 
 
+@pytest.mark.long
 def test_a_retry_waits_for_a_cancel_that_takes_its_time(writing: Shop, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(predecessors, "CANCEL_SECONDS", 0.2)
     writing.workspace.slow_cancels(4)

@@ -192,6 +192,7 @@ def test_the_sensor_says_why_it_waits_and_asks_for_what_its_table_lost(tmp_path,
     assert [day for request in requests for day in asked(request)] == ["2010-01-02"]
 
 
+@pytest.mark.long
 def test_the_commands_refuse_another_lakehouse(tmp_path):
     retail = RetailCommand(tmp_path)
     with home_of(retail.home) as instance:
