@@ -7,17 +7,18 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 _STAGED_SUFFIXES = {".py", ".sql", ".properties", ".html", ".css", ".js", ".topojson", ".toml"}
-_COMMANDS = (
-    *("audience_command", "calendar_command", "campaign_command", "cli", "databricks_commands", "forecast_command"),
-    *("forget_command", "inspection", "landing_commands", "recommend_command", "services", "shop_commands"),
-    *("sql_command", "status_command", "stream_command", "table_commands"),
-)
-COMMANDS = {f"{name}.py" for name in _COMMANDS}
+_COMMANDS = {"cli.py", "inspection.py", "services.py"}
+_OF_COMMANDS = ("_command.py", "_commands.py")
 _STREAM = {"broker.py", "consumer.py", "kafka.lock", "topic.py"}
 _OF_THE_HOST = {"sail.py", "run_libraries.py", "postgres_event_log.py", "status.py", "sql", "generator", *_STREAM}
-NOT_STAGED = {"rehearsal", "__pycache__", *_OF_THE_HOST, *COMMANDS}
-"""What no cluster needs: the rehearsal workspace, which stands in for the cluster's own side; the embedded engine; what
-only the host's runs and storage are made of; the `retail` command, with SQL and the made shop."""
+_NOT_STAGED = {"rehearsal", "__pycache__", *_OF_THE_HOST, *_COMMANDS}
+
+
+def stays_behind(inside: Path) -> bool:
+    """Whether no cluster needs this file of the package: the rehearsal workspace, which stands in for the cluster's own
+    side; the embedded engine; what only the host's runs, storage and streams are made of; the `retail` command, with
+    SQL and the made shop."""
+    return bool(_NOT_STAGED & set(inside.parts)) or inside.name.endswith(_OF_COMMANDS)
 
 
 def package_zip(package: Path, carried: Iterable[str] = (), besides: Mapping[str, Path] | None = None) -> bytes:
@@ -41,7 +42,7 @@ def _own(package: Path) -> Iterator[tuple[str, Path]]:
     for path in package.rglob("*"):
         inside = path.relative_to(package)
         hidden = any(part.startswith(".") for part in inside.parts)
-        if path.suffix in _STAGED_SUFFIXES and not hidden and not NOT_STAGED & set(inside.parts) and path.is_file():
+        if path.suffix in _STAGED_SUFFIXES and not hidden and not stays_behind(inside) and path.is_file():
             yield (package.name / inside).as_posix(), path
 
 

@@ -33,20 +33,23 @@ from retail_assets.lakehouse.table import Built, table
 from retail_assets.partitions.cadence import NEWEST, weekly, weeks_so_far
 from retail_assets.partitions.keys import PartitionWindow
 
-_PURCHASES = (CleanTransactions, "customer_id", "stock_code", "invoice_date", "line_type")
+PURCHASES = (CleanTransactions, "customer_id", "stock_code", "invoice_date", "line_type")
+"""What says who bought what when."""
+
+_BOUGHT = "line_type = 'product' AND unit_price > 0 AND customer_id IS NOT NULL"
 
 
 @made_from(
     customer_id=(CleanTransactions, "customer_id"),
     country=(CleanTransactions, "country"),
-    list=_PURCHASES,
-    rank=_PURCHASES,
+    list=PURCHASES,
+    rank=PURCHASES,
     stock_code=(CleanTransactions, "stock_code"),
     description=(CleanTransactions, "description"),
-    probability=_PURCHASES,
-    reason=_PURCHASES,
-    basis=_PURCHASES,
-    model=_PURCHASES,
+    probability=PURCHASES,
+    reason=PURCHASES,
+    basis=PURCHASES,
+    model=PURCHASES,
     as_of_date=(CleanTransactions, "invoice_date"),
     week=(CleanTransactions, "invoice_date"),
 )
@@ -57,7 +60,7 @@ class CustomerRecommendations(foresight.CustomerRecommendations):
 def customer_purchases(transactions: DataFrame) -> DataFrame:
     """`customer_id`, `country`, `product`, `day` (days since 1970): product lines at a price with a known customer,
     one row a customer, product and day."""
-    sold = transactions.filter("line_type = 'product' AND unit_price > 0 AND customer_id IS NOT NULL")
+    sold = transactions.filter(_BOUGHT)
     return sold.groupBy(
         "customer_id",
         F.col("stock_code").alias("product"),
@@ -78,7 +81,7 @@ def _known(audit: Audit) -> DataFrame:
     """Purchases beside each week that knows them."""
     weeks = [(week, as_of(week)) for week in audit.days]
     of = audit.frame.sparkSession.createDataFrame(weeks, "week date, as_of date")
-    sold = audit.inputs["transactions"].filter("line_type = 'product' AND unit_price > 0 AND customer_id IS NOT NULL")
+    sold = audit.inputs["transactions"].filter(_BOUGHT)
     return sold.join(F.broadcast(of), F.col("invoice_date") < F.col("as_of"))
 
 

@@ -17,7 +17,7 @@ from retail_assets.foresight.recommendation_evaluation import (
     recommendation_evaluation,
 )
 from retail_assets.invoices.clean_transactions import CleanTransactions
-from retail_assets.invoices.customer_recommendations import customer_purchases
+from retail_assets.invoices.customer_recommendations import PURCHASES, customer_purchases
 from retail_assets.lakehouse.contracts import made_from
 from retail_assets.lakehouse.driver_rows import as_table
 from retail_assets.lakehouse.layers import ML
@@ -25,10 +25,8 @@ from retail_assets.lakehouse.table import Built, table
 from retail_assets.partitions.cadence import NEWEST_ORIGIN, weekly, weeks_so_far
 from retail_assets.partitions.keys import PartitionWindow
 
-_PURCHASES = (CleanTransactions, "customer_id", "stock_code", "invoice_date", "line_type")
 
-
-@made_from(**dict.fromkeys(foresight.RecommendationEvaluation.to_schema().columns, _PURCHASES))
+@made_from(**dict.fromkeys(foresight.RecommendationEvaluation.to_schema().columns, PURCHASES))
 class RecommendationEvaluation(foresight.RecommendationEvaluation):
     __doc__ = foresight.RecommendationEvaluation.__doc__
 

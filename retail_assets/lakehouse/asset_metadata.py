@@ -6,6 +6,7 @@ from typing import Any
 
 from dagster import (
     AssetKey,
+    AssetSpec,
     CodeReferencesMetadataValue,
     LocalFileCodeReference,
     TableColumn,
@@ -27,6 +28,7 @@ from retail_assets.lakehouse.contracts import (
     table_name,
     unique_key,
 )
+from retail_assets.lakehouse.layers import Layer
 from retail_assets.lakehouse.lineage_picture import lineage_shown
 from retail_assets.partitions.keys import DIRECTORY, PARTITION
 
@@ -52,14 +54,33 @@ def definition_metadata(contract: type[Contract], build: Callable[..., Any]) -> 
     source, line = inspect.getsourcefile(build), inspect.getsourcelines(build)[1]
     return {
         **layout(contract),
-        "dagster/table_name": ".".join(table_name(contract)),
-        "dagster/column_schema": column_schema(contract),
+        **named_columns(contract),
         **lineage_shown(contract),
         "dagster/code_references": CodeReferencesMetadataValue(
             code_references=[
                 LocalFileCodeReference(file_path=str(source), line_number=line, label=f"{table_name(contract)[1]}.py")
             ]
         ),
+    }
+
+
+def written_asset(contract: type[Contract], layer: Layer, metadata: dict[str, Any]) -> AssetSpec:
+    """A table in the graph that no step of its own makes: others write it. It has no partitions."""
+    return AssetSpec(
+        asset_key(contract),
+        description=inspect.getdoc(contract),
+        group_name=layer.name,
+        kinds={"delta"},
+        owners=[layer.owner],
+        metadata=metadata,
+    )
+
+
+def named_columns(contract: type[Contract]) -> dict[str, Any]:
+    """A table's name and its columns, for the UI."""
+    return {
+        "dagster/table_name": ".".join(table_name(contract)),
+        "dagster/column_schema": column_schema(contract),
     }
 
 

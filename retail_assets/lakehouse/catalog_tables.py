@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from retail_assets.lakehouse.delta_tables import Commit, Replacement, Staged, Tables, quoted
+from retail_assets.lakehouse.engines.engine import is_client
 from retail_assets.lakehouse.provenance import PROVENANCE
 from retail_assets.partitions.keys import as_sql, within
 
@@ -47,7 +48,7 @@ _BEING_CREATED = ("NON_EMPTY_LOCATION", "ALREADY_EXISTS", "DELTA_PROTOCOL_CHANGE
 def keeps_rows(spark: SparkSession) -> bool:
     """Whether the session keeps rows that it is asked to keep: one of Spark Connect may be serverless compute's, which
     refuses to."""
-    return not type(spark).__module__.startswith("pyspark.sql.connect")
+    return not is_client(spark)
 
 
 class CatalogTables(Tables):

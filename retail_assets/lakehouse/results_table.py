@@ -1,13 +1,12 @@
 """The table of results as Dagster, the dictionary and governance know it: an asset that other assets' steps write."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from dagster import AssetKey, AssetSpec
 
-from retail_assets.lakehouse.asset_metadata import asset_key, definition_metadata
+from retail_assets.lakehouse.asset_metadata import asset_key, definition_metadata, written_asset
 from retail_assets.lakehouse.checks import TableCheck
 from retail_assets.lakehouse.contracts import Contract, of_source
 from retail_assets.lakehouse.layers import QUALITY, Layer
@@ -40,11 +39,4 @@ class ResultsTable:
 
     def asset(self) -> AssetSpec:
         """The asset. It has no step of its own, and no partitions: others add to it."""
-        return AssetSpec(
-            self.key,
-            description=inspect.getdoc(self.contract),
-            group_name=self.layer.name,
-            kinds={"delta"},
-            owners=[self.layer.owner],
-            metadata=definition_metadata(self.contract, self.contract),
-        )
+        return written_asset(self.contract, self.layer, definition_metadata(self.contract, self.contract))

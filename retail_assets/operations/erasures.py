@@ -4,7 +4,6 @@ Written by the job `forget`. It lies beside Dagster's storage, in the local lake
 """
 
 import hmac
-import inspect
 import os
 import secrets
 from collections.abc import Collection, Iterable, Sequence
@@ -21,7 +20,7 @@ from dagster import (
     asset_check,
 )
 
-from retail_assets.lakehouse.asset_metadata import asset_key, column_schema
+from retail_assets.lakehouse.asset_metadata import asset_key, named_columns, written_asset
 from retail_assets.lakehouse.contracts import (
     Contract,
     Count,
@@ -134,17 +133,7 @@ def come_back(lakehouse: str, pseudonym_key: str | None, source: str, ids: Colle
 
 def erasures_asset() -> AssetSpec:
     """The table in the graph. It has no step of its own, and no partitions."""
-    return AssetSpec(
-        KEY,
-        description=inspect.getdoc(Erasures),
-        group_name=QUALITY.name,
-        kinds={"delta"},
-        owners=[QUALITY.owner],
-        metadata={
-            "dagster/table_name": ".".join(table_name(Erasures)),
-            "dagster/column_schema": column_schema(Erasures),
-        },
-    )
+    return written_asset(Erasures, QUALITY, named_columns(Erasures))
 
 
 def nothing_left_check(lakehouse: str) -> AssetChecksDefinition:

@@ -24,7 +24,7 @@ from dagster import (
     sensor,
 )
 
-from retail_assets.lakehouse.asset_metadata import asset_key, column_schema
+from retail_assets.lakehouse.asset_metadata import asset_key, named_columns, written_asset
 from retail_assets.lakehouse.contracts import Contract, Count, Day, Moment, Real, Text, column, partition, table_name
 from retail_assets.lakehouse.layers import QUALITY
 from retail_assets.operations.event_copy import Copied, copy_events, home
@@ -167,17 +167,7 @@ def keep_pipeline_metrics(instance: DagsterInstance, lakehouse: str) -> Copied:
 
 def pipeline_metrics_asset() -> AssetSpec:
     """The table in the graph. It has no step of its own, and no partitions."""
-    return AssetSpec(
-        KEY,
-        description=inspect.getdoc(PipelineMetrics),
-        group_name=QUALITY.name,
-        kinds={"delta"},
-        owners=[QUALITY.owner],
-        metadata={
-            "dagster/table_name": ".".join(table_name(PipelineMetrics)),
-            "dagster/column_schema": column_schema(PipelineMetrics),
-        },
-    )
+    return written_asset(PipelineMetrics, QUALITY, named_columns(PipelineMetrics))
 
 
 def pipeline_metrics_sensor(lakehouse: str) -> SensorDefinition:

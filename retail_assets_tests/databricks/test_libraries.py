@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from retail_assets.databricks.code_zip import NOT_STAGED, package_zip
+from retail_assets.databricks.code_zip import package_zip, stays_behind
 from retail_assets.databricks.libraries import (
     CARRIED,
     LIBRARIES,
@@ -80,9 +80,7 @@ def test_everything_of_our_package_that_a_step_may_need_is_in_its_zip():
         ["git", "ls-files", "retail_assets"], cwd=project_root(), capture_output=True, text=True, check=True
     )
     wanted = [
-        name
-        for name in tracked.stdout.splitlines()
-        if not NOT_STAGED & set(Path(name).parts) and not name.endswith("/jars.lock")
+        name for name in tracked.stdout.splitlines() if not stays_behind(Path(name)) and not name.endswith("/jars.lock")
     ]
     content = package_zip(PACKAGE)
 

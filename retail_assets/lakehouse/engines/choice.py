@@ -3,7 +3,7 @@
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
-from retail_assets.lakehouse.engines.engine import SAIL, Engine
+from retail_assets.lakehouse.engines.engine import SAIL, Engine, is_client
 from retail_assets.lakehouse.engines.spark import (
     MEANING,
     JvmPySparkResource,
@@ -19,7 +19,7 @@ def engine_of(session: SparkSession) -> Engine:
     """The engine of a session that tables on paths are made with."""
     from retail_assets.lakehouse.engines.sail import Sail
 
-    return Sail(session) if type(session).__module__.startswith("pyspark.sql.connect") else Spark(session)
+    return Sail(session) if is_client(session) else Spark(session)
 
 
 def pyspark_resource(settings: Settings) -> LazyPySparkResource:

@@ -40,6 +40,11 @@ class Engine(ABC):
         """The rows of a table's version; of the partitions `keys` if there are any, else all."""
 
 
+def is_client(session: SparkSession) -> bool:
+    """Whether it is a client's of Spark Connect, without a JVM of its own."""
+    return type(session).__module__.startswith("pyspark.sql.connect")
+
+
 def plain(schema: T.StructType) -> T.StructType:
     """The same columns, without what their metadata says of them and without a promise that they hold no NULL."""
     return T.StructType([T.StructField(field.name, field.dataType, True) for field in schema])
